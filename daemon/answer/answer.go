@@ -1,0 +1,98 @@
+// Package answer turns a question into an Answer: retrieve, generate or
+// extract, bind every sentence to the passage it rests on, and withhold what
+// nothing supports. "Not in my documents" is an answer too.
+package answer
+
+// Status of an answer.
+const (
+	StatusAnswered  = "answered"
+	StatusAbstained = "abstained"
+)
+
+// Reasons for an abstention.
+const (
+	ReasonNoEvidence = "no_evidence"
+	ReasonUnverified = "unverified" // something was written, nothing of it was supported
+	ReasonUnsafe     = "unsafe"
+)
+
+// Modes: who wrote the claims.
+const (
+	ModeExtractive = "extractive" // verbatim sentences of the documents
+	ModeGenerated  = "generated"  // a language model, every sentence bound to a passage
+)
+
+// Question is what a client asks.
+type Question struct {
+	Text string `json:"question"`
+	// Mode asks for "extractive" or "generated"; empty: generated where a
+	// language model is configured and ready, extractive otherwise.
+	Mode string `json:"mode,omitempty"`
+	// K is the number of passages looked at; 0: 8.
+	K int `json:"k,omitempty"`
+}
+
+// Answer is the whole result of one question.
+type Answer struct {
+	ID       string  `json:"id"`
+	Question string  `json:"question"`
+	Status   string  `json:"status"`
+	Reason   string  `json:"reason,omitempty"`  // of an abstention
+	Message  string  `json:"message,omitempty"` // a sentence for the person who asked
+	Claims   []Claim `json:"claims"`
+	// Withheld counts sentences that a model wrote and no passage supports.
+	Withheld int `json:"withheld"`
+	// Retrieved are the passages looked at, best first.
+	Retrieved []Retrieved `json:"retrieved"`
+	Mode      string      `json:"mode"`
+	Model     string      `json:"model,omitempty"`
+	// Fallback says in words why the answer was made in a lesser way than was
+	// asked or configured; empty when it was not.
+	Fallback   string `json:"fallback,omitempty"`
+	Generation string `json:"generation"` // of the index
+	// Notices of the documents that are cited, each once.
+	Notices []string `json:"notices,omitempty"`
+	Timings Timings  `json:"timings_ms"`
+}
+
+// Claim is one sentence of an answer.
+type Claim struct {
+	Text      string     `json:"text"`
+	Citations []Citation `json:"citations"`
+}
+
+// Citation is where a claim rests: bytes [Start, End) of the section's text
+// are Quote.
+type Citation struct {
+	SetID         string `json:"set_id"`
+	Version       string `json:"version,omitempty"`
+	DocumentTitle string `json:"document_title"`
+	SectionID     string `json:"section_id"`
+	SectionTitle  string `json:"section_title"`
+	LOINC         string `json:"loinc,omitempty"`
+	EffectiveDate string `json:"effective_date,omitempty"`
+	Start         int    `json:"start"`
+	End           int    `json:"end"`
+	Quote         string `json:"quote"`
+}
+
+// Retrieved is a passage that was looked at.
+type Retrieved struct {
+	SetID         string  `json:"set_id"`
+	DocumentTitle string  `json:"document_title"`
+	SectionID     string  `json:"section_id"`
+	SectionTitle  string  `json:"section_title"`
+	Start         int     `json:"start"`
+	End           int     `json:"end"`
+	Score         float64 `json:"score"`
+}
+
+// Timings of the stages, in milliseconds.
+type Timings struct {
+	Queue    float64 `json:"queue"`
+	Embed    float64 `json:"embed"`
+	Retrieve float64 `json:"retrieve"`
+	Generate float64 `json:"generate"`
+	Verify   float64 `json:"verify"`
+	Total    float64 `json:"total"`
+}
