@@ -1,11 +1,20 @@
 // Package index is the hybrid search over documents: BM25 and vectors, asked
 // at the same time and fused by rank, kept in immutable generations on disk.
+//
+// DESIGN.md in generation/ describes what lies on disk, the one in lexical/
+// how text becomes terms.
 package index
 
 import (
 	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"time"
 
 	"rxedge/index/chunk"
+	"rxedge/index/document"
+	"rxedge/index/generation"
 )
 
 // Embedder makes the vectors of passages and queries. It is declared here
@@ -13,6 +22,103 @@ import (
 type Embedder interface {
 	// Embed returns one unit vector for each text, in order.
 	Embed(ctx context.Context, texts []string) ([][]float32, error)
+}
+
+// EmbedderInfo says whose vectors a generation holds.
+type EmbedderInfo = generation.EmbedderInfo
+
+// GenerationInfo says what a generation is and holds.
+type GenerationInfo = generation.Info
+
+// Report is the result of Verify.
+type Report = generation.Report
+
+// Fault is one thing Verify found.
+type Fault = generation.Fault
+
+// DefaultMaxTokens is the length of a passage where Options name none.
+const DefaultMaxTokens = 512
+
+// Options of an index. The zero value searches by BM25 alone.
+type Options struct {
+	// Embedder makes vectors; nil: BM25 alone. EmbedderInfo must then be set:
+	// vectors of another name, hash or dimension are never compared with its.
+	Embedder     Embedder
+	EmbedderInfo EmbedderInfo
+	// Counter counts tokens when passages are cut; nil: chunk's conservative
+	// estimate. CounterName names it, so that passages cut by another counter
+	// are cut again ("" for the estimate).
+	Counter     chunk.Counter
+	CounterName string
+	// MaxTokens of a passage with its heading; 0: DefaultMaxTokens.
+	MaxTokens int
+	// KeepGenerations on disk, the current one included; 0: 2.
+	KeepGenerations int
+	Logger          *slog.Logger     // nil: silent
+	Now             func() time.Time // nil: time.Now
+}
+
+var (
+	// ErrNotFound: the index holds no such document or section.
+	ErrNotFound = errors.New("no such document or section in the index")
+	// ErrLocked: another process has the index open.
+	ErrLocked = errors.New("the index is open in another process")
+	// ErrClosed: the index has been closed.
+	ErrClosed = errors.New("the index is closed")
+	// ErrNoEarlier: there is no earlier generation to go back to.
+	ErrNoEarlier = errors.New("there is no earlier generation of the index to go back to")
+	// ErrNoVectors: dense search was asked for and there are no vectors it can use.
+	ErrNoVectors = errors.New("the index has no vectors that the loaded embedder can search; use mode bm25, or build the index again with this embedder")
+)
+
+// Changes is one batch: it becomes visible at once and whole, or not at all.
+type Changes struct {
+	// Put adds documents or replaces those of the same id; of two with the same
+	// id the later one counts. An error that it yields ends the batch. Nil: none.
+	Put iter.Seq2[*document.Document, error]
+	// Delete removes documents by id; unknown ids are passed over. An id that is
+	// also put is put.
+	Delete []string
+}
+
+// Documents is a Put for documents in memory.
+func Documents(docs ...*document.Document) iter.Seq2[*document.Document, error] {
+	return func(yield func(*document.Document, error) bool) {
+		for _, d := range docs {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Stages of Apply, in order.
+const (
+	StageRead   = "read"   // documents come in
+	StageCarry  = "carry"  // unchanged documents are copied
+	StageIndex  = "index"  // passages are cut, embedded and analysed
+	StageWrite  = "write"  // postings are written, files synced
+	StageVerify = "verify" // of Verify
+)
+
+// Progress of Apply and Verify. Total is 0 where it is not known.
+type Progress struct {
+	Stage string `json:"stage"`
+	Done  int    `json:"done"`
+	Total int    `json:"total"`
+}
+
+// ApplyResult says what a batch came to.
+type ApplyResult struct {
+	// Generation that serves afterwards: a new one, or where Changed is false
+	// the one that served before.
+	Generation GenerationInfo `json:"generation"`
+	Changed    bool           `json:"changed"`
+	Added      int            `json:"added"`
+	Replaced   int            `json:"replaced"`
+	Removed    int            `json:"removed"`
+	Unchanged  int            `json:"unchanged"` // put, but already there as they are
+	Embedded   int            `json:"embedded"`  // passages
 }
 
 // Mode chooses the sources of a search.
@@ -51,4 +157,46 @@ type Hit struct {
 	Dense     float64 `json:"dense"` // cosine
 	BM25Rank  int     `json:"bm25_rank"`
 	DenseRank int     `json:"dense_rank"`
+}
+
+// Result of a search, best first.
+type Result struct {
+	Hits       []Hit  `json:"hits"`
+	Generation string `json:"generation"` // its name, as in GenerationInfo
+	// Mode that was searched: bm25 where hybrid was asked and there are no vectors.
+	Mode    Mode    `json:"mode"`
+	Timings Timings `json:"timings_ms"`
+}
+
+// Timings of a search in milliseconds.
+type Timings struct {
+	Embed    float64 `json:"embed"`    // of the query
+	Retrieve float64 `json:"retrieve"` // the rest: search, fusion, reading the passages
+}
+
+// DocumentSummary is a line of the list of documents.
+type DocumentSummary struct {
+	ID        string          `json:"id"`
+	Version   string          `json:"version,omitempty"`
+	Title     string          `json:"title"`
+	Effective string          `json:"effective_date,omitempty"`
+	Kind      string          `json:"kind"`
+	Source    string          `json:"source"`
+	Names     []document.Name `json:"names,omitempty"`
+	Notice    string          `json:"notice,omitempty"`
+	Sections  int             `json:"sections"`
+	Passages  int             `json:"passages"`
+}
+
+// Stats of an index.
+type Stats struct {
+	Generation  GenerationInfo `json:"generation"`
+	Generations int            `json:"generations"`
+	Terms       int            `json:"terms"`
+	// LexicalBytes and VectorBytes are held in memory.
+	LexicalBytes int64    `json:"lexical_bytes"`
+	VectorBytes  int64    `json:"vector_bytes"`
+	DiskBytes    int64    `json:"disk_bytes"`
+	Dense        bool     `json:"dense"` // vectors are searched
+	Notes        []string `json:"notes,omitempty"`
 }
