@@ -90,6 +90,8 @@ var (
 	ErrEngineLost = errors.New("the language engine stopped while it was answering; it is being restarted, please ask again")
 	// ErrEngineStarting: the engine is not ready yet.
 	ErrEngineStarting = errors.New("the language engine is starting; please ask again in a few seconds")
+	// ErrNoChatTemplate: Messages were asked of a model that has no chat template.
+	ErrNoChatTemplate = errors.New("the model has no chat template; send a plain prompt instead")
 	// ErrModelNotFound: the catalog has no such model.
 	ErrModelNotFound = errors.New("no such model")
 )
