@@ -1,0 +1,219 @@
+// Package config reads rxedge.toml: strictly, so that a misspelt key is an
+// error with its line and not a setting that never took effect.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Config of one box. The zero value of a field that Default sets is never meant.
+type Config struct {
+	// Listen is host:port of the HTTP interface; loopback only.
+	Listen string `toml:"listen"`
+	// Data is the folder that holds everything the box keeps.
+	Data string `toml:"data"`
+	Log  Log    `toml:"log"`
+	// Sample ingests the embedded sample formulary where the index is empty.
+	Sample bool   `toml:"sample"`
+	Model  Model  `toml:"model"`
+	Answer Answer `toml:"answer"`
+	API    API    `toml:"api"`
+}
+
+// Log says what is written to standard error.
+type Log struct {
+	Level  string `toml:"level"`  // debug, info, warn, error
+	Format string `toml:"format"` // text or json
+}
+
+// Model names the models of the catalog that are used, and how they are run.
+type Model struct {
+	Generator string   `toml:"generator"` // writes answers; "": extractive answers alone
+	Embedder  string   `toml:"embedder"`  // makes vectors; "": BM25 alone
+	Context   int      `toml:"context"`   // tokens; 0: the model's own, within reason
+	Threads   int      `toml:"threads"`   // 0: one a core
+	Start     Duration `toml:"start_timeout"`
+}
+
+// Answer holds the settings of the pipeline.
+type Answer struct {
+	Passages  int      `toml:"passages"`   // looked at for one question
+	MaxTokens int      `toml:"max_tokens"` // of a generated answer
+	Timeout   Duration `toml:"timeout"`    // of one question, whole
+}
+
+// API holds the limits of the HTTP interface.
+type API struct {
+	MaxRequestBytes int64 `toml:"max_request_bytes"`
+	// RawCompletions lets /v1/chat/completions reach a model of the catalog by
+	// its name, without documents and so without citations.
+	RawCompletions bool `toml:"raw_completions"`
+}
+
+// Duration reads "5m" and "1h30m".
+type Duration time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	if err != nil {
+		return fmt.Errorf("%q is not a duration such as 30s or 5m", b)
+	}
+	if v <= 0 {
+		return fmt.Errorf("%q must be greater than zero", b)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// Default is the configuration of a box that was told nothing.
+func Default() Config {
+	return Config{
+		Listen: "127.0.0.1:8731",
+		Data:   DefaultData(),
+		Log:    Log{Level: "info", Format: "text"},
+		Sample: true,
+		Model:  Model{Start: Duration(2 * time.Minute)},
+		Answer: Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second)},
+		API:    API{MaxRequestBytes: 1 << 20, RawCompletions: true},
+	}
+}
+
+// DefaultData is RXEDGE_DATA, or var in the checkout that the program was
+// built in, or /var/lib/rxedge.
+func DefaultData() string {
+	if d := os.Getenv("RXEDGE_DATA"); d != "" {
+		return d
+	}
+	var roots []string
+	if exe, err := os.Executable(); err == nil {
+		if real, err := filepath.EvalSymlinks(exe); err == nil {
+			roots = append(roots, filepath.Dir(filepath.Dir(real)))
+		}
+	}
+	if wd, err := os.Getwd(); err == nil {
+		roots = append(roots, wd)
+	}
+	for _, r := range roots {
+		if b, err := os.ReadFile(filepath.Join(r, "go.mod")); err == nil && bytes.HasPrefix(b, []byte("module rxedge\n")) {
+			return filepath.Join(r, "var")
+		}
+	}
+	return "/var/lib/rxedge"
+}
+
+// Load reads the file over the defaults. An empty path means the default place
+// (rxedge.toml in the data folder), where a missing file is no error.
+func Load(path string) (Config, error) {
+	c := Default()
+	must := path != ""
+	if !must {
+		path = filepath.Join(c.Data, "rxedge.toml")
+	}
+	b, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !must:
+		return c, nil
+	case err != nil:
+		return c, fmt.Errorf("reading the configuration: %w", err)
+	}
+	if err := c.decode(b); err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+func (c *Config) decode(b []byte) error {
+	dec := toml.NewDecoder(bytes.NewReader(b)).DisallowUnknownFields()
+	err := dec.Decode(c)
+	var unknown *toml.StrictMissingError
+	if errors.As(err, &unknown) {
+		e := unknown.Errors[0]
+		line, col := e.Position()
+		return fmt.Errorf("line %d, column %d: there is no setting %q; see 'rxedge config --help' for those there are", line, col, strings.Join(e.Key(), "."))
+	}
+	var bad *toml.DecodeError
+	if errors.As(err, &bad) {
+		line, col := bad.Position()
+		return fmt.Errorf("line %d, column %d: %w", line, col, bad)
+	}
+	if err != nil {
+		return err
+	}
+	return c.Check()
+}
+
+// Check says what is wrong with the values.
+func (c *Config) Check() error {
+	if err := CheckListen(c.Listen); err != nil {
+		return err
+	}
+	if c.Data == "" {
+		return errors.New("data: name a folder")
+	}
+	if _, err := c.Log.level(); err != nil {
+		return err
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		return fmt.Errorf("log.format: %q is neither text nor json", c.Log.Format)
+	}
+	for _, f := range []struct {
+		name      string
+		v, lo, hi int64
+	}{
+		{"model.context", int64(c.Model.Context), 0, 1 << 20},
+		{"model.threads", int64(c.Model.Threads), 0, 1024},
+		{"answer.passages", int64(c.Answer.Passages), 1, 100},
+		{"answer.max_tokens", int64(c.Answer.MaxTokens), 1, 8192},
+		{"api.max_request_bytes", c.API.MaxRequestBytes, 1024, 1 << 30},
+	} {
+		if f.v < f.lo || f.v > f.hi {
+			return fmt.Errorf("%s: %d is outside %d to %d", f.name, f.v, f.lo, f.hi)
+		}
+	}
+	return nil
+}
+
+// CheckListen refuses an address that other machines could reach.
+func CheckListen(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("listen: %q is not host:port, for example 127.0.0.1:8731", addr)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("listen: %q is not a loopback address; rxedge answers on this machine alone, use 127.0.0.1", host)
+	}
+	return nil
+}
+
+func (l Log) level() (slog.Level, error) {
+	var v slog.Level
+	if err := v.UnmarshalText([]byte(l.Level)); err != nil {
+		return 0, fmt.Errorf("log.level: %q is none of debug, info, warn, error", l.Level)
+	}
+	return v, nil
+}
+
+// Logger as the settings say, on standard error.
+func (l Log) Logger() *slog.Logger {
+	v, _ := l.level()
+	opt := &slog.HandlerOptions{Level: v}
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, opt))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, opt))
+}

@@ -1,0 +1,52 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, toml, wrong string }{
+		{"good", "listen = \"127.0.0.1:9000\"\n[answer]\ntimeout = \"5s\"\n", ""},
+		{"ipv6 loopback", "listen = \"[::1]:9000\"\n", ""},
+		{"misspelt", "listen = \"127.0.0.1:9000\"\n[answer]\npasages = 3\n", "line 3, column 1: there is no setting \"answer.pasages\""},
+		{"all interfaces", "listen = \"0.0.0.0:80\"\n", "not a loopback address"},
+		{"no host", "listen = \":80\"\n", "not a loopback address"},
+		{"duration", "[answer]\ntimeout = \"soon\"\n", "not a duration"},
+		{"range", "[answer]\npassages = 0\n", "answer.passages: 0 is outside"},
+		{"level", "[log]\nlevel = \"loud\"\n", "log.level"},
+		{"syntax", "listen = \n", "line 1"},
+	} {
+		path := filepath.Join(t.TempDir(), "rxedge.toml")
+		if err := os.WriteFile(path, []byte(c.toml), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Load(path)
+		switch {
+		case c.wrong == "" && err != nil:
+			t.Errorf("%s: %v", c.name, err)
+		case c.wrong != "" && (err == nil || !strings.Contains(err.Error(), c.wrong)):
+			t.Errorf("%s: error %v does not say %q", c.name, err, c.wrong)
+		case c.name == "good" && (time.Duration(got.Answer.Timeout) != 5*time.Second || got.Answer.Passages != 8):
+			t.Errorf("good: %+v", got.Answer)
+		}
+	}
+	if _, err := Load(filepath.Join(t.TempDir(), "none.toml")); err == nil {
+		t.Error("a named file that is missing must be an error")
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add("listen = \"127.0.0.1:9000\"\n[answer]\ntimeout = \"5s\"\n")
+	f.Add("[model\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		c := Default()
+		if c.decode([]byte(s)) == nil && c.Check() != nil {
+			t.Fatal("decoded and yet not sound")
+		}
+	})
+}
