@@ -1,0 +1,95 @@
+package document
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Options bound what Read takes from one file. The zero value means the
+// defaults that stand beside each field.
+type Options struct {
+	MaxFileBytes int64 // 64 MiB
+	MaxLineBytes int   // of one JSONL record; 16 MiB
+	MaxSections  int   // of one document; 20,000
+	MaxDepth     int   // nesting of XML, HTML and JSON; 256
+	MaxElements  int   // markup elements of one file; 1,000,000
+	// Progress, where it is set, is called from Read's own goroutine before
+	// each file and once at the end.
+	Progress func(Progress)
+}
+
+// Progress is how far a Read has come.
+type Progress struct {
+	File       string // about to be read; "" at the end
+	FilesDone  int
+	FilesTotal int
+	BytesDone  int64
+	BytesTotal int64
+}
+
+const maxMarkupTagBytes = 1 << 20 // one start tag with all its attributes
+
+func (o Options) withDefaults() Options {
+	if o.MaxFileBytes <= 0 {
+		o.MaxFileBytes = 64 << 20
+	}
+	if o.MaxLineBytes <= 0 {
+		o.MaxLineBytes = 16 << 20
+	}
+	if o.MaxSections <= 0 {
+		o.MaxSections = 20_000
+	}
+	if o.MaxDepth <= 0 {
+		o.MaxDepth = 256
+	}
+	if o.MaxElements <= 0 {
+		o.MaxElements = 1_000_000
+	}
+	return o
+}
+
+// Problem says what could not be read, where, and what to do about it. A
+// Problem concerns a whole file, or one record of it where Record is set; the
+// rest of the file has then been read. It never carries text of the file.
+type Problem struct {
+	File   string `json:"file"`
+	Line   int    `json:"line,omitempty"`   // from 1, 0 where unknown
+	Column int    `json:"column,omitempty"` // in bytes, from 1
+	Record int    `json:"record,omitempty"` // from 1: the n-th record of the file
+	Field  string `json:"field,omitempty"`
+	Reason string `json:"reason"`
+	Fix    string `json:"fix"`
+	// More counts further records of the file with the same reason.
+	More int `json:"more,omitempty"`
+}
+
+// Error makes a Problem an error, for callers that read one document only.
+func (p Problem) Error() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	switch {
+	case p.Line > 0 && p.Column > 0:
+		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
+	case p.Line > 0:
+		fmt.Fprintf(&b, ":%d", p.Line)
+	}
+	b.WriteString(": ")
+	if p.Record > 0 {
+		fmt.Fprintf(&b, "record %d: ", p.Record)
+	}
+	if p.Field != "" {
+		fmt.Fprintf(&b, "field %q: ", p.Field)
+	}
+	b.WriteString(p.Reason)
+	if p.More > 0 {
+		fmt.Fprintf(&b, " (and %d more records like it)", p.More)
+	}
+	if p.Fix != "" {
+		b.WriteString("; ")
+		b.WriteString(p.Fix)
+	}
+	return b.String()
+}
+
+// WholeFile says whether nothing at all was read from the file.
+func (p Problem) WholeFile() bool { return p.Record == 0 }

@@ -1,0 +1,306 @@
+package document
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+)
+
+// Read reads one file, or every file under a folder in the order of their
+// names, and yields each Document as it is complete: whole or not at all. What
+// cannot be read becomes a Problem and the rest goes on. Files and folders
+// whose names start with a dot are passed over; a link inside a folder is not
+// followed.
+//
+// The error is that of ctx, of yield, or of a path that cannot be opened. The
+// Problems found until then are returned with it.
+func Read(ctx context.Context, path string, opt Options, yield func(*Document) error) ([]Problem, error) {
+	opt = opt.withDefaults()
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading documents: %w", err)
+	}
+	r := &reader{ctx: ctx, opt: opt, yield: yield, derived: map[string]string{}}
+	if !info.IsDir() {
+		r.total = Progress{FilesTotal: 1, BytesTotal: info.Size()}
+		err = r.file(found{name: path, size: info.Size(), mode: info.Mode()}, func() (io.ReadCloser, error) { return os.Open(path) })
+		r.finish()
+		return r.problems, err
+	}
+	// os.Root keeps every open inside the folder, whatever happens to the
+	// links in it between the walk and the reading.
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading documents: %w", err)
+	}
+	defer root.Close()
+	files, err := r.walk(root, path)
+	if err != nil {
+		return r.problems, err
+	}
+	for _, f := range files {
+		open := func() (io.ReadCloser, error) { return root.Open(f.rel) }
+		if err := r.file(f, open); err != nil {
+			return r.problems, err
+		}
+	}
+	r.finish()
+	return r.problems, nil
+}
+
+// ReadBytes reads the documents in data, as Read would from a file of that
+// name.
+func ReadBytes(ctx context.Context, name string, data []byte, opt Options, yield func(*Document) error) ([]Problem, error) {
+	return ReadReader(ctx, name, bytes.NewReader(data), opt, yield)
+}
+
+// ReadReader reads the documents that come from src, as Read would from a file
+// of that name. At most opt.MaxFileBytes are taken. The error is that of ctx,
+// of yield or of src.
+func ReadReader(ctx context.Context, name string, src io.Reader, opt Options, yield func(*Document) error) ([]Problem, error) {
+	r := &reader{ctx: ctx, opt: opt.withDefaults(), yield: yield, derived: map[string]string{}}
+	err := r.content(name, src)
+	r.finish()
+	return r.problems, err
+}
+
+type found struct {
+	name string // as shown
+	rel  string // under the root
+	size int64
+	mode fs.FileMode
+}
+
+type reader struct {
+	ctx      context.Context
+	opt      Options
+	yield    func(*Document) error
+	problems []Problem
+	total    Progress
+	derived  map[string]string // ids made from file names → file
+	file0    string            // name shown for the file that is being read
+	first    int               // its first problem
+}
+
+func (r *reader) finish() {
+	if r.opt.Progress != nil {
+		p := r.total
+		p.File = ""
+		r.opt.Progress(p)
+	}
+}
+
+func (r *reader) walk(root *os.Root, shown string) ([]found, error) {
+	var files []found
+	err := fs.WalkDir(root.FS(), ".", func(rel string, d fs.DirEntry, err error) error {
+		if cerr := r.ctx.Err(); cerr != nil {
+			return cerr
+		}
+		name := filepath.Join(shown, rel)
+		if err != nil {
+			r.problems = append(r.problems, Problem{File: name, Reason: "cannot be opened: " + plainError(err), Fix: "check that the service may read it"})
+			if d != nil && d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if rel != "." && strings.HasPrefix(d.Name(), ".") {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		switch {
+		case d.IsDir():
+			return nil
+		case d.Type()&fs.ModeSymlink != 0:
+			// A link to a file inside is read in its own place; one that leads
+			// out is not ours to follow.
+			if _, err := root.Stat(rel); err != nil {
+				r.problems = append(r.problems, Problem{File: name, Reason: "a link that leads nowhere or out of the folder", Fix: "copy the file itself into the folder"})
+			}
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			r.problems = append(r.problems, Problem{File: name, Reason: "cannot be opened: " + plainError(err), Fix: "check that the service may read it"})
+			return nil
+		}
+		files = append(files, found{name: name, rel: rel, size: info.Size(), mode: info.Mode()})
+		r.total.FilesTotal++
+		r.total.BytesTotal += info.Size()
+		return nil
+	})
+	sort.Slice(files, func(i, j int) bool { return files[i].rel < files[j].rel })
+	return files, err
+}
+
+// file reads one file. Its error ends the whole Read.
+func (r *reader) file(f found, open func() (io.ReadCloser, error)) error {
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
+	if r.opt.Progress != nil {
+		p := r.total
+		p.File = f.name
+		r.opt.Progress(p)
+	}
+	defer func() {
+		r.total.FilesDone++
+		r.total.BytesDone += f.size
+	}()
+	if !f.mode.IsRegular() {
+		r.problems = append(r.problems, Problem{File: f.name, Reason: "not a regular file", Fix: "give a file or a folder"})
+		return nil
+	}
+	if f.size > r.opt.MaxFileBytes {
+		r.problems = append(r.problems, tooLarge(f.name, f.size, r.opt.MaxFileBytes))
+		return nil
+	}
+	src, err := open()
+	if err != nil {
+		r.problems = append(r.problems, Problem{File: f.name, Reason: "cannot be opened: " + plainError(err), Fix: "check that the service may read it"})
+		return nil
+	}
+	defer src.Close()
+	err = r.content(f.name, src)
+	if err != nil && errors.As(err, new(*fs.PathError)) {
+		r.problems = append(r.problems, Problem{File: f.name, Reason: "cannot be read: " + plainError(err), Fix: "check the disk and that the service may read it"})
+		return nil
+	}
+	return err
+}
+
+func tooLarge(name string, size, limit int64) Problem {
+	of := ""
+	if size > 0 {
+		of = fmt.Sprintf(" of %s", megabytes(size))
+	}
+	return Problem{File: name, Reason: fmt.Sprintf("a file%s is over the limit of %s for one file", of, megabytes(limit)), Fix: "split it into smaller files or raise the limit"}
+}
+
+func megabytes(n int64) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
+
+// content reads src to its end and parses it.
+func (r *reader) content(name string, src io.Reader) error {
+	data, err := io.ReadAll(io.LimitReader(ctxReader{r.ctx, src}, r.opt.MaxFileBytes+1))
+	if err != nil {
+		return err
+	}
+	r.file0 = name
+	r.first = len(r.problems)
+	if int64(len(data)) > r.opt.MaxFileBytes {
+		r.problem(tooLarge(name, 0, r.opt.MaxFileBytes))
+		return nil
+	}
+	return r.parse(name, data)
+}
+
+// parse tells the kind of data and hands it to its parser. An error of a
+// parser that is a Problem is kept; any other ends the Read.
+func (r *reader) parse(name string, data []byte) error {
+	kind, text, err := detect(name, data)
+	if err == nil {
+		err = r.parseKind(kind, name, text)
+	}
+	if p, ok := err.(Problem); ok {
+		r.problem(p)
+		return nil
+	}
+	return err
+}
+
+func (r *reader) parseKind(kind, name string, text []byte) error {
+	base := filepath.Base(name)
+	switch kind {
+	case KindSPL:
+		return r.one(parseSPL(base, text, r.opt))
+	case KindOpenFDA:
+		return r.parseOpenFDA(base, text)
+	case KindJSONL:
+		return r.parseJSONL(base, text)
+	case KindMarkdown:
+		return r.one(parseMarkdown(base, text, r.opt))
+	case KindHTML:
+		return r.one(parseHTML(base, text, r.opt))
+	default:
+		return r.one(parseText(base, text, r.opt))
+	}
+}
+
+func (r *reader) one(d *Document, err error) error {
+	if err != nil {
+		return err
+	}
+	return r.emit(d)
+}
+
+// emit yields a complete document, or records why it is none.
+func (r *reader) emit(d *Document) error {
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
+	if len(d.Sections) == 0 {
+		return Problem{Reason: "no text was found in it", Fix: "check that it is the file you meant"}
+	}
+	if len(d.Sections) > r.opt.MaxSections {
+		return Problem{Reason: fmt.Sprintf("%d sections are over the limit of %d for one document", len(d.Sections), r.opt.MaxSections), Fix: "split the document"}
+	}
+	switch d.Kind {
+	case KindMarkdown, KindHTML, KindText:
+		if other, taken := r.derived[d.ID]; taken {
+			return Problem{Reason: fmt.Sprintf("gives the document id %q, which %s has already", d.ID, other), Fix: "rename one of the files, or state an id in it (front matter: id: …)"}
+		}
+		r.derived[d.ID] = r.file0
+	}
+	return r.yield(d)
+}
+
+// problem adds p for the file that is being read; records that fail alike are
+// counted, not listed.
+func (r *reader) problem(p Problem) {
+	p.File = r.file0
+	if p.Record > 0 {
+		for i := r.first; i < len(r.problems); i++ {
+			q := &r.problems[i]
+			if q.Reason == p.Reason && q.Field == p.Field && q.Record > 0 {
+				q.More++
+				return
+			}
+		}
+	}
+	r.problems = append(r.problems, p)
+}
+
+type ctxReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c ctxReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+// plainError is err without the path, which the Problem names already.
+func plainError(err error) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}
