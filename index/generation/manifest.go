@@ -1,6 +1,16 @@
 package generation
 
-import "time"
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
 
 // EmbedderInfo says whose vectors these are. Vectors of different embedders
 // are never compared.
@@ -14,6 +24,7 @@ type EmbedderInfo struct {
 type Info struct {
 	Number    uint64       `json:"number"`
 	Name      string       `json:"name"` // of its folder: gen-000007
+	Parent    string       `json:"parent,omitempty"`
 	Created   time.Time    `json:"created"`
 	Documents int          `json:"documents"`
 	Sections  int          `json:"sections"`
@@ -21,27 +32,90 @@ type Info struct {
 	Vectors   int          `json:"vectors"`  // passages that have one
 	Analyzer  string       `json:"analyzer"` // version of the analyser
 	Embedder  EmbedderInfo `json:"embedder"` // zero where there are no vectors
+	Bytes     int64        `json:"bytes"`    // on disk
 	Current   bool         `json:"current"`
-	Bytes     int64        `json:"bytes"` // on disk
+	Fault     string       `json:"fault,omitempty"` // why it can't be opened
 }
 
-// Report is what Verify found.
-type Report struct {
-	Generation string  `json:"generation"`
-	Files      int     `json:"files"`
-	Records    int     `json:"records"`
-	Documents  int     `json:"documents"`
-	Passages   int     `json:"passages"`
-	Postings   int     `json:"postings"`
-	Vectors    int     `json:"vectors"`
-	Faults     []Fault `json:"faults"`
+// manifest is what manifest.json holds.
+type manifest struct {
+	Format int `json:"format"`
+	Info
+	LexicalBlobs int       `json:"lexical_blobs"`
+	VectorBlocks int       `json:"vector_blocks"`
+	Files        []fileSum `json:"files"`
 }
 
-// OK says that nothing is wrong.
-func (r Report) OK() bool { return len(r.Faults) == 0 }
-
-// Fault is one thing that is wrong in a generation.
-type Fault struct {
-	Where string `json:"where"` // the file, record or blob
-	What  string `json:"what"`
+// fileSum is a file of the generation as it was sealed.
+type fileSum struct {
+	Name   string `json:"name"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
 }
+
+const (
+	manifestName = "manifest.json"
+	formatNumber = 1
+)
+
+// sealedManifest guards the manifest by its own hash.
+type sealedManifest struct {
+	Manifest json.RawMessage `json:"manifest"`
+	SHA256   string          `json:"sha256"` // of the manifest, white space left out
+}
+
+func writeManifest(dir string, m manifest) error {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(body)
+	out, err := json.MarshalIndent(sealedManifest{body, hex.EncodeToString(sum[:])}, "", " ")
+	if err != nil {
+		return err
+	}
+	return writeFileSynced(filepath.Join(dir, manifestName), append(out, '\n'))
+}
+
+func readManifest(dir string) (manifest, error) {
+	var m manifest
+	path := filepath.Join(dir, manifestName)
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return m, damaged(path, "it is missing: the folder was never finished")
+	}
+	if err != nil {
+		return m, err
+	}
+	var s sealedManifest
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return m, damaged(path, "it does not parse")
+	}
+	var body bytes.Buffer
+	if err := json.Compact(&body, s.Manifest); err != nil {
+		return m, damaged(path, "it does not parse")
+	}
+	if sum := sha256.Sum256(body.Bytes()); hex.EncodeToString(sum[:]) != s.SHA256 {
+		return m, damaged(path, "its checksum does not fit")
+	}
+	if err := json.Unmarshal(body.Bytes(), &m); err != nil {
+		return m, damaged(path, "it does not parse")
+	}
+	if m.Format != formatNumber {
+		return m, fmt.Errorf("%s: format %d was written by another version of rxedge; this one reads %d", path, m.Format, formatNumber)
+	}
+	if name := filepath.Base(dir); name != m.Name {
+		return m, damaged(path, fmt.Sprintf("it belongs to %s and lies in %s", m.Name, name))
+	}
+	return m, nil
+}
+
+// DamageError says what part of a generation can't be trusted.
+type DamageError struct {
+	Where string // file, record or blob
+	What  string
+}
+
+func (e *DamageError) Error() string { return e.Where + " is damaged: " + e.What }
+
+func damaged(where, what string) error { return &DamageError{where, what} }

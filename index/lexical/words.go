@@ -1,0 +1,45 @@
+package lexical
+
+import "strings"
+
+func set(s string) map[string]bool {
+	m := make(map[string]bool)
+	for _, w := range strings.Fields(s) {
+		m[w] = true
+	}
+	return m
+}
+
+// stopWords carry no meaning in a question about medicines. "no", "not" and
+// "without" stay terms, and so do "may" and "can".
+var stopWords = set(`a an and are as at be been but by do does for from had has have how i if in into is it its
+ me my of on or our s so such t that the their them then there these they this those to us was we were what when which who will with you your`)
+
+// genericWords stand in the names of many products and are stemmed like any
+// other word.
+var genericWords = set(`tablet tablets capsule capsules injection injections solution solutions suspension suspensions
+ oral topical cream creams ointment ointments lotion gel gels patch patches spray sprays drops powder powders syrup elixir kit
+ inhaler inhalers inhalation aerosol extended delayed immediate release chewable coated film effervescent disintegrating dispersible
+ sublingual buccal nasal ophthalmic otic rectal vaginal transdermal intravenous intramuscular subcutaneous prefilled syringe pen pens
+ strength extra maximum adult adults child children pediatric infant infants sterile and with for free sugar flavor daily night
+ relief pain cold cough allergy fever sinus severe multi symptom formula liquid soft gels vitamin vitamins mineral minerals label
+ guideline table human water acid`)
+
+// units by their spellings, folded, to the one that is indexed.
+var units = map[string]string{
+	"mg": "mg", "milligram": "mg", "milligrams": "mg", "mgs": "mg",
+	"g": "g", "gm": "g", "gms": "g", "gram": "g", "grams": "g",
+	"kg": "kg", "kilogram": "kg", "kilograms": "kg", "kgs": "kg",
+	"mcg": "mcg", "ug": "mcg", "microgram": "mcg", "micrograms": "mcg", "mcgs": "mcg",
+	"ng": "ng", "nanogram": "ng", "nanograms": "ng",
+	"ml": "ml", "milliliter": "ml", "milliliters": "ml", "millilitre": "ml", "millilitres": "ml", "cc": "ml",
+	"l": "l", "liter": "l", "liters": "l", "litre": "l", "litres": "l",
+	"dl": "dl", "mmol": "mmol", "mcmol": "mcmol", "mol": "mol", "meq": "meq", "mosm": "mosm",
+	"iu": "iu", "unit": "unit", "units": "unit", "mmhg": "mmhg", "m2": "m2", "cm": "cm", "mm": "mm",
+}
+
+var greekNames = map[rune]string{
+	'α': "alpha", 'β': "beta", 'γ': "gamma", 'δ': "delta", 'ε': "epsilon", 'ζ': "zeta", 'η': "eta", 'θ': "theta",
+	'ι': "iota", 'κ': "kappa", 'λ': "lambda", 'μ': "mu", 'ν': "nu", 'ξ': "xi", 'ο': "omicron", 'π': "pi", 'ρ': "rho",
+	'σ': "sigma", 'ς': "sigma", 'τ': "tau", 'υ': "upsilon", 'φ': "phi", 'χ': "chi", 'ψ': "psi", 'ω': "omega",
+}
