@@ -1,8 +1,5 @@
 package document
 
-func parseSPL(base string, text []byte, opt Options) (*Document, error) {
-	return nil, Problem{Reason: "not yet"}
-}
 func parseMarkdown(base string, text []byte, opt Options) (*Document, error) {
 	return nil, Problem{Reason: "not yet"}
 }
