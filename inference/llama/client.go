@@ -1,0 +1,249 @@
+package llama
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"rxedge/inference"
+)
+
+// longestAnswer bounds an answer of the engine that is read whole, in bytes.
+const longestAnswer = 256 << 20
+
+// call is a request to one child. It ends with the caller's context or with the
+// child, whichever is first.
+type call struct {
+	c      *child
+	caller context.Context
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func (c *child) begin(ctx context.Context) *call {
+	merged, cancel := context.WithCancelCause(ctx)
+	unwatch := context.AfterFunc(c.gone, func() { cancel(inference.ErrEngineLost) })
+	return &call{c: c, caller: ctx, ctx: merged, cancel: func() {
+		unwatch()
+		cancel(nil)
+	}}
+}
+
+// send posts a value as JSON, or gets where body is nil. An answer that is not
+// 200 becomes an error and is read to its end.
+func (k *call) send(path string, body any) (*http.Response, error) {
+	method, reader := http.MethodGet, io.Reader(nil)
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		method, reader = http.MethodPost, bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(k.ctx, method, "http://engine"+path, reader)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+k.c.key)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := k.c.client.Do(req)
+	if err != nil {
+		return nil, k.broken(err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	var refused struct {
+		Error engineError `json:"error"`
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&refused); err != nil && k.ctx.Err() != nil {
+		return nil, k.broken(err)
+	}
+	refused.Error.status = resp.StatusCode
+	return nil, refused.Error.meaning()
+}
+
+// do sends and decodes the whole answer into out.
+func (k *call) do(path string, body, out any) error {
+	resp, err := k.send(path, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(resp.Body, longestAnswer)).Decode(out); err != nil {
+		var syntax *json.SyntaxError
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &syntax) || errors.As(err, &kind) {
+			return fmt.Errorf("the engine's answer to %s cannot be read", path) // its text may quote the request
+		}
+		return k.broken(err)
+	}
+	return nil
+}
+
+// broken says what a failed connection means: the caller went, or the engine.
+func (k *call) broken(err error) error {
+	if k.caller.Err() != nil {
+		return context.Cause(k.caller)
+	}
+	if k.ctx.Err() != nil {
+		return context.Cause(k.ctx)
+	}
+	var network interface{ Timeout() bool }
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) {
+		return inference.ErrEngineLost
+	}
+	return fmt.Errorf("reading from the engine: %w", err)
+}
+
+// engineError is how llama-server says no. Its message may quote the request,
+// so it goes nowhere.
+type engineError struct {
+	Type         string `json:"type"`
+	PromptTokens int    `json:"n_prompt_tokens"`
+	Context      int    `json:"n_ctx"`
+	status       int
+}
+
+func (e engineError) meaning() error {
+	switch {
+	case e.Type == "exceed_context_size_error" && e.PromptTokens > 0:
+		return &inference.ContextError{Tokens: e.PromptTokens, Limit: e.Context}
+	case e.status == http.StatusServiceUnavailable || e.Type == "unavailable_error":
+		return inference.ErrEngineStarting
+	}
+	kind := e.Type
+	if kind == "" {
+		kind = "no reason given"
+	}
+	if e.status == 0 {
+		return fmt.Errorf("the engine failed while it was answering (%s)", kind)
+	}
+	return fmt.Errorf("the engine refused the request (%s, status %d)", kind, e.status)
+}
+
+// becomeReady waits for the child to load its model and then has it do what it
+// is for: its /health can say OK while generation hangs.
+func (c *child) becomeReady(ctx context.Context) error {
+	load, cancel := context.WithTimeoutCause(ctx, loadTimeout,
+		fmt.Errorf("the model was not loaded within %v", loadTimeout))
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		k := c.begin(load)
+		resp, err := k.send("/health", nil)
+		if err == nil {
+			resp.Body.Close()
+		}
+		k.cancel()
+		if err == nil {
+			break
+		}
+		select {
+		case <-load.Done():
+			return context.Cause(load)
+		case <-c.gone.Done():
+			return inference.ErrEngineLost
+		case <-tick.C:
+		}
+	}
+	probe, cancelProbe := context.WithTimeoutCause(ctx, probeTimeout,
+		fmt.Errorf("the model was loaded but gave no token within %v", probeTimeout))
+	defer cancelProbe()
+	k := c.begin(probe)
+	defer k.cancel()
+	if err := c.describe(k); err != nil {
+		return fmt.Errorf("asking the engine about the model: %w", err)
+	}
+	const text = "a" // any will do
+	if c.o.Kind == Embed {
+		tokens, err := k.tokenize(text, true, false)
+		if err != nil {
+			return fmt.Errorf("trying the tokenizer: %w", err)
+		}
+		v, err := k.embed([][]int{tokens}, 0)
+		if err != nil {
+			return fmt.Errorf("trying an embedding: %w", err)
+		}
+		c.dimension = len(v[0])
+		return nil
+	}
+	var first struct {
+		Predicted int `json:"tokens_predicted"`
+	}
+	err := k.do("/completion", map[string]any{
+		"prompt": text, "n_predict": 1, "temperature": 0, "cache_prompt": false,
+		"response_fields": []string{"tokens_predicted"},
+	}, &first)
+	if err != nil {
+		return fmt.Errorf("trying a token: %w", err)
+	}
+	if first.Predicted != 1 {
+		return fmt.Errorf("trying a token: the engine wrote %d", first.Predicted)
+	}
+	return nil
+}
+
+// describe asks what the model is.
+func (c *child) describe(k *call) error {
+	var models struct {
+		Data []struct {
+			Meta struct {
+				Context    int `json:"n_ctx"`
+				Trained    int `json:"n_ctx_train"`
+				Vocabulary int `json:"n_vocab"`
+				Dimension  int `json:"n_embd"`
+			} `json:"meta"`
+		} `json:"data"`
+	}
+	if err := k.do("/v1/models", nil, &models); err != nil {
+		return err
+	}
+	if len(models.Data) != 1 || models.Data[0].Meta.Context < 1 {
+		return errors.New("it names no model")
+	}
+	m := models.Data[0].Meta
+	// The engine rounds a context up to a multiple of 256.
+	c.limit = min(c.o.Context, m.Context)
+	c.trained, c.vocabulary, c.dimension = m.Trained, m.Vocabulary, m.Dimension
+	return nil
+}
+
+// tokenize: special adds what the model puts around a text; parse reads special
+// tokens written out in the text as such.
+func (k *call) tokenize(text string, special, parse bool) ([]int, error) {
+	var out struct {
+		Tokens []int `json:"tokens"`
+	}
+	err := k.do("/tokenize", map[string]any{"content": text, "add_special": special, "parse_special": parse}, &out)
+	return out.Tokens, err
+}
+
+// Tokenize returns the model's tokens of a plain text, without the special ones
+// that a request adds around it; what looks like a special token in the text is
+// taken as text.
+func (s *Server) Tokenize(ctx context.Context, text string) ([]int, error) {
+	c, err := s.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k := c.begin(ctx)
+	defer k.cancel()
+	tokens, err := k.tokenize(text, false, false)
+	return tokens, s.ended(err)
+}
+
+// ended turns a lost engine into a closed one where that is what happened.
+func (s *Server) ended(err error) error {
+	if errors.Is(err, inference.ErrEngineLost) && s.ctx.Err() != nil {
+		return errClosed
+	}
+	return err
+}

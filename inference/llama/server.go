@@ -1,0 +1,349 @@
+package llama
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"rxedge/inference"
+	"rxedge/inference/gguf"
+)
+
+const (
+	loadTimeout  = 15 * time.Minute // a large model from a slow disk
+	probeTimeout = 2 * time.Minute  // its first token
+	stopGrace    = 2 * time.Second
+	steady       = time.Minute // a child that has served as long as this has not failed quickly
+	giveUpAfter  = 3           // failed starts in a row of a model that was never ready
+)
+
+var errClosed = errors.New("the language engine is shut down")
+
+// Server is one supervised child with one model. It is safe for concurrent use.
+// It writes text (inference.Generator) where its Kind is Generate, makes vectors
+// (inference.Embedder) where it is Embed, and tokenises in both.
+type Server struct {
+	o        Options
+	log      *slog.Logger
+	dir      *runDir
+	template bool  // the file holds a chat template
+	damage   error // what our own reader says against the file
+
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	done    chan struct{} // the supervisor has ended
+	retry   chan struct{}
+	closing sync.Once
+
+	mu      sync.Mutex
+	state   State
+	child   *child        // set while Ready
+	last    *child        // the latest that was ready, for Properties
+	changed chan struct{} // closed and replaced at each change of state
+}
+
+var (
+	_ inference.Generator = (*Server)(nil)
+	_ inference.Tokenizer = (*Server)(nil)
+	_ inference.Embedder  = (*Server)(nil)
+)
+
+// Start starts the child and its supervision and returns at once; what can be
+// seen to be wrong beforehand (no engine, no such file, a wrong option) is an
+// error. Until Close the Server restarts the child whenever it ends: at once
+// the first time, then after growing pauses. A model that three starts in a row
+// could not bring up, and that was never up, is Failed.
+func Start(o Options) (*Server, error) {
+	if o.Engine.Binary == "" {
+		return nil, inference.ErrEngineMissing
+	}
+	if o.Kind != Generate && o.Kind != Embed {
+		return nil, fmt.Errorf("kind %q: a model is loaded to %q or to %q", o.Kind, Generate, Embed)
+	}
+	if o.Context < 0 || o.Slots < 0 || o.Threads < 0 {
+		return nil, errors.New("context, slots and threads must not be negative")
+	}
+	path, err := filepath.Abs(o.Model)
+	if err != nil {
+		return nil, err
+	}
+	o.Model = path
+	if st, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("model file: %w", err)
+	} else if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("model file %s is not a file", path)
+	}
+	if o.Name == "" {
+		o.Name = filepath.Base(path)
+	}
+	if o.Slots == 0 {
+		o.Slots = 1
+	}
+	if o.Wait == 0 {
+		o.Wait = DefaultWait
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{
+		log:     o.Log.With(slog.String("model", o.Name)),
+		done:    make(chan struct{}),
+		retry:   make(chan struct{}, 1),
+		changed: make(chan struct{}),
+		state:   State{Phase: Starting, Since: time.Now()},
+	}
+	trained := s.readHeader(path)
+	if o.Context == 0 {
+		o.Context = DefaultContext
+		if trained > 0 {
+			o.Context = min(o.Context, trained)
+		}
+	}
+	s.o = o
+	if s.dir, err = newRunDir(o.RunDir); err != nil {
+		return nil, err
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	go s.supervise()
+	return s, nil
+}
+
+// readHeader takes from the file what the engine does not tell. What it cannot
+// read is left to the engine to judge.
+func (s *Server) readHeader(path string) (trained int) {
+	f, err := gguf.Open(path)
+	if err != nil {
+		s.damage = err
+		return 0
+	}
+	defer f.Close()
+	template, _ := f.Metadata.Text("tokenizer.chat_template")
+	s.template = template != ""
+	arch, _ := f.Metadata.Text("general.architecture")
+	n, _ := f.Metadata.Uint(arch + ".context_length")
+	return int(min(n, 1<<30))
+}
+
+// supervise runs one child after the other until Close.
+func (s *Server) supervise() {
+	defer close(s.done)
+	// The children die with this thread; see childAttributes.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	pause := &backoff.ExponentialBackOff{
+		InitialInterval: 200 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.1, MaxInterval: 30 * time.Second,
+	}
+	pause.Reset()
+	var (
+		wasReady bool
+		quick    int // ends since the last steady run
+		failed   int // of them in a row, those that never became ready
+	)
+	for {
+		served, reason := s.runChild()
+		if s.ctx.Err() != nil {
+			s.enter(Closed, "", 0, nil)
+			return
+		}
+		if served > 0 {
+			wasReady, failed = true, 0
+		} else {
+			failed++
+		}
+		if served > steady {
+			quick = 0
+			pause.Reset()
+		}
+		quick++
+		s.log.Warn("the engine ended", slog.String("reason", reason), slog.Duration("served", served), slog.Int("quick_failures", quick))
+		if failed >= giveUpAfter && !wasReady {
+			s.enter(Failed, reason, 0, nil)
+			select {
+			case <-s.ctx.Done():
+				s.enter(Closed, "", 0, nil)
+				return
+			case <-s.retry:
+				failed, quick = 0, 0
+				pause.Reset()
+			}
+			s.restarting(reason)
+			continue
+		}
+		s.restarting(reason)
+		if quick > 1 {
+			t := time.NewTimer(pause.NextBackOff())
+			select {
+			case <-s.ctx.Done():
+			case <-s.retry:
+			case <-t.C:
+			}
+			t.Stop()
+		}
+	}
+}
+
+// runChild brings one child up and stays with it to its end. It returns how
+// long it served, 0 where it never did, and why it ended.
+func (s *Server) runChild() (served time.Duration, reason string) {
+	began := time.Now()
+	c, err := launch(s.o, s.dir.socket(), s.log)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer c.client.CloseIdleConnections()
+	s.mu.Lock()
+	s.state.PID = c.cmd.Process.Pid
+	s.mu.Unlock()
+	if err := c.becomeReady(s.ctx); err != nil {
+		reason := err.Error()
+		if c.gone.Err() != nil {
+			reason = c.ending()
+			if s.damage != nil {
+				reason = s.damage.Error() + "; " + reason
+			}
+		}
+		c.stop(stopGrace)
+		return 0, reason
+	}
+	ready := time.Now()
+	c.log.serve()
+	s.enter(Ready, "", c.cmd.Process.Pid, c)
+	s.log.Info("the engine is ready", slog.Duration("took", ready.Sub(began)), slog.Int("pid", c.cmd.Process.Pid), slog.Int("context", c.limit))
+	select {
+	case <-c.gone.Done():
+	case <-s.ctx.Done():
+		s.enter(Closed, "", 0, nil)
+		c.stop(stopGrace)
+	}
+	return max(time.Since(ready), 1), c.ending()
+}
+
+func (s *Server) restarting(reason string) {
+	s.mu.Lock()
+	s.state.Restarts++
+	s.mu.Unlock()
+	s.enter(Restarting, reason, 0, nil)
+}
+
+func (s *Server) enter(p Phase, reason string, pid int, c *child) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p != s.state.Phase {
+		s.state.Since = time.Now()
+	}
+	s.state.Phase, s.state.PID = p, pid
+	if reason != "" || p == Ready {
+		s.state.Reason = reason
+	}
+	s.child = c
+	if c != nil {
+		s.last = c
+	}
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// State returns how the child is now.
+func (s *Server) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// Retry starts a Failed model again, and ends the pause before a restart.
+func (s *Server) Retry() {
+	if p := s.State().Phase; p != Failed && p != Restarting {
+		return
+	}
+	select {
+	case s.retry <- struct{}{}:
+	default:
+	}
+}
+
+// WaitReady waits until the model answers. It returns a *FailedError where the
+// Server has given up, and ctx's error where that ends first.
+func (s *Server) WaitReady(ctx context.Context) error {
+	_, err := s.await(ctx, nil)
+	return err
+}
+
+// acquire returns the child that serves now; it waits up to Options.Wait for one
+// that starts and then returns ErrEngineStarting.
+func (s *Server) acquire(ctx context.Context) (*child, error) {
+	t := time.NewTimer(s.o.Wait)
+	defer t.Stop()
+	return s.await(ctx, t.C)
+}
+
+func (s *Server) await(ctx context.Context, tooLong <-chan time.Time) (*child, error) {
+	for {
+		s.mu.Lock()
+		c, state, changed := s.child, s.state, s.changed
+		s.mu.Unlock()
+		switch {
+		case c != nil && c.gone.Err() == nil:
+			return c, nil
+		case state.Phase == Failed:
+			return nil, &FailedError{Model: s.o.Name, Reason: state.Reason}
+		case state.Phase == Closed:
+			return nil, errClosed
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-tooLong:
+			return nil, inference.ErrEngineStarting
+		}
+	}
+}
+
+// Model names the model as the catalog does.
+func (s *Server) Model() string { return s.o.Name }
+
+// Info describes the vectors. Dimension and MaxTokens are 0 until the model has
+// been ready for the first time.
+func (s *Server) Info() inference.EmbedderInfo {
+	info := inference.EmbedderInfo{Name: s.o.Name, SHA256: s.o.SHA256}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last != nil {
+		info.Dimension, info.MaxTokens = s.last.dimension, s.last.limit
+	}
+	return info
+}
+
+// Properties describes the loaded model; it waits for the engine as a request does.
+func (s *Server) Properties(ctx context.Context) (Properties, error) {
+	c, err := s.acquire(ctx)
+	if err != nil {
+		return Properties{}, err
+	}
+	return Properties{
+		Model: s.o.Name, Context: c.limit, Trained: c.trained, Vocabulary: c.vocabulary,
+		Dimension: c.dimension, ChatTemplate: s.template,
+	}, nil
+}
+
+// Close ends the child, gently and then by force, and removes its socket.
+// Requests under way return an error. It may be called more than once.
+func (s *Server) Close() error {
+	var err error
+	s.closing.Do(func() {
+		s.cancel()
+		<-s.done
+		err = s.dir.remove()
+	})
+	<-s.done
+	return err
+}
