@@ -1,0 +1,249 @@
+// The pharmacist's page: a question, its answer, the label behind it, and the
+// questions before it. Everything is kept in this tab's memory alone.
+
+import { AnswerView, plainText } from "./answer.js";
+import { ask, Problem } from "./ask.js";
+import { byId, el } from "./dom.js";
+import { LabelView } from "./label.js";
+import { placeOf } from "./link.js";
+
+const form = byId("ask");
+const box = byId("question");
+const view = new AnswerView();
+const label = new LabelView(closeLabel);
+
+/** Entries {question, answer, problem}, oldest first. */
+const entries = [];
+let current = null;
+let asking = null; // the AbortController of the question under way
+let opener = null; // what opened the label, to go back to
+
+// Asking
+
+async function submit(question) {
+  question = question.trim();
+  if (!question) {
+    box.focus();
+    return;
+  }
+  asking?.abort();
+  const mine = (asking = new AbortController());
+  const entry = { question, answer: null, problem: null };
+  if (current?.question === question && !current.answer) entries.splice(entries.indexOf(current), 1);
+  entries.push(entry);
+  current = entry;
+
+  if (label.open) closeLabel();
+  byId("intro").hidden = true;
+  byId("claims").classList.remove("incomplete");
+  view.begin(question);
+  working(true);
+  listHistory();
+  const slow = setTimeout(() => current === entry && view.status("Still working… Esc stops.", true), 15000);
+  const mineStill = (f) => (v) => asking === mine && f(v);
+  try {
+    entry.answer = await ask(
+      question,
+      {
+        retrieved: mineStill((list) => view.retrieved(list)),
+        claim: mineStill((claim) => view.claim(claim)),
+        withheld: mineStill(() => view.withheld()),
+      },
+      mine.signal,
+    );
+    if (asking === mine) view.done(entry.answer);
+  } catch (err) {
+    if (asking !== mine) return; // another question has taken its place
+    const again = () => submit(question);
+    if (err.name === "AbortError") {
+      view.stopped(again);
+    } else {
+      entry.problem =
+        err instanceof Problem ? err : new Problem("This page failed to show the answer.", "Reload the page and ask again.", err.name);
+      view.fail(entry.problem, again);
+    }
+  } finally {
+    clearTimeout(slow);
+    if (asking === mine) {
+      asking = null;
+      working(false);
+      listHistory();
+    }
+  }
+}
+
+function working(yes) {
+  byId("submit").hidden = yes;
+  byId("stop").hidden = !yes;
+}
+
+/** Shows an entry again as it was, without asking. */
+function recall(entry) {
+  if (asking) {
+    const stopped = asking;
+    asking = null; // its end is nobody's concern any more
+    stopped.abort();
+    working(false);
+  }
+  if (label.open) closeLabel();
+  current = entry;
+  byId("claims").classList.remove("incomplete");
+  view.begin(entry.question);
+  if (entry.answer) view.done(entry.answer);
+  else if (entry.problem) view.fail(entry.problem, () => submit(entry.question));
+  else view.stopped(() => submit(entry.question));
+  listHistory();
+  byId("asked").focus({ preventScroll: true });
+  byId("answer").scrollIntoView({ block: "start" });
+}
+
+// Earlier questions
+
+function listHistory() {
+  const earlier = entries.filter((e) => e !== current).reverse();
+  byId("history").hidden = earlier.length === 0;
+  byId("history-list").replaceChildren(
+    ...earlier.map((entry) => {
+      const button = el("button", { type: "button", class: "history-item" }, el("span", {}, entry.question), el("span", { class: "history-state" }, stateOf(entry)));
+      button.addEventListener("click", () => recall(entry));
+      return el("li", {}, button);
+    }),
+  );
+}
+
+function stateOf({ answer, problem }) {
+  if (!answer) return problem ? "failed" : "stopped";
+  return answer.status === "abstained" ? "not in my documents" : "answered";
+}
+
+// The label
+
+/** Opens or closes the label as the address says. */
+function followAddress() {
+  const place = placeOf(location.hash);
+  if (!place) {
+    if (label.open) {
+      label.close();
+      refocus();
+    }
+    markChip();
+    return;
+  }
+  const chip = [...document.querySelectorAll("a.chip")].find((a) => a.hash === location.hash);
+  markChip(chip);
+  label.openAt(place, chip?.citation.quote);
+}
+
+function closeLabel() {
+  if (placeOf(location.hash)) history.pushState(null, "", location.pathname + location.search);
+  followAddress();
+}
+
+function markChip(chip) {
+  for (const a of document.querySelectorAll("a.chip[aria-current]")) a.removeAttribute("aria-current");
+  chip?.setAttribute("aria-current", "true");
+}
+
+function refocus() {
+  (opener?.isConnected ? opener : box).focus({ preventScroll: true });
+  opener = null;
+}
+
+// Copying
+
+async function copy() {
+  const text = plainText(current.answer);
+  let done = true;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Browsers keep the clipboard from pages that are not on localhost or HTTPS.
+    const area = el("textarea", { class: "offscreen", readonly: true, "aria-hidden": "true" });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    done = document.execCommand("copy");
+    area.remove();
+    byId("copy").focus();
+  }
+  byId("copied").textContent = done ? "Copied." : "The browser did not allow it. Select the text and copy it.";
+}
+
+// What the person does
+
+form.addEventListener("submit", (e) => {
+  e.preventDefault();
+  submit(box.value);
+});
+
+box.addEventListener("keydown", (e) => {
+  if (e.key === "Enter" && !e.shiftKey && !e.isComposing) {
+    e.preventDefault();
+    form.requestSubmit();
+  }
+});
+
+function fit() {
+  if (CSS.supports("field-sizing", "content")) return;
+  box.style.height = "auto";
+  box.style.height = `${box.scrollHeight + 2}px`;
+}
+box.addEventListener("input", fit);
+
+byId("example").addEventListener("click", (e) => {
+  box.value = e.currentTarget.textContent;
+  fit();
+  box.focus();
+  submit(box.value);
+});
+
+byId("stop").addEventListener("click", () => {
+  asking?.abort();
+  box.focus();
+});
+
+byId("copy").addEventListener("click", copy);
+byId("again").addEventListener("click", () => submit(current.question));
+
+byId("forget").addEventListener("click", () => {
+  entries.splice(0, entries.length, ...entries.filter((e) => e === current));
+  listHistory();
+  box.focus();
+});
+
+// A link to a place in a label; one that leads where the page already is goes
+// there again.
+document.addEventListener("click", (e) => {
+  const link = e.target.closest?.("a[href^='#doc=']");
+  if (!link) return;
+  if (!link.closest("#label")) opener = link;
+  if (link.hash === location.hash && !e.ctrlKey && !e.metaKey && !e.shiftKey) {
+    e.preventDefault();
+    followAddress();
+  }
+});
+
+document.addEventListener("keydown", (e) => {
+  if (e.defaultPrevented || e.ctrlKey || e.metaKey || e.altKey || e.isComposing) return;
+  const typing = e.target.closest?.("input, textarea, select, [contenteditable]");
+  if (e.key === "/" && !typing && !label.dialog.matches(":modal")) {
+    e.preventDefault();
+    box.focus();
+    box.select();
+  } else if (e.key === "Escape" && !label.dialog.matches(":modal")) {
+    if (label.open) closeLabel();
+    else if (asking) asking.abort();
+    else if (typing === box) {
+      box.value = "";
+      fit();
+    } else return;
+    e.preventDefault();
+  }
+});
+
+addEventListener("hashchange", followAddress);
+addEventListener("pageshow", (e) => {
+  if (e.persisted) working(Boolean(asking));
+});
+
+if (placeOf(location.hash)) followAddress();

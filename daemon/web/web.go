@@ -1,0 +1,131 @@
+// Package web is the pharmacist's page: plain HTML, CSS and JavaScript modules,
+// embedded, so that it works on a machine that is off the network. It holds no
+// logic of answering; it asks the API it is served beside.
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+)
+
+//go:embed assets
+var assets embed.FS
+
+// What the page may do. Scripts, styles and requests come from and go to this
+// origin alone; markup can not be made from strings (Trusted Types); a form
+// can not be sent to anywhere, because the page asks by script.
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
+	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
+	"require-trusted-types-for 'script'; trusted-types 'none'"
+
+// file is one embedded file, ready to be served.
+type file struct {
+	body        []byte
+	contentType string
+	etag        string
+}
+
+// The types are fixed here: what mime.TypeByExtension says depends on the machine.
+var contentTypes = map[string]string{
+	".html": "text/html; charset=utf-8",
+	".css":  "text/css; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".svg":  "image/svg+xml",
+}
+
+// Handler serves the page at "/" and its files at "/assets/…"; any other path
+// is not found. The page names its files under /assets/VERSION/, a digest of
+// their contents, and those are cached for good; "/assets/NAME" without a
+// version is revalidated by its ETag.
+func Handler() http.Handler {
+	files, version := load()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, cache := "", "no-cache"
+		switch rest, ok := strings.CutPrefix(r.URL.Path, "/assets/"); {
+		case r.URL.Path == "/":
+			name = "index.html"
+		case ok:
+			name = rest
+			if versioned, ok := strings.CutPrefix(rest, version+"/"); ok {
+				name, cache = versioned, "public, max-age=31536000, immutable"
+			}
+			if name == "index.html" {
+				name = "" // it stands at "/" alone
+			}
+		}
+
+		h := w.Header()
+		h.Set("Content-Security-Policy", contentSecurityPolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+
+		f, ok := files[name]
+		if !ok {
+			h.Set("Cache-Control", "no-store")
+			http.Error(w, "There is no such page here; the page for questions is at /.", http.StatusNotFound)
+			return
+		}
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			h.Set("Allow", "GET, HEAD")
+			http.Error(w, "This page can only be read.", http.StatusMethodNotAllowed)
+			return
+		}
+		h.Set("Content-Type", f.contentType)
+		h.Set("Cache-Control", cache)
+		h.Set("ETag", f.etag)
+		// ServeContent answers If-None-Match, HEAD and ranges.
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.body))
+	})
+}
+
+// load reads the embedded files and writes their version into the page.
+func load() (files map[string]file, version string) {
+	root, err := fs.Sub(assets, "assets")
+	if err != nil {
+		panic(err) // the path is fixed at compile time
+	}
+	files = map[string]file{}
+	all := sha256.New()
+	err = fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error { // in order of names
+		if err != nil || d.IsDir() {
+			return err
+		}
+		body, err := fs.ReadFile(root, name)
+		if err != nil {
+			return err
+		}
+		contentType, ok := contentTypes[path.Ext(name)]
+		if !ok {
+			return fmt.Errorf("%s: no content type is known for it", name)
+		}
+		fmt.Fprintf(all, "%s %d\n", name, len(body))
+		all.Write(body)
+		files[name] = file{body: body, contentType: contentType}
+		return nil
+	})
+	if err != nil {
+		panic(err) // embedded files: found by the first test
+	}
+	version = hex.EncodeToString(all.Sum(nil))[:12]
+	for name, f := range files {
+		if name == "index.html" {
+			f.body = bytes.ReplaceAll(f.body, []byte("{{VERSION}}"), []byte(version))
+		}
+		sum := sha256.Sum256(f.body)
+		f.etag = `"` + hex.EncodeToString(sum[:12]) + `"`
+		files[name] = f
+	}
+	return files, version
+}
