@@ -94,13 +94,13 @@ func superscript(s string) string {
 	out := make([]rune, 0, len(s))
 	for _, r := range s {
 		up, ok := superscripts[r]
-		if !ok {
-			if r != ',' && r != ' ' && r != '.' {
-				return s
-			}
-			up = r
+		switch {
+		case ok:
+			r = up
+		case unicode.IsLetter(r) || unicode.IsDigit(r):
+			return s
 		}
-		out = append(out, up)
+		out = append(out, r)
 	}
 	return string(out)
 }

@@ -414,6 +414,8 @@ func (g *tagGuard) step(c byte) bool {
 	default:
 		g.size++
 		switch {
+		case g.size == 1 && (c <= ' ' || c >= '0' && c <= '9' || c == '='):
+			g.in = false // "< 30", no tag
 		case g.size == 3 && a == '!' && b == '-' && c == '-':
 			g.skip, g.tail = "--", [2]byte{}
 		case g.size == 2 && b == '!' && c == '[':

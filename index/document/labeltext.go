@@ -1,0 +1,157 @@
+package document
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// plainLabelText brings label text that has lost its markup into the form of
+// Section.Text. Words are neither lost, added nor moved; only white space,
+// bullets and the columns of tables drawn with spaces change. loinc, where it
+// is known, tells which subsection numbers ("5.1") begin a paragraph.
+func plainLabelText(s, loinc string) string {
+	lines := strings.Split(clean(s), "\n")
+	long := 0
+	for _, l := range lines {
+		long = max(long, utf8.RuneCountInString(strings.TrimSpace(l)))
+	}
+	var w writer
+	wrapped := long <= 120 // lines were cut at a width: they belong together
+	for i := 0; i < len(lines); {
+		if strings.TrimSpace(lines[i]) == "" {
+			w.para()
+			i++
+			continue
+		}
+		if n := tableLines(lines[i:]); n > 0 {
+			w.para()
+			for _, l := range lines[i : i+n] {
+				w.raw(strings.Join(columns(l), " | "))
+				w.line()
+			}
+			w.para()
+			i += n
+			continue
+		}
+		plainLine(&w, lines, i, wrapped)
+		i++
+	}
+	return breakAtNumbers(w.String(), loinc)
+}
+
+var (
+	bullet  = regexp.MustCompile(`^\s*(?:\*|•|·|▪|●|◦|○|■)\s+(\S.*)$`)
+	excerpt = regexp.MustCompile(`^\s*(EXCERPT:)\s*(.*)$`)
+)
+
+func plainLine(w *writer, lines []string, i int, wrapped bool) {
+	l := lines[i]
+	if m := excerpt.FindStringSubmatch(l); m != nil {
+		w.para()
+		w.text(m[1] + " ")
+		if bullet.MatchString(m[2]) {
+			w.line()
+		}
+		l = m[2]
+	} else if i > 0 && strings.TrimSpace(lines[i-1]) != "" && !joins(lines[i-1], l, wrapped) {
+		w.para()
+	}
+	if m := bullet.FindStringSubmatch(l); m != nil {
+		w.pending = 'l' // keep a list together with what announces it
+		w.raw("• ")
+		l = m[1]
+		w.text(l)
+		w.pending = 0
+		w.text(" ")
+		if i+1 < len(lines) && bullet.MatchString(lines[i+1]) {
+			w.line()
+		}
+		return
+	}
+	w.text(l + " ")
+}
+
+// joins says that line b goes on with the paragraph of line a.
+func joins(a, b string, wrapped bool) bool {
+	a, b = strings.TrimSpace(a), strings.TrimSpace(b)
+	if bullet.MatchString(b) {
+		return true // plainLine breaks the line itself
+	}
+	if wrapped {
+		return true
+	}
+	r, _ := utf8.DecodeRuneInString(b)
+	return unicode.IsLower(r) || r == '(' || strings.HasSuffix(a, ",")
+}
+
+var gap = regexp.MustCompile(`\s{2,}`)
+
+func columns(l string) []string {
+	return gap.Split(strings.TrimSpace(l), -1)
+}
+
+// tableLines counts the lines at the start that are a table drawn with spaces:
+// at least three lines without a blank one between, half of them in columns.
+func tableLines(lines []string) int {
+	n, inColumns := 0, 0
+	for _, l := range lines {
+		if strings.TrimSpace(l) == "" || bullet.MatchString(l) || excerpt.MatchString(l) {
+			break
+		}
+		cells := columns(l)
+		for i, c := range cells {
+			// Two spaces also part sentences.
+			if len(c) > 160 || i < len(cells)-1 && strings.ContainsAny(c[max(0, len(c)-1):], ".:;") {
+				return 0
+			}
+		}
+		n++
+		if len(cells) > 1 {
+			inColumns++
+		}
+	}
+	if n < 3 || inColumns*2 < n {
+		return 0
+	}
+	return n
+}
+
+// majors are the numbers that FDA's labelling rule (21 CFR 201.57) gives the
+// sections of a label.
+var majors = map[string]string{
+	"34067-9": "1", "34068-7": "2", "43678-2": "3", "34070-3": "4", "43685-7": "5", "34084-4": "6", "34073-7": "7",
+	"43684-0": "8", "42227-9": "9", "34088-5": "10", "34089-3": "11", "34090-1": "12", "43680-8": "13", "34092-7": "14",
+	"34093-5": "15", "34069-5": "16", "34076-0": "17",
+}
+
+var subsection = regexp.MustCompile(`(?:[a-z0-9.\])%]) (\d{1,2})\.(\d{1,2}) (?:[A-Z][a-z-]{2,}|[A-Z]{3,}|[A-Z]{2,}[- ])`)
+
+// before are words after which a number is part of the sentence.
+var before = regexp.MustCompile(`(?i)\b(?:see|sections?|tables?|figures?|and|or|to|of|than|is|was|were|by|at|in|from|approximately|about)\.? $`)
+
+// breakAtNumbers begins a paragraph at each subsection ("… may be required 5.1
+// Lactic Acidosis There have …") of a section whose own number is known, as
+// long as the numbers rise.
+func breakAtNumbers(s, loinc string) string {
+	major := majors[loinc]
+	if major == "" {
+		return s
+	}
+	var b strings.Builder
+	from, last := 0, 0
+	for _, m := range subsection.FindAllStringSubmatchIndex(s, -1) {
+		minor, _ := strconv.Atoi(s[m[4]:m[5]])
+		if s[m[2]:m[3]] != major || minor <= last || minor > last+4 || before.MatchString(s[max(0, m[2]-16):m[2]]) {
+			continue
+		}
+		last = minor
+		b.WriteString(s[from : m[2]-1])
+		b.WriteString("\n\n")
+		from = m[2]
+	}
+	b.WriteString(s[from:])
+	return b.String()
+}
