@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,6 +30,10 @@ type child struct {
 
 	gone   context.Context // ends when the process has, with ErrEngineLost as its cause
 	exited error           // what Wait said; read after gone
+
+	// suspect is until when (Unix ns) no new request is given to it: its
+	// connections broke, and a moment later it may be known to have ended.
+	suspect atomic.Int64
 
 	limit      int // tokens of one request
 	trained    int

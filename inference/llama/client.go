@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -87,6 +88,9 @@ func (k *call) do(path string, body, out any) error {
 	return nil
 }
 
+// errUnreached: nothing of the request was read by the engine.
+var errUnreached = errors.New("the engine cannot be reached")
+
 // broken says what a failed connection means: the caller went, or the engine.
 func (k *call) broken(err error) error {
 	if k.caller.Err() != nil {
@@ -95,6 +99,11 @@ func (k *call) broken(err error) error {
 	if k.ctx.Err() != nil {
 		return context.Cause(k.ctx)
 	}
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" {
+		return errUnreached
+	}
+	k.c.suspect.Store(time.Now().Add(suspicion).UnixNano())
 	var network interface{ Timeout() bool }
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) {
 		return inference.ErrEngineLost
@@ -230,20 +239,35 @@ func (k *call) tokenize(text string, special, parse bool) ([]int, error) {
 // that a request adds around it; what looks like a special token in the text is
 // taken as text.
 func (s *Server) Tokenize(ctx context.Context, text string) ([]int, error) {
-	c, err := s.acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	k := c.begin(ctx)
-	defer k.cancel()
-	tokens, err := k.tokenize(text, false, false)
-	return tokens, s.ended(err)
+	var tokens []int
+	err := s.with(ctx, func(k *call) (err error) {
+		tokens, err = k.tokenize(text, false, false)
+		return err
+	})
+	return tokens, err
 }
 
-// ended turns a lost engine into a closed one where that is what happened.
-func (s *Server) ended(err error) error {
-	if errors.Is(err, inference.ErrEngineLost) && s.ctx.Err() != nil {
-		return errClosed
+// with runs a request on the child that serves now. It waits for one that
+// starts, up to Options.Wait, and goes to the next one where the child had ended
+// before it could be reached.
+func (s *Server) with(ctx context.Context, f func(*call) error) error {
+	t := time.NewTimer(s.o.Wait)
+	defer t.Stop()
+	for {
+		c, err := s.await(ctx, t.C)
+		if err != nil {
+			return err
+		}
+		k := c.begin(ctx)
+		err = f(k)
+		k.cancel()
+		switch {
+		case errors.Is(err, errUnreached):
+			c.suspect.Store(time.Now().Add(suspicion).UnixNano())
+		case errors.Is(err, inference.ErrEngineLost) && s.ctx.Err() != nil:
+			return errClosed
+		default:
+			return err
+		}
 	}
-	return err
 }

@@ -20,36 +20,43 @@ func (s *Server) Embed(ctx context.Context, texts []string) ([][]float32, error)
 	if s.o.Kind != Embed {
 		return nil, fmt.Errorf("model %s is loaded to write text and makes no embeddings", s.o.Name)
 	}
-	c, err := s.acquire(ctx)
+	var out [][]float32
+	err := s.with(ctx, func(k *call) error {
+		out = make([][]float32, 0, len(texts))
+		for len(out) < len(texts) {
+			end := min(len(out)+textsPerCall, len(texts))
+			vectors, err := k.embedTexts(texts[len(out):end], len(out))
+			if err != nil {
+				return err
+			}
+			out = append(out, vectors...)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	k := c.begin(ctx)
-	defer k.cancel()
-	out := make([][]float32, 0, len(texts))
-	for len(texts) > 0 {
-		n := min(len(texts), textsPerCall)
-		batch := make([][]int, n)
-		for i, text := range texts[:n] {
-			if batch[i], err = k.tokenize(text, true, false); err != nil {
-				return nil, s.ended(err)
-			}
-			switch tokens := len(batch[i]); {
-			case tokens == 0:
-				return nil, fmt.Errorf("text %d of %d is empty", len(out)+i+1, len(out)+len(texts))
-			case tokens > c.limit:
-				return nil, fmt.Errorf("text %d of %d: %w", len(out)+i+1, len(out)+len(texts),
-					&inference.ContextError{Tokens: tokens, Limit: c.limit})
-			}
-		}
-		vectors, err := k.embed(batch, c.dimension)
-		if err != nil {
-			return nil, s.ended(err)
-		}
-		out = append(out, vectors...)
-		texts = texts[n:]
-	}
 	return out, nil
+}
+
+// embedTexts embeds one call's worth; first is the index of the first text, for
+// errors.
+func (k *call) embedTexts(texts []string, first int) ([][]float32, error) {
+	batch := make([][]int, len(texts))
+	for i, text := range texts {
+		tokens, err := k.tokenize(text, true, false)
+		if err != nil {
+			return nil, err
+		}
+		if len(tokens) == 0 {
+			return nil, fmt.Errorf("text %d is empty", first+i+1)
+		}
+		if len(tokens) > k.c.limit {
+			return nil, fmt.Errorf("text %d: %w", first+i+1, &inference.ContextError{Tokens: len(tokens), Limit: k.c.limit})
+		}
+		batch[i] = tokens
+	}
+	return k.embed(batch, k.c.dimension)
 }
 
 // embed returns the unit vectors of token lists; dimension 0 takes what comes.

@@ -19,16 +19,15 @@ func (s *Server) Generate(ctx context.Context, req inference.GenerateRequest, em
 	if err := s.check(req); err != nil {
 		return inference.GenerateResult{}, err
 	}
-	c, err := s.acquire(ctx)
-	if err != nil {
-		return inference.GenerateResult{}, err
-	}
-	k := c.begin(ctx)
-	defer k.cancel()
-	r := generation{began: began, emit: emit, stop: stopper{words: req.Stop}}
-	err = r.run(k, req)
-	r.result.Text = r.text.String()
-	return r.result, s.ended(err)
+	var result inference.GenerateResult
+	err := s.with(ctx, func(k *call) error {
+		g := generation{began: began, emit: emit, stop: stopper{words: req.Stop}}
+		err := g.run(k, req)
+		result = g.result
+		result.Text = g.text.String()
+		return err
+	})
+	return result, err
 }
 
 func (s *Server) check(req inference.GenerateRequest) error {
@@ -180,7 +179,7 @@ func (k *call) applyTemplate(messages []inference.Message) (string, error) {
 	}
 	err := k.do("/apply-template", map[string]any{"messages": messages}, &out)
 	if err != nil {
-		if errors.Is(err, inference.ErrEngineLost) || errors.Is(err, inference.ErrEngineStarting) || k.ctx.Err() != nil {
+		if errors.Is(err, inference.ErrEngineLost) || errors.Is(err, errUnreached) || errors.Is(err, inference.ErrEngineStarting) || k.ctx.Err() != nil {
 			return "", err
 		}
 		return "", errors.New("the model's chat template refuses this conversation; it may know no system message, or want user and assistant in turn")

@@ -22,7 +22,8 @@ const (
 	probeTimeout = 2 * time.Minute  // its first token
 	stopGrace    = 2 * time.Second
 	steady       = time.Minute // a child that has served as long as this has not failed quickly
-	giveUpAfter  = 3           // failed starts in a row of a model that was never ready
+	suspicion    = 250 * time.Millisecond
+	giveUpAfter  = 3 // failed starts in a row of a model that was never ready
 )
 
 var errClosed = errors.New("the language engine is shut down")
@@ -290,9 +291,15 @@ func (s *Server) await(ctx context.Context, tooLong <-chan time.Time) (*child, e
 		s.mu.Lock()
 		c, state, changed := s.child, s.state, s.changed
 		s.mu.Unlock()
+		var trusted <-chan time.Time
+		if c != nil && c.gone.Err() == nil {
+			wait := time.Until(time.Unix(0, c.suspect.Load()))
+			if wait <= 0 {
+				return c, nil
+			}
+			trusted = time.After(wait)
+		}
 		switch {
-		case c != nil && c.gone.Err() == nil:
-			return c, nil
 		case state.Phase == Failed:
 			return nil, &FailedError{Model: s.o.Name, Reason: state.Reason}
 		case state.Phase == Closed:
@@ -300,6 +307,7 @@ func (s *Server) await(ctx context.Context, tooLong <-chan time.Time) (*child, e
 		}
 		select {
 		case <-changed:
+		case <-trusted:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		case <-tooLong:

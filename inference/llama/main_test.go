@@ -1,0 +1,241 @@
+package llama
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"rxedge/inference"
+	"rxedge/inference/gguf"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv("RXEDGE_TEST_DAEMON") != "" {
+		playDaemon()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// playDaemon is a daemon that serves a model until it is killed.
+func playDaemon() {
+	engine, err := Find()
+	if err == nil {
+		var s *Server
+		s, err = Start(Options{Engine: engine, Model: os.Getenv("RXEDGE_TEST_DAEMON"), Kind: Generate, Context: 256, RunDir: os.Getenv("RXEDGE_TEST_RUNDIR")})
+		if err == nil {
+			err = s.WaitReady(context.Background())
+			fmt.Println(s.State().PID)
+		}
+	}
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	select {}
+}
+
+// engineOrSkip finds the engine or says why the test cannot run.
+func engineOrSkip(t *testing.T) Engine {
+	t.Helper()
+	e, err := Find()
+	if errors.Is(err, inference.ErrEngineMissing) {
+		t.Skip("the engine is not built: run make engine")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// testData is the folder of real files, or a skip.
+func testData(t *testing.T, name string) string {
+	t.Helper()
+	dir := os.Getenv("RXEDGE_TESTDATA")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "..", "shared", "data")
+	}
+	path, err := filepath.Abs(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("the test data %s is missing; RXEDGE_TESTDATA names its folder", name)
+	}
+	return path
+}
+
+func tinyLlama(t *testing.T) string {
+	t.Helper()
+	return testData(t, "models/llama-2-tiny-random.gguf")
+}
+
+// start starts a server that ends with the test.
+func start(t *testing.T, o Options) *Server {
+	t.Helper()
+	o.Engine = engineOrSkip(t)
+	o.Threads = 1
+	if o.Context == 0 {
+		o.Context = 512
+	}
+	s, err := Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+// ready is start and the wait for the model.
+func ready(t *testing.T, o Options) *Server {
+	t.Helper()
+	s := start(t, o)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := s.WaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// bertShape is a small encoder over the real BERT vocabulary.
+type bertShape struct{ layers, dim, ff, heads, positions int }
+
+// randomBERT writes an encoder of random weights; broken fills one of its
+// matrices with NaN.
+func randomBERT(t *testing.T, shape bertShape, broken bool) string {
+	t.Helper()
+	vocabulary, err := gguf.Open(testData(t, "tokenizers/ggml-vocab-bert-bge.gguf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vocabulary.Close()
+	var m gguf.Metadata
+	m.Set("general.architecture", "bert")
+	m.Set("general.name", "random encoder")
+	m.Set("general.file_type", uint32(0))
+	m.Set("bert.block_count", uint32(shape.layers))
+	m.Set("bert.context_length", uint32(shape.positions))
+	m.Set("bert.embedding_length", uint32(shape.dim))
+	m.Set("bert.feed_forward_length", uint32(shape.ff))
+	m.Set("bert.attention.head_count", uint32(shape.heads))
+	m.Set("bert.attention.layer_norm_epsilon", float32(1e-12))
+	m.Set("bert.attention.causal", false)
+	m.Set("bert.pooling_type", uint32(1))
+	for _, key := range vocabulary.Metadata.Keys() {
+		if len(key) > 10 && key[:10] == "tokenizer." {
+			v, _ := vocabulary.Metadata.Get(key)
+			m.Set(key, v)
+		}
+	}
+	words, _ := vocabulary.Metadata.Texts("tokenizer.ggml.tokens")
+	d, ff := uint64(shape.dim), uint64(shape.ff)
+	var tensors []gguf.Tensor
+	add := func(name string, dims ...uint64) {
+		tensors = append(tensors, gguf.Tensor{Name: name, Shape: dims, Type: gguf.F32})
+	}
+	add("token_embd.weight", d, uint64(len(words)))
+	add("position_embd.weight", d, uint64(shape.positions))
+	add("token_types.weight", d, 2)
+	add("token_embd_norm.weight", d)
+	add("token_embd_norm.bias", d)
+	for i := range shape.layers {
+		p := fmt.Sprintf("blk.%d.", i)
+		for _, n := range []string{"attn_q", "attn_k", "attn_v", "attn_output"} {
+			add(p+n+".weight", d, d)
+			add(p+n+".bias", d)
+		}
+		add(p+"attn_output_norm.weight", d)
+		add(p+"attn_output_norm.bias", d)
+		add(p+"ffn_up.weight", d, ff)
+		add(p+"ffn_up.bias", ff)
+		add(p+"ffn_down.weight", ff, d)
+		add(p+"ffn_down.bias", d)
+		add(p+"layer_output_norm.weight", d)
+		add(p+"layer_output_norm.bias", d)
+	}
+	path := filepath.Join(t.TempDir(), "bert.gguf")
+	r := rand.New(rand.NewPCG(1, 2))
+	writeModel(t, path, &m, tensors, func(ten gguf.Tensor, i int) float32 {
+		switch {
+		case broken && ten.Name == "blk.0.ffn_down.weight":
+			return float32(math.NaN())
+		case ten.Name == "token_embd.weight":
+			return float32(r.NormFloat64()) * 0.5
+		case len(ten.Shape) == 1 && ten.Name[len(ten.Name)-6:] == "weight":
+			return 1 + float32(r.NormFloat64())*0.05
+		case len(ten.Shape) == 1:
+			return float32(r.NormFloat64()) * 0.02
+		}
+		return float32(r.NormFloat64() / math.Sqrt(float64(ten.Shape[0])))
+	})
+	return path
+}
+
+func writeModel(t *testing.T, path string, m *gguf.Metadata, tensors []gguf.Tensor, value func(gguf.Tensor, int) float32) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w, err := gguf.NewWriter(f, m, tensors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ten := range tensors {
+		numbers := make([]float32, ten.Elements())
+		for i := range numbers {
+			numbers[i] = value(ten, i)
+		}
+		if err := w.WriteTensor(ten.Name, bytesOf(numbers)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// withTemplate copies a model and gives it a chat template.
+func withTemplate(t *testing.T, model, template string) string {
+	t.Helper()
+	f, err := gguf.Open(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	m := f.Metadata
+	m.Set("tokenizer.chat_template", template)
+	path := filepath.Join(t.TempDir(), "chat.gguf")
+	out, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	w, err := gguf.NewWriter(out, &m, f.Tensors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ten := range f.Tensors {
+		if err := w.WriteTensor(ten.Name, f.Data(ten)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
