@@ -200,6 +200,34 @@ func (c *child) becomeReady(ctx context.Context) error {
 	return nil
 }
 
+// watch stays with a serving child until it is gone or ctx ends, and returns
+// true where it lives but can no longer be spoken to: the socket was removed, or
+// it hangs.
+func (c *child) watch(ctx context.Context) (dead bool) {
+	tick := time.NewTicker(pulse)
+	defer tick.Stop()
+	for missed := 0; missed < missedPulses; {
+		select {
+		case <-c.gone.Done():
+			return false
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+		look, cancel := context.WithTimeout(ctx, pulse)
+		k := c.begin(look)
+		if resp, err := k.send("/health", nil); err == nil {
+			resp.Body.Close()
+			missed = 0
+		} else {
+			missed++
+		}
+		k.cancel()
+		cancel()
+	}
+	return c.gone.Err() == nil && ctx.Err() == nil
+}
+
 // describe asks what the model is.
 func (c *child) describe(k *call) error {
 	var models struct {

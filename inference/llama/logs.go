@@ -18,8 +18,7 @@ const (
 // harmless are the lines that a serving engine may log and that never carry
 // text of a request: faults of the machine and of the engine's own making. All
 // others are dropped, because some of the engine's warnings quote the request.
-var harmless = regexp.MustCompile(`GGML_ASSERT\(|^(?:[EW] )?(?:ggml_|CUDA error|cuda|terminate called|/.*/ggml)|` +
-	`std::bad_alloc|failed to allocate|out of memory|failed to find (?:a memory slot|free space)`)
+var harmless = regexp.MustCompile(`^(?:[EW] )?(?:\S*/ggml\S*:\d+: |ggml_\w+: |CUDA error|terminate called|what\(\): +std::bad_alloc)`)
 
 // engineLog takes a child's output line by line.
 type engineLog struct {
@@ -73,6 +72,8 @@ func (l *engineLog) take(line string) {
 // its way up; they add nothing to the first line.
 var layers = regexp.MustCompile(`^failed to load model|^exiting due to|trying to fit params`)
 
+var errorLine = regexp.MustCompile(`^(?:[\d.]+ )?E |^error`)
+
 // linePrefix is the level and the function that a line begins with.
 var linePrefix = regexp.MustCompile(`^(?:[\d.]+ )?[EW] (?:(?:srv|slot|cmn)\s+\S+: +|\w+: +)?`)
 
@@ -84,9 +85,7 @@ func (l *engineLog) reason() string {
 	var picked []string
 	seen := map[string]bool{}
 	for _, line := range l.lines {
-		errorLine := strings.HasPrefix(line, "E ") || regexp.MustCompile(`^[\d.]+ E `).MatchString(line) || harmless.MatchString(line) ||
-			strings.HasPrefix(line, "error")
-		if !errorLine {
+		if !errorLine.MatchString(line) && !harmless.MatchString(line) {
 			continue
 		}
 		line = linePrefix.ReplaceAllString(line, "")

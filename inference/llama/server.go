@@ -21,7 +21,9 @@ const (
 	loadTimeout  = 15 * time.Minute // a large model from a slow disk
 	probeTimeout = 2 * time.Minute  // its first token
 	stopGrace    = 2 * time.Second
-	steady       = time.Minute // a child that has served as long as this has not failed quickly
+	steady       = time.Minute      // a child that has served as long as this has not failed quickly
+	pulse        = 10 * time.Second // between two looks at a child that serves
+	missedPulses = 3                // in a row, and it is taken for dead
 	suspicion    = 250 * time.Millisecond
 	giveUpAfter  = 3 // failed starts in a row of a model that was never ready
 )
@@ -209,7 +211,7 @@ func (s *Server) runChild() (served time.Duration, reason string) {
 		if c.gone.Err() != nil {
 			reason = c.ending()
 			if s.damage != nil {
-				reason = s.damage.Error() + "; " + reason
+				reason = s.damage.Error() + "; the engine says: " + reason
 			}
 		}
 		c.stop(stopGrace)
@@ -219,9 +221,12 @@ func (s *Server) runChild() (served time.Duration, reason string) {
 	c.log.serve()
 	s.enter(Ready, "", c.cmd.Process.Pid, c)
 	s.log.Info("the engine is ready", slog.Duration("took", ready.Sub(began)), slog.Int("pid", c.cmd.Process.Pid), slog.Int("context", c.limit))
-	select {
-	case <-c.gone.Done():
-	case <-s.ctx.Done():
+	if c.watch(s.ctx) {
+		s.enter(Restarting, "it no longer answers on its socket", 0, nil)
+		c.stop(0)
+		return max(time.Since(ready), 1), "it no longer answered on its socket and was ended"
+	}
+	if s.ctx.Err() != nil {
 		s.enter(Closed, "", 0, nil)
 		c.stop(stopGrace)
 	}
