@@ -52,6 +52,9 @@ type Options struct {
 	CounterName string
 	// MaxTokens of a passage with its heading; 0: DefaultMaxTokens.
 	MaxTokens int
+	// WholeSections makes each section one passage, however long it is; for
+	// evaluation of BM25 over collections whose unit is the document.
+	WholeSections bool
 	// KeepGenerations on disk, the current one included; 0: 2.
 	KeepGenerations int
 	Logger          *slog.Logger     // nil: silent

@@ -3,105 +3,253 @@ package index
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
 
-	"rxedge/index/document"
+	"rxedge/index/chunk"
+	"rxedge/index/generation"
 )
-
-var errNotYet = errors.New("index: not written yet")
 
 // Index is a folder of generations of which one serves. All methods are safe
 // for concurrent use.
-type Index struct{}
+type Index struct {
+	opt   Options
+	store *generation.Store
+	// stop ends a running Apply when the index is closed.
+	stop    context.Context
+	cancel  context.CancelFunc
+	writing chan struct{} // holds one token; Apply, Rollback and Close take it
+
+	mu      sync.Mutex // guards what follows
+	current *held      // nil once closed
+	notes   []string
+}
 
 // Open opens the index in dir, or makes an empty one there. Where CURRENT or
 // the generation it names is damaged, the newest good one serves and Notes
-// says so; the damaged folder is kept aside. The error is ErrLocked where
-// another process has it open.
-func Open(dir string, opt Options) (*Index, error) { return nil, errNotYet }
+// says so. The error is ErrLocked where another process has it open.
+func Open(dir string, opt Options) (*Index, error) {
+	if opt.Embedder != nil && (opt.EmbedderInfo.Name == "" || opt.EmbedderInfo.Dimension <= 0) {
+		return nil, errors.New("index: an embedder needs a name and a dimension in EmbedderInfo")
+	}
+	if opt.Counter == nil {
+		opt.Counter, opt.CounterName = chunk.ConservativeCounter{}, ""
+	}
+	if opt.MaxTokens <= 0 {
+		opt.MaxTokens = DefaultMaxTokens
+	}
+	if opt.KeepGenerations <= 0 {
+		opt.KeepGenerations = 2
+	}
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	store, err := generation.OpenStore(dir, opt.Now)
+	if errors.Is(err, generation.ErrLocked) {
+		return nil, fmt.Errorf("%w: %s; stop rxedged, or ask it through its socket", ErrLocked, dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the index in %s: %w", dir, err)
+	}
+	ix := &Index{opt: opt, store: store, writing: make(chan struct{}, 1)}
+	ix.stop, ix.cancel = context.WithCancel(context.Background())
+	g, err := ix.openCurrent()
+	if err != nil {
+		ix.cancel()
+		store.Close()
+		return nil, fmt.Errorf("open the index in %s: %w", dir, err)
+	}
+	ix.current = &held{gen: g, refs: 1}
+	for _, n := range ix.notes {
+		opt.Logger.Warn("index opened with a note", "note", n)
+	}
+	return ix, nil
+}
 
-// Apply builds a new generation out of the current one and a batch of changes,
-// and lets it serve. Documents whose content is the same are carried over and
-// not embedded again; where nothing changes no generation is made. Cancelling
-// ctx, or an error, leaves the index as it was. Batches queue for one another;
-// progress, which may be nil, is called from one goroutine.
-func (ix *Index) Apply(ctx context.Context, ch Changes, progress func(Progress)) (ApplyResult, error) {
-	return ApplyResult{}, errNotYet
+// openCurrent opens the generation that CURRENT names, or else the newest that
+// opens, or else makes an empty one where there is none at all.
+func (ix *Index) openCurrent() (*generation.Generation, error) {
+	named, err := ix.store.Current()
+	var damage *generation.DamageError
+	if errors.As(err, &damage) {
+		ix.note(damage.Error())
+	} else if err != nil {
+		return nil, err
+	}
+	names, err := ix.store.Names()
+	if err != nil {
+		return nil, err
+	}
+	if named == "" && len(names) == 0 {
+		return ix.makeEmpty()
+	}
+	if named == "" && damage == nil {
+		ix.note("CURRENT is missing")
+	}
+	candidates := names
+	if named != "" {
+		candidates = append([]string{named}, slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == named })...)
+	}
+	var failed []error
+	for _, name := range candidates {
+		g, err := generation.Open(ix.store.Dir(name))
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		for _, err := range failed {
+			ix.note(err.Error())
+		}
+		if name != named {
+			if err := ix.store.SetCurrent(name); err != nil {
+				_ = g.Close()
+				return nil, err
+			}
+			ix.note(fmt.Sprintf("generation %s of %s serves instead; ingest what was added since again", name, g.Info().Created.Format(time.DateTime)))
+		}
+		return g, nil
+	}
+	return nil, fmt.Errorf("no generation can be opened; move the folder aside and ingest again: %w", errors.Join(failed...))
+}
+
+func (ix *Index) makeEmpty() (*generation.Generation, error) {
+	w, err := ix.store.Begin("", generation.EmbedderInfo{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = w.Abandon() }()
+	if err := w.PlaceDocuments(ix.stop); err != nil {
+		return nil, err
+	}
+	info, err := w.Seal(ix.stop)
+	if err != nil {
+		return nil, err
+	}
+	g, err := generation.Open(ix.store.Dir(info.Name))
+	if err != nil {
+		return nil, err
+	}
+	if err := ix.store.SetCurrent(info.Name); err != nil {
+		_ = g.Close()
+		return nil, err
+	}
+	return g, nil
+}
+
+func (ix *Index) note(s string) { ix.notes = append(ix.notes, s) }
+
+// Notes are sentences for a technician about what Open met and mended, and why
+// dense search is off or the index should be built again.
+func (ix *Index) Notes() []string {
+	ix.mu.Lock()
+	notes := slices.Clone(ix.notes)
+	ix.mu.Unlock()
+	if s := ix.NeedsRebuild(); s != "" {
+		notes = append(notes, s)
+	}
+	return notes
 }
 
 // NeedsRebuild says, in words for a person, why the current generation should
 // be built again with the present options (another embedder, passages without
-// vectors, another analyser); "" where it need not. Apply with no Changes does it.
-func (ix *Index) NeedsRebuild() string { return "" }
-
-// Acquire returns the generation that serves now; it stays as it is until
-// Release, whatever happens meanwhile. Nil after Close.
-func (ix *Index) Acquire() *Snapshot { return nil }
-
-// Search is Acquire, Snapshot.Search, Release.
-func (ix *Index) Search(ctx context.Context, q Query) (Result, error) { return Result{}, errNotYet }
-
-// Rollback lets the generation before the current one serve again.
-func (ix *Index) Rollback(ctx context.Context) (GenerationInfo, error) {
-	return GenerationInfo{}, errNotYet
+// vectors, another analyser, passages cut otherwise); "" where it need not.
+// Apply with no Changes does it.
+func (ix *Index) NeedsRebuild() string {
+	s := ix.Acquire()
+	if s == nil {
+		return ""
+	}
+	defer s.Release()
+	return ix.needsRebuild(s.held.gen)
 }
 
-// Generations lists what is on disk, newest first.
-func (ix *Index) Generations() ([]GenerationInfo, error) { return nil, errNotYet }
+// Generations lists what is on disk, newest first. One that can't be read has
+// its Fault.
+func (ix *Index) Generations() ([]GenerationInfo, error) {
+	s := ix.Acquire()
+	if s == nil {
+		return nil, ErrClosed
+	}
+	defer s.Release()
+	infos, err := ix.store.Infos()
+	for i := range infos {
+		infos[i].Current = infos[i].Name == s.Generation().Name
+	}
+	return infos, err
+}
 
 // Verify reads the current generation again, whole, and checks it against its
 // checksums and itself. Faults are in the report; the error is for what kept
 // it from looking.
 func (ix *Index) Verify(ctx context.Context, progress func(Progress)) (Report, error) {
-	return Report{}, errNotYet
+	s := ix.Acquire()
+	if s == nil {
+		return Report{}, ErrClosed
+	}
+	defer s.Release()
+	report := func(int, int) {}
+	if progress != nil {
+		p := throttle(progress)
+		report = func(done, total int) { p(Progress{StageVerify, done, total}) }
+	}
+	return s.held.gen.Verify(ctx, report)
 }
 
 // Stats of the generation that serves.
-func (ix *Index) Stats() Stats { return Stats{} }
-
-// Notes are sentences for a technician about what Open met and mended, and why
-// dense search is off.
-func (ix *Index) Notes() []string { return nil }
-
-// Close waits for a running Apply to stop, and closes each generation once its
-// last snapshot is released.
-func (ix *Index) Close() error { return nil }
-
-// Snapshot is one generation, held open. Safe for concurrent use until Release.
-type Snapshot struct{}
-
-// Release lets go; only the first call counts.
-func (s *Snapshot) Release() {}
-
-// Generation that this is.
-func (s *Snapshot) Generation() GenerationInfo { return GenerationInfo{} }
-
-// Search finds passages. ModeDense without usable vectors is ErrNoVectors;
-// ModeHybrid then searches by BM25 alone, and also when the embedder fails,
-// which Result.Mode shows.
-func (s *Snapshot) Search(ctx context.Context, q Query) (Result, error) { return Result{}, errNotYet }
-
-// Document by its id, whole, or ErrNotFound.
-func (s *Snapshot) Document(id string) (*document.Document, error) { return nil, ErrNotFound }
-
-// Documents lists all, by id.
-func (s *Snapshot) Documents() ([]DocumentSummary, error) { return nil, nil }
-
-// SectionRef is a section and the document it is in, without its other sections.
-type SectionRef struct {
-	Document DocumentSummary  `json:"document"`
-	Section  document.Section `json:"section"`
-	Index    int              `json:"index"` // in Document.Sections
+func (ix *Index) Stats() Stats {
+	s := ix.Acquire()
+	if s == nil {
+		return Stats{}
+	}
+	defer s.Release()
+	g := s.held.gen
+	st := Stats{
+		Generation:   s.Generation(),
+		Terms:        g.Lexical.Terms(),
+		LexicalBytes: g.Lexical.Bytes(),
+		Dense:        ix.usable(g),
+		Notes:        ix.Notes(),
+	}
+	if g.Vectors != nil {
+		st.VectorBytes = g.Vectors.Bytes()
+	}
+	if infos, err := ix.store.Infos(); err == nil {
+		st.Generations = len(infos)
+		for _, i := range infos {
+			st.DiskBytes += i.Bytes
+		}
+	}
+	return st
 }
 
-// Section by its id or one of its aliases, or ErrNotFound.
-func (s *Snapshot) Section(id string) (SectionRef, error) { return SectionRef{}, ErrNotFound }
+// Close stops a running Apply, waits for it, and closes the generation once
+// its last snapshot is released.
+func (ix *Index) Close() error {
+	ix.cancel()
+	ix.writing <- struct{}{}
+	defer func() { <-ix.writing }()
+	ix.mu.Lock()
+	h := ix.current
+	ix.current = nil
+	ix.mu.Unlock()
+	if h == nil {
+		return nil
+	}
+	err := h.release()
+	if cerr := ix.store.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
 
-// Terms analyses text as the generation's passages were analysed; names of
-// medicines in its documents are known and not stemmed.
-func (s *Snapshot) Terms(text string) []string { return nil }
-
-// DocumentFrequency is the number of passages with the term, as Terms gives it.
-func (s *Snapshot) DocumentFrequency(term string) int { return 0 }
-
-// IDF of a term, ln(1 + (N − df + ½)/(df + ½)) over passages.
-func (s *Snapshot) IDF(term string) float64 { return 0 }
+// usable says whether dense search can be had: there are vectors, and the
+// embedder that made them is loaded.
+func (ix *Index) usable(g *generation.Generation) bool {
+	return ix.opt.Embedder != nil && g.Vectors != nil && g.Info().Embedder == ix.opt.EmbedderInfo
+}

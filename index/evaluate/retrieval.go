@@ -1,9 +1,10 @@
-// Package evaluate measures retrieval as trec_eval defines it.
 package evaluate
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"os"
+	"time"
 
 	"rxedge/index"
 )
@@ -14,16 +15,20 @@ type RetrievalRequest struct {
 	Queries string // queries.jsonl: _id, text
 	Qrels   string // qrels.tsv: query-id, corpus-id, score
 	Mode    index.Mode
-	// Index settings; the embedder is needed for dense and hybrid.
-	Options index.Options
-	// Dir for the temporary index; "": the system's.
-	Dir      string
+	// Options of the temporary index; the embedder is needed for dense and hybrid.
+	// With BM25 alone each document is one passage, as the collections mean it;
+	// with an embedder it is cut to what that can read, and a document scores
+	// as its best passage.
+	Options  index.Options
+	Dir      string               // for the temporary index; "": the system's
 	Progress func(index.Progress) // may be nil
 	// Run, where set, is called with each query's ranking, documents best first.
 	Run func(query string, ranking []Scored)
 }
 
-// RetrievalReport is what `rxedge eval retrieval` prints.
+// RetrievalReport is what `rxedge eval retrieval` prints: means over the
+// queries that have a relevant document, and the time of a search for ten
+// passages with their texts.
 type RetrievalReport struct {
 	NDCG10    float64 `json:"ndcg@10"`
 	Recall5   float64 `json:"recall@5"`
@@ -35,14 +40,107 @@ type RetrievalReport struct {
 	P95       float64 `json:"p95_ms"`
 }
 
-// Scored is a document in a ranking.
-type Scored struct {
-	ID    string
-	Score float64
-}
+// depth is the length of a ranking: trec_eval's usual 1000.
+const depth = 1000
 
 // Retrieval builds a temporary index of the corpus, runs the queries that the
-// qrels judge, and measures.
+// qrels judge, and measures. Queries without a judgement are not run, those
+// without a relevant document are left out of the means.
 func Retrieval(ctx context.Context, req RetrievalRequest) (RetrievalReport, error) {
-	return RetrievalReport{}, errors.New("evaluate: not written yet")
+	var rep RetrievalReport
+	qrels, err := ReadQrels(req.Qrels)
+	if err != nil {
+		return rep, err
+	}
+	queries, err := ReadQueries(req.Queries)
+	if err != nil {
+		return rep, err
+	}
+	if err := judged(queries, qrels, req); err != nil {
+		return rep, err
+	}
+	dir, err := os.MkdirTemp(req.Dir, "rxedge-eval-")
+	if err != nil {
+		return rep, err
+	}
+	defer os.RemoveAll(dir)
+	opt := req.Options
+	if req.Mode == index.ModeBM25 {
+		opt.Embedder, opt.WholeSections = nil, true
+	} else if opt.Embedder == nil {
+		return rep, fmt.Errorf("mode %q needs an embedder and none is loaded", req.Mode)
+	}
+	ix, err := index.Open(dir, opt)
+	if err != nil {
+		return rep, err
+	}
+	defer ix.Close()
+	if _, err := ix.Apply(ctx, index.Changes{Put: ReadCorpus(req.Corpus)}, req.Progress); err != nil {
+		return rep, err
+	}
+	snap := ix.Acquire()
+	defer snap.Release()
+	if snap.Generation().Documents == 0 {
+		return rep, fmt.Errorf("%s has no documents", req.Corpus)
+	}
+	var took []float64
+	for _, q := range queries {
+		j, ok := qrels[q.ID]
+		if !ok || j.relevant() == 0 {
+			continue
+		}
+		start := time.Now()
+		if _, err := snap.Search(ctx, index.Query{Text: q.Text, K: 10, Mode: req.Mode}); err != nil {
+			return rep, fmt.Errorf("query %s: %w", q.ID, err)
+		}
+		took = append(took, float64(time.Since(start))/float64(time.Millisecond))
+		ranking, err := rank(ctx, snap, q.Text, req.Mode)
+		if err != nil {
+			return rep, fmt.Errorf("query %s: %w", q.ID, err)
+		}
+		if req.Run != nil {
+			req.Run(q.ID, ranking)
+		}
+		rep.Queries++
+		rep.NDCG10 += NDCG(ranking, j, 10)
+		rep.Recall5 += Recall(ranking, j, 5)
+		rep.Recall10 += Recall(ranking, j, 10)
+		rep.Recall100 += Recall(ranking, j, 100)
+		rep.MRR += ReciprocalRank(ranking, j)
+	}
+	n := float64(rep.Queries)
+	for _, sum := range []*float64{&rep.NDCG10, &rep.Recall5, &rep.Recall10, &rep.Recall100, &rep.MRR} {
+		*sum /= n
+	}
+	rep.P50, rep.P95 = Percentile(took, 50), Percentile(took, 95)
+	return rep, nil
+}
+
+// judged says what is wrong where nothing could be measured. As in trec_eval,
+// judgements of queries that are not there do not count.
+func judged(queries []Text, qrels map[string]Judgements, req RetrievalRequest) error {
+	for _, q := range queries {
+		if qrels[q.ID].relevant() > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("no query of %s has a relevant document in %s; do the two belong together?", req.Queries, req.Qrels)
+}
+
+// rank gives documents by their best passage.
+func rank(ctx context.Context, snap *index.Snapshot, text string, mode index.Mode) ([]Scored, error) {
+	hits, err := snap.Rank(ctx, index.Query{Text: text, K: depth, Mode: mode, Depth: depth})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Scored, 0, len(hits))
+	seen := make(map[string]bool, len(hits))
+	for _, h := range hits {
+		if !seen[h.DocumentID] {
+			seen[h.DocumentID] = true
+			out = append(out, Scored{h.DocumentID, h.Score})
+		}
+	}
+	Order(out)
+	return out, nil
 }

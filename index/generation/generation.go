@@ -4,12 +4,16 @@
 package generation
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"sort"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -31,6 +35,14 @@ type Generation struct {
 	Lexical  *lexical.Index
 	Vectors  *dense.Flat // nil where there are none
 	Analyzer *lexical.Analyzer
+
+	owners func() ([]owner, error) // by first passage
+}
+
+// owner is a document with its first passage.
+type owner struct {
+	first uint32
+	id    string
 }
 
 // Open a sealed generation and load what is searched into memory.
@@ -55,6 +67,7 @@ func Open(dir string) (*Generation, error) {
 		return nil, err
 	}
 	g := &Generation{dir: dir, manifest: m}
+	g.owners = sync.OnceValues(g.readOwners)
 	if err := g.open(); err != nil {
 		return nil, err
 	}
@@ -219,6 +232,36 @@ func (g *Generation) Section(id string) (Header, document.Section, int, error) {
 func (g *Generation) Passage(n uint32) (p Passage, err error) {
 	err = g.read(numberKey(kindPassage, int(n)), &p)
 	return p, err
+}
+
+func (g *Generation) readOwners() ([]owner, error) {
+	var out []owner
+	err := each(context.Background(), g.db, []byte{kindRange, '/'}, func(k, body []byte) error {
+		var r Range
+		if err := decode(k, body, &r); err != nil {
+			return err
+		}
+		if r.Passages > 0 {
+			out = append(out, owner{r.First, string(k[2:])})
+		}
+		return nil
+	})
+	slices.SortFunc(out, func(a, b owner) int { return cmp.Compare(a.first, b.first) })
+	return out, err
+}
+
+// DocumentOf a passage by its number, without reading the passage. The table
+// behind it is read at the first call.
+func (g *Generation) DocumentOf(n uint32) (string, error) {
+	owners, err := g.owners()
+	if err != nil {
+		return "", err
+	}
+	i := sort.Search(len(owners), func(i int) bool { return owners[i].first > n }) - 1
+	if i < 0 || int(n) >= g.manifest.Passages {
+		return "", ErrNotFound
+	}
+	return owners[i].id, nil
 }
 
 // Documents calls fn with each header in order of id until it fails.

@@ -32,6 +32,7 @@ type Info struct {
 	Vectors   int          `json:"vectors"`  // passages that have one
 	Analyzer  string       `json:"analyzer"` // version of the analyser
 	Embedder  EmbedderInfo `json:"embedder"` // zero where there are no vectors
+	Cut       string       `json:"cut"`      // how passages were cut; "mixed": in several ways
 	Bytes     int64        `json:"bytes"`    // on disk
 	Current   bool         `json:"current"`
 	Fault     string       `json:"fault,omitempty"` // why it can't be opened

@@ -56,6 +56,9 @@ type Passage struct {
 	LOINC        string `json:"loinc,omitempty"`
 }
 
+// CutMixed stands for passages that were cut in several ways.
+const CutMixed = "mixed"
+
 // place is where a section is.
 type place struct {
 	ID       string `json:"id"` // the id or alias that was looked up

@@ -181,3 +181,31 @@ func (s *Store) Remove(name string) error {
 	}
 	return os.RemoveAll(gone)
 }
+
+// Prune removes what Rollback could not reach: it keeps the current generation
+// and those it descends from, keep in all.
+func (s *Store) Prune(current string, keep int) (removed []string, err error) {
+	names, err := s.Names()
+	if err != nil {
+		return nil, err
+	}
+	kept := map[string]bool{current: true}
+	for name := current; len(kept) < keep; {
+		m, err := readManifest(s.Dir(name))
+		if err != nil || m.Parent == "" || kept[m.Parent] {
+			break
+		}
+		name = m.Parent
+		kept[name] = true
+	}
+	for _, name := range names {
+		if kept[name] {
+			continue
+		}
+		if err := s.Remove(name); err != nil {
+			return removed, err
+		}
+		removed = append(removed, name)
+	}
+	return removed, nil
+}

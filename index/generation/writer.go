@@ -240,6 +240,13 @@ func (w *Writer) Document(h Header) (*document.Document, error) {
 
 // AddPassages of the next document; they are numbered on from the last.
 func (w *Writer) AddPassages(id, cut string, ps []Passage) error {
+	switch w.manifest.Cut {
+	case "":
+		w.manifest.Cut = cut
+	case cut:
+	default:
+		w.manifest.Cut = CutMixed
+	}
 	r := Range{First: uint32(w.manifest.Passages), Passages: len(ps), Cut: cut}
 	if err := w.putJSON(key(kindRange, id), r); err != nil {
 		return err

@@ -1,0 +1,205 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"rxedge/index/dense"
+	"rxedge/index/fusion"
+	"rxedge/index/generation"
+	"rxedge/index/lexical"
+)
+
+// Search is Acquire, Snapshot.Search, Release.
+func (ix *Index) Search(ctx context.Context, q Query) (Result, error) {
+	s := ix.Acquire()
+	if s == nil {
+		return Result{}, ErrClosed
+	}
+	defer s.Release()
+	return s.Search(ctx, q)
+}
+
+// found is a passage on its way to being a Hit.
+type found struct {
+	passage             uint32
+	score, bm25, dense  float64
+	bm25Rank, denseRank int
+}
+
+// Search finds passages. ModeDense without usable vectors is ErrNoVectors;
+// ModeHybrid then searches by BM25 alone, and also when the embedder fails,
+// which Result.Mode shows. An empty Mode is ModeHybrid.
+func (s *Snapshot) Search(ctx context.Context, q Query) (Result, error) {
+	start := time.Now()
+	fs, mode, embed, err := s.find(ctx, q)
+	res := Result{Hits: make([]Hit, 0, len(fs)), Generation: s.held.gen.Info().Name, Mode: mode}
+	if err != nil {
+		return res, err
+	}
+	for _, f := range fs {
+		h, err := s.hit(f)
+		if err != nil {
+			return res, s.outcome("read a passage", err)
+		}
+		res.Hits = append(res.Hits, h)
+	}
+	res.Timings = Timings{Embed: milliseconds(embed), Retrieve: milliseconds(time.Since(start) - embed)}
+	return res, nil
+}
+
+// Ranked is a passage found, without its text.
+type Ranked struct {
+	Passage    uint32 // its number in the generation
+	DocumentID string
+	Score      float64
+}
+
+// Rank is Search without reading the passages, for long rankings.
+func (s *Snapshot) Rank(ctx context.Context, q Query) ([]Ranked, error) {
+	fs, _, _, err := s.find(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Ranked, len(fs))
+	for i, f := range fs {
+		id, err := s.held.gen.DocumentOf(f.passage)
+		if err != nil {
+			return nil, s.outcome("rank passages", err)
+		}
+		out[i] = Ranked{f.passage, id, f.score}
+	}
+	return out, nil
+}
+
+// find searches both sources at the same time. It also says which mode was
+// searched and how long the embedder took.
+func (s *Snapshot) find(ctx context.Context, q Query) ([]found, Mode, time.Duration, error) {
+	if q.K <= 0 {
+		q.K = 10
+	}
+	if q.Depth <= 0 {
+		q.Depth = 100
+	}
+	q.Depth = max(q.Depth, q.K)
+	g := s.held.gen
+	mode := q.Mode
+	switch mode {
+	case ModeBM25:
+	case ModeDense:
+		if !s.ix.usable(g) {
+			return nil, mode, 0, ErrNoVectors
+		}
+	case ModeHybrid, "":
+		mode = ModeHybrid
+		if !s.ix.usable(g) {
+			mode = ModeBM25
+		}
+	default:
+		return nil, mode, 0, fmt.Errorf("search mode %q is none of bm25, dense, hybrid", mode)
+	}
+	type denseResult struct {
+		hits  []dense.Scored
+		embed time.Duration
+		err   error
+	}
+	vectors := make(chan denseResult, 1)
+	if mode != ModeBM25 {
+		go func() {
+			var r denseResult
+			r.hits, r.embed, r.err = s.searchDense(ctx, q.Text, q.Depth)
+			vectors <- r
+		}()
+	}
+	var words []lexical.Scored
+	if mode != ModeDense {
+		words = g.Lexical.Search(g.Analyzer.Terms(q.Text), q.Depth)
+	}
+	var r denseResult
+	if mode != ModeBM25 {
+		r = <-vectors
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, mode, r.embed, err
+	}
+	if r.err != nil {
+		if mode == ModeDense {
+			return nil, mode, r.embed, fmt.Errorf("embed the query: %w", r.err)
+		}
+		s.ix.opt.Logger.Warn("the embedder failed; searching by BM25 alone", "error", r.err)
+		mode = ModeBM25
+	}
+	return fuse(mode, words, r.hits, q.K), mode, r.embed, nil
+}
+
+func milliseconds(d time.Duration) float64 { return max(0, float64(d)/float64(time.Millisecond)) }
+
+func (s *Snapshot) searchDense(ctx context.Context, text string, k int) ([]dense.Scored, time.Duration, error) {
+	start := time.Now()
+	vs, err := s.ix.opt.Embedder.Embed(ctx, []string{text})
+	took := time.Since(start)
+	if err != nil {
+		return nil, took, err
+	}
+	if len(vs) != 1 {
+		return nil, took, fmt.Errorf("the embedder returned %d vectors for one text", len(vs))
+	}
+	v := append([]float32(nil), vs[0]...)
+	if err := dense.Normalise(v); err != nil {
+		return nil, took, err
+	}
+	hits, err := s.held.gen.Vectors.Search(v, k)
+	return hits, took, err
+}
+
+// fuse makes one ranking of at most k.
+func fuse(mode Mode, words []lexical.Scored, near []dense.Scored, k int) []found {
+	lists := [][]uint32{make([]uint32, len(words)), make([]uint32, len(near))}
+	for i, w := range words {
+		lists[0][i] = w.Passage
+	}
+	for i, n := range near {
+		lists[1][i] = n.Passage
+	}
+	ranked := fusion.RRF(lists, fusion.K)
+	out := make([]found, 0, min(k, len(ranked)))
+	for _, r := range ranked[:min(k, len(ranked))] {
+		f := found{passage: r.ID, score: r.Score, bm25Rank: r.Ranks[0], denseRank: r.Ranks[1]}
+		if f.bm25Rank > 0 {
+			f.bm25 = words[f.bm25Rank-1].Score
+		}
+		if f.denseRank > 0 {
+			f.dense = near[f.denseRank-1].Score
+		}
+		switch mode { // of a single list, fusion keeps the order
+		case ModeBM25:
+			f.score = f.bm25
+		case ModeDense:
+			f.score = f.dense
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+func (s *Snapshot) hit(f found) (Hit, error) {
+	g := s.held.gen
+	p, err := g.Passage(f.passage)
+	if err == nil {
+		var h generation.Header
+		if h, err = g.Header(p.DocumentID); err == nil {
+			return Hit{
+				Passage: p.Passage, Text: p.Text,
+				SetID: h.ID, Version: h.Version, DocumentTitle: h.Title, SectionTitle: p.SectionTitle, LOINC: p.LOINC,
+				Effective: h.Effective, Notice: h.Notice,
+				Score: f.score, BM25: f.bm25, Dense: f.dense, BM25Rank: f.bm25Rank, DenseRank: f.denseRank,
+			}, nil
+		}
+	}
+	if errors.Is(err, generation.ErrNotFound) {
+		err = fmt.Errorf("passage %d or its document is missing", f.passage)
+	}
+	return Hit{}, err
+}
