@@ -112,6 +112,9 @@ func tableLines(lines []string) int {
 		if len(cells) > 1 {
 			inColumns++
 		}
+		if n >= 64 && inColumns*2 < n {
+			return 0 // and not the whole text again for every line of it
+		}
 	}
 	if n < 3 || inColumns*2 < n {
 		return 0
