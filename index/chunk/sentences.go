@@ -44,10 +44,10 @@ func appendLine(out []Span, text string, start, end int) []Span {
 	from := start
 	emit := func(to int) {
 		if to-from > longSentence {
-			for _, at := range runOns(text[from:to]) {
-				at += from
-				out = appendTrimmed(out, text, from, at)
-				from = at
+			base := from
+			for _, at := range runOns(text[base:to]) {
+				out = appendTrimmed(out, text, from, base+at)
+				from = base + at
 			}
 		}
 		out = appendTrimmed(out, text, from, to)
@@ -60,9 +60,14 @@ func appendLine(out []Span, text string, start, end int) []Span {
 		if to <= pos {
 			continue // inside a reference that was taken along
 		}
-		// Full stops without a space, which Unicode leaves alone.
-		for _, m := range tight.FindAllStringIndex(text[pos:to], -1) {
-			if at := pos + m[0] + strings.IndexByte(text[pos+m[0]:], '.') + 1; at > from {
+		// Full stops that Unicode leaves alone.
+		for at := pos; ; {
+			i := strings.IndexByte(text[at:to], '.')
+			if i < 0 {
+				break
+			}
+			at += i + 1
+			if lostSpace(text[from:at], text[at:to]) {
 				emit(at)
 			}
 		}
@@ -94,13 +99,33 @@ func appendTrimmed(out []Span, text string, start, end int) []Span {
 }
 
 var (
-	// tight is a full stop between a word and a capitalised one.
-	tight = regexp.MustCompile(`[a-z\])]{2}\.[A-Z][a-z]`)
 	// reference is what belongs to the sentence before it: "(5.1)", "[see
 	// Warnings and Precautions (5.1)]."
 	reference = regexp.MustCompile(`^\s*(?:\((?:[sS]ee [^()\n]{1,160}|\d{1,2}(?:\.\d{1,2})*(?:\s*,\s*\d{1,2}(?:\.\d{1,2})*)*)\)|\[(?:[sS]ee [^\[\]\n]{1,240}|\d[\d., ]{0,40})\])[.;]?(?:\s+|$)`)
 	number    = regexp.MustCompile(`^(?:• )?[(\[]?(?:\d{1,3}(?:\.\d{1,2}){0,3}|[A-Za-z]|[ivxIVX]{1,4})[.)\]]+$`)
 )
+
+// lostSpace says that a sentence ends at the full stop that before ends with,
+// though Unicode sees none: "2.5mg.Next", or before a word such as eGFR, which
+// it takes for the middle of a sentence.
+func lostSpace(before, after string) bool {
+	n := len(before) - 1
+	if n < 2 || len(after) < 3 {
+		return false
+	}
+	p, q := before[n-1], before[n-2]
+	closed := p == ')' || p == ']'
+	switch {
+	case isUpper(after[0]) && isLower(after[1]):
+		return closed || isLower(p) && isLower(q)
+	case after[0] == ' ' && isLower(after[1]):
+		return (closed || isLower(p) || p >= '0' && p <= '9') && (isUpper(after[2]) && len(after) > 3 && isUpper(after[3]) || strings.HasPrefix(after, " pH "))
+	}
+	return false
+}
+
+func isUpper(c byte) bool { return c >= 'A' && c <= 'Z' }
+func isLower(c byte) bool { return c >= 'a' && c <= 'z' }
 
 // always are abbreviations that no sentence ends with; before a number, those
 // of numbered do not end one either, and maybe ends one only before a word that
