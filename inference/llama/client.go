@@ -204,7 +204,7 @@ func (c *child) becomeReady(ctx context.Context) error {
 // true where it lives but can no longer be spoken to: the socket was removed, or
 // it hangs.
 func (c *child) watch(ctx context.Context) (dead bool) {
-	tick := time.NewTicker(pulse)
+	tick := time.NewTicker(c.o.pulse)
 	defer tick.Stop()
 	for missed := 0; missed < missedPulses; {
 		select {
@@ -214,7 +214,7 @@ func (c *child) watch(ctx context.Context) (dead bool) {
 			return false
 		case <-tick.C:
 		}
-		look, cancel := context.WithTimeout(ctx, pulse)
+		look, cancel := context.WithTimeout(ctx, c.o.pulse)
 		k := c.begin(look)
 		if resp, err := k.send("/health", nil); err == nil {
 			resp.Body.Close()

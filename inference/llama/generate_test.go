@@ -127,6 +127,13 @@ func TestGenerateRefuses(t *testing.T) {
 	if err != nil && strings.Contains(err.Error(), "gluco") {
 		t.Errorf("the error quotes the prompt: %v", err)
 	}
+	// Where the engine is first to find it, it says the same.
+	err = s.with(t.Context(), func(k *call) error {
+		return k.do("/completion", map[string]any{"prompt": tokens[:600], "n_predict": 1}, &struct{}{})
+	})
+	if !errors.As(err, &over) || over.Tokens != 600 || over.Limit != 512 {
+		t.Errorf("the engine's own refusal: %v", err)
+	}
 	// " a" is one token; with the one that begins every prompt, 511 fit.
 	for n, fits := range map[int]bool{510: true, 511: false} {
 		got, err := s.Generate(t.Context(), inference.GenerateRequest{Prompt: strings.TrimPrefix(strings.Repeat(" a", n), " ")}, nil)

@@ -44,6 +44,8 @@ type Options struct {
 	RunDir  string        // under which the socket's private folder is made; "": the system's runtime folder
 	Wait    time.Duration // how long a request waits for an engine that (re)starts; 0: DefaultWait
 	Log     *slog.Logger  // nil: none
+
+	pulse time.Duration // between two looks at a child that serves; 0: 10 s
 }
 
 // Phase is where a Server stands.

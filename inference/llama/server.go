@@ -21,9 +21,8 @@ const (
 	loadTimeout  = 15 * time.Minute // a large model from a slow disk
 	probeTimeout = 2 * time.Minute  // its first token
 	stopGrace    = 2 * time.Second
-	steady       = time.Minute      // a child that has served as long as this has not failed quickly
-	pulse        = 10 * time.Second // between two looks at a child that serves
-	missedPulses = 3                // in a row, and it is taken for dead
+	steady       = time.Minute // a child that has served as long as this has not failed quickly
+	missedPulses = 3           // looks in a row without an answer, and a child is taken for dead
 	suspicion    = 250 * time.Millisecond
 	giveUpAfter  = 3 // failed starts in a row of a model that was never ready
 )
@@ -92,6 +91,9 @@ func Start(o Options) (*Server, error) {
 	}
 	if o.Wait == 0 {
 		o.Wait = DefaultWait
+	}
+	if o.pulse == 0 {
+		o.pulse = 10 * time.Second
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

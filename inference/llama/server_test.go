@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,6 +71,27 @@ func TestKilledWhileAnswering(t *testing.T) {
 		}
 		if st := s.State(); st.Phase != Ready || st.Restarts != round+1 || st.PID == pid || st.PID == 0 {
 			t.Errorf("state %+v", st)
+		}
+	}
+}
+
+// An engine that lives but cannot be spoken to any more is replaced: a cleaner of
+// temporary folders took its socket, or it hangs.
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	s := ready(t, Options{Model: tinyLlama(t), Kind: Generate, Wait: time.Minute, pulse: 200 * time.Millisecond})
+	for what, harm := range map[string]func(pid int){
+		"socket gone": func(int) { os.Remove(s.dir.socket()) },
+		"hangs":       func(pid int) { syscall.Kill(pid, syscall.SIGSTOP) },
+	} {
+		pid := s.State().PID
+		harm(pid)
+		eventually(t, 20*time.Second, what+": replaced", func() bool { st := s.State(); return st.Phase == Ready && st.PID != pid })
+		if alive(pid) {
+			t.Errorf("%s: the old child still runs", what)
+		}
+		if _, err := s.Generate(t.Context(), inference.GenerateRequest{Prompt: "a", MaxTokens: 2}, nil); err != nil {
+			t.Errorf("%s: the next question: %v", what, err)
 		}
 	}
 }
@@ -267,6 +290,20 @@ func TestNoPromptInLog(t *testing.T) {
 	defer k.cancel()
 	if err = k.do("/completion", map[string]any{"prompt": secret, "n_predict": secret}, &struct{}{}); err == nil || strings.Contains(err.Error(), secret) {
 		t.Errorf("a wrong request: %v", err)
+	}
+	req, err := http.NewRequest(http.MethodPost, "http://engine/tokenize", strings.NewReader(`{"content":"`+secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.key)
+	resp, err := c.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted, _ := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if !bytes.Contains(quoted, []byte(secret)) {
+		t.Errorf("the engine no longer quotes a request: %s", quoted)
 	}
 	pid := s.State().PID
 	syscall.Kill(pid, syscall.SIGKILL)

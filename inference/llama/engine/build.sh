@@ -99,7 +99,7 @@ jobs() {
 compile() { # make target
   mkdir -p "$objects"
   # The caller's make flags (-n, -j, its job server) are not for this build.
-  env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -r --no-print-directory -f "$here/objects.mk" -j "$(jobs)" \
+  env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -rs --no-print-directory -f "$here/objects.mk" -j "$(jobs)" \
     SRC="$upstream/src" LIB="$upstream/lib" OBJ="$objects" OUT="$objects" "$1" ||
     fail "llama.cpp did not compile; see the compiler's message above"
 }
