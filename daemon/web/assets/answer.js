@@ -9,7 +9,7 @@ const heading = {
   unsafe: "Not answered",
 };
 
-const fallbackMessage = "No document on this machine answers this question.";
+const noMessage = "No document on this machine answers this question.";
 
 /** The citations of some claims, each once, in order of first use. */
 function sourcesOf(claims) {
@@ -88,13 +88,13 @@ export class AnswerView {
           "div",
           { class: "abstained" },
           el("h3", {}, heading[answer.reason] ?? "Not in my documents"),
-          el("p", {}, answer.message || fallbackMessage),
+          el("p", {}, answer.message || noMessage),
         ),
       );
       this.status("");
     } else {
-      const sources = sourcesOf(claims).size;
-      this.status(`${count(claims.length, "sentence")} from ${count(sources, "place")} in the documents.`);
+      const sections = new Set(claims.flatMap((c) => c.citations ?? []).map((c) => c.section_id)).size;
+      this.status(`${count(claims.length, "sentence")} from ${count(sections, "section")}.`);
       byId("outcome").replaceChildren(
         ...(answer.withheld
           ? [
@@ -230,7 +230,7 @@ export class AnswerView {
       ["checking", t.verify],
     ].filter(([, v]) => v >= 0.05);
     const facts = [
-      answer.mode === "generated" ? "Written by a model, each sentence checked against its passage" : "Sentences of the documents, word for word",
+      how(answer),
       answer.model && `model ${answer.model}`,
       answer.generation && `index ${answer.generation}`,
       t.total != null && ms(t.total) + (stages.length ? ` (${stages.map(([n, v]) => `${n} ${ms(v)}`).join(", ")})` : ""),
@@ -238,6 +238,11 @@ export class AnswerView {
     byId("facts").hidden = false;
     byId("facts").replaceChildren(...facts.filter(Boolean).map((f) => el("span", {}, f)));
   }
+}
+
+function how({ status, mode }) {
+  if (status === "abstained") return `${mode} mode`;
+  return mode === "generated" ? "Written by a model, each sentence checked against its passage" : "Sentences of the documents, word for word";
 }
 
 /** An answer as plain text, for another system's notes. */

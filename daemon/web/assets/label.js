@@ -13,6 +13,7 @@ export class LabelView {
   /** onClose is called when the person closes the panel. */
   constructor(onClose) {
     this.dialog = byId("label");
+    this.about = byId("label-about");
     this.body = byId("label-body");
     this.onClose = onClose;
     this.turn = 0; // of the newest open(), so that a slower one before it is dropped
@@ -45,7 +46,7 @@ export class LabelView {
     this.turn++;
     this.shown = null;
     this.dialog.close();
-    this.body.replaceChildren();
+    this.clear("");
     document.documentElement.classList.remove("with-label");
   }
 
@@ -57,8 +58,7 @@ export class LabelView {
     const turn = ++this.turn;
     let doc = this.shown;
     if (doc?.id !== place.set_id) {
-      byId("label-title").textContent = "Opening the label…";
-      this.body.replaceChildren();
+      this.clear("Opening the label…");
       this.show();
       try {
         doc = await fetchDocument(place.set_id);
@@ -73,9 +73,15 @@ export class LabelView {
     this.render(doc, place, quote);
   }
 
+  clear(title) {
+    byId("label-title").textContent = title;
+    this.about.replaceChildren();
+    this.body.replaceChildren();
+  }
+
   fail(err, retry) {
     const missing = err.code === "not_found";
-    byId("label-title").textContent = missing ? "Not on this machine" : "The label could not be opened";
+    this.clear(missing ? "Not on this machine" : "The label could not be opened");
     const again = el("button", { type: "button" }, "Try again");
     again.addEventListener("click", retry);
     this.body.replaceChildren(
@@ -95,9 +101,12 @@ export class LabelView {
     const found = locate(doc, place, quote);
     const sections = (doc.sections ?? []).map((s) => renderSection(s, s === found.section ? found.range : null));
 
-    this.body.replaceChildren(
-      doc.notice ? el("p", { class: "notice" }, doc.notice) : "",
+    // Above what scrolls: which edition this is, and whether it may be used.
+    this.about.replaceChildren(
       el("p", { class: "label-facts" }, ...facts(doc)),
+      doc.notice ? el("p", { class: "notice" }, doc.notice) : "",
+    );
+    this.body.replaceChildren(
       found.trouble ? el("p", { class: "panel-note", role: "status" }, found.trouble) : "",
       contents(doc),
       ...sections,

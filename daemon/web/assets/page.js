@@ -38,6 +38,8 @@ async function submit(question) {
   byId("claims").classList.remove("incomplete");
   view.begin(question);
   working(true);
+  if (matchMedia("(pointer: coarse)").matches) box.blur(); // the keyboard on the screen makes room
+  else if (document.activeElement === box) box.select(); // the next question replaces this one
   listHistory();
   const slow = setTimeout(() => current === entry && view.status("Still working… Esc stops.", true), 15000);
   const mineStill = (f) => (v) => asking === mine && f(v);
@@ -176,8 +178,12 @@ form.addEventListener("submit", (e) => {
   submit(box.value);
 });
 
-box.addEventListener("keydown", (e) => {
-  if (e.key === "Enter" && !e.shiftKey && !e.isComposing) {
+// A line break asks, whatever key or on-screen key makes it; with Shift it is
+// a line break.
+let shift = false;
+box.addEventListener("keydown", (e) => (shift = e.shiftKey));
+box.addEventListener("beforeinput", (e) => {
+  if (e.inputType === "insertLineBreak" && !shift) {
     e.preventDefault();
     form.requestSubmit();
   }
