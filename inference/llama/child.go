@@ -23,6 +23,7 @@ import (
 // child is one run of the engine.
 type child struct {
 	o      Options
+	header header
 	cmd    *exec.Cmd
 	key    string
 	client *http.Client
@@ -43,13 +44,13 @@ type child struct {
 
 // launch starts the engine. The calling goroutine must be locked to its thread
 // and stay so until the child is gone; see childAttributes.
-func launch(o Options, socket string, log *slog.Logger) (*child, error) {
+func launch(o Options, h header, socket string, log *slog.Logger) (*child, error) {
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	secret := make([]byte, 24)
 	rand.Read(secret) // never fails
-	c := &child{o: o, key: hex.EncodeToString(secret), log: &engineLog{}}
+	c := &child{o: o, header: h, key: hex.EncodeToString(secret), log: &engineLog{}}
 	c.cmd = exec.Command(o.Engine.Binary, arguments(o, socket)...)
 	c.cmd.Dir = "/"
 	c.cmd.Env = append(environment(), "LLAMA_API_KEY="+c.key)

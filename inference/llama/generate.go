@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 
 // Generate implements inference.Generator. The pieces that emit gets are whole
 // runes; text that may yet turn out to begin a stop string is held back until
-// that is known.
+// that is known. Control tokens written out in Messages are taken as text; a
+// Prompt is the caller's own, and they count in it.
 func (s *Server) Generate(ctx context.Context, req inference.GenerateRequest, emit func(piece string) error) (inference.GenerateResult, error) {
 	began := time.Now()
 	if err := s.check(req); err != nil {
@@ -42,8 +44,6 @@ func (s *Server) check(req inference.GenerateRequest) error {
 		return fmt.Errorf("temperature is %v; it must be 0 or more", req.Temperature)
 	case !(req.TopP >= 0 && req.TopP <= 1):
 		return fmt.Errorf("top p is %v; it lies between 0 and 1", req.TopP)
-	case len(req.Messages) > 0 && !s.template:
-		return inference.ErrNoChatTemplate
 	}
 	return nil
 }
@@ -60,6 +60,9 @@ type generation struct {
 func (g *generation) run(k *call, req inference.GenerateRequest) error {
 	prompt := req.Prompt
 	if len(req.Messages) > 0 {
+		if !k.c.header.template {
+			return inference.ErrNoChatTemplate
+		}
 		var err error
 		if prompt, err = k.applyTemplate(req.Messages); err != nil {
 			return err
@@ -174,6 +177,10 @@ func sampling(req inference.GenerateRequest, body map[string]any) map[string]any
 
 // applyTemplate writes a conversation the way the model was taught.
 func (k *call) applyTemplate(messages []inference.Message) (string, error) {
+	messages = slices.Clone(messages)
+	for i := range messages {
+		messages[i].Content = k.c.header.defuse.Replace(messages[i].Content)
+	}
 	var out struct {
 		Prompt string `json:"prompt"`
 	}

@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cenkalti/backoff/v5"
 
@@ -33,11 +35,10 @@ var errClosed = errors.New("the language engine is shut down")
 // It writes text (inference.Generator) where its Kind is Generate, makes vectors
 // (inference.Embedder) where it is Embed, and tokenises in both.
 type Server struct {
-	o        Options
-	log      *slog.Logger
-	dir      *runDir
-	template bool  // the file holds a chat template
-	damage   error // what our own reader says against the file
+	o      Options
+	log    *slog.Logger
+	dir    *runDir
+	header header // after Start the supervisor\'s alone
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -105,11 +106,11 @@ func Start(o Options) (*Server, error) {
 		changed: make(chan struct{}),
 		state:   State{Phase: Starting, Since: time.Now()},
 	}
-	trained := s.readHeader(path)
+	s.header = readHeader(path)
 	if o.Context == 0 {
 		o.Context = DefaultContext
-		if trained > 0 {
-			o.Context = min(o.Context, trained)
+		if s.header.trained > 0 {
+			o.Context = min(o.Context, s.header.trained)
 		}
 	}
 	s.o = o
@@ -121,20 +122,41 @@ func Start(o Options) (*Server, error) {
 	return s, nil
 }
 
-// readHeader takes from the file what the engine does not tell. What it cannot
-// read is left to the engine to judge.
-func (s *Server) readHeader(path string) (trained int) {
+// header is what the model file says and the engine does not tell.
+type header struct {
+	template bool // it has a chat template
+	trained  int  // for a context of so many tokens; 0: unknown
+	defuse   *strings.Replacer
+	damage   error // what cannot be read is left to the engine to judge
+}
+
+func readHeader(path string) header {
 	f, err := gguf.Open(path)
 	if err != nil {
-		s.damage = err
-		return 0
+		return header{damage: err, defuse: strings.NewReplacer()}
 	}
 	defer f.Close()
 	template, _ := f.Metadata.Text("tokenizer.chat_template")
-	s.template = template != ""
 	arch, _ := f.Metadata.Text("general.architecture")
 	n, _ := f.Metadata.Uint(arch + ".context_length")
-	return int(min(n, 1<<30))
+	return header{template: template != "", trained: int(min(n, 1<<30)), defuse: defuser(&f.Metadata)}
+}
+
+// defuser makes a replacer that puts a zero-width space into every control token
+// of the vocabulary that is written out in a text. A label or a question that
+// holds "<|im_end|>" must not end its turn and speak as someone else.
+func defuser(m *gguf.Metadata) *strings.Replacer {
+	const control = 3 // LLAMA_TOKEN_TYPE_CONTROL
+	words, _ := m.Texts("tokenizer.ggml.tokens")
+	types, _ := m.Get("tokenizer.ggml.token_type")
+	kinds, _ := types.([]int32)
+	var pairs []string
+	for i, kind := range kinds[:min(len(kinds), len(words))] {
+		if _, first := utf8.DecodeRuneInString(words[i]); kind == control && first < len(words[i]) {
+			pairs = append(pairs, words[i], words[i][:first]+"\u200b"+words[i][first:])
+		}
+	}
+	return strings.NewReplacer(pairs...)
 }
 
 // supervise runs one child after the other until Close.
@@ -178,6 +200,7 @@ func (s *Server) supervise() {
 				return
 			case <-s.retry:
 				failed, quick = 0, 0
+				s.header = readHeader(s.o.Model) // it may have been replaced
 				pause.Reset()
 			}
 			s.restarting(reason)
@@ -200,7 +223,7 @@ func (s *Server) supervise() {
 // long it served, 0 where it never did, and why it ended.
 func (s *Server) runChild() (served time.Duration, reason string) {
 	began := time.Now()
-	c, err := launch(s.o, s.dir.socket(), s.log)
+	c, err := launch(s.o, s.header, s.dir.socket(), s.log)
 	if err != nil {
 		return 0, err.Error()
 	}
@@ -212,8 +235,8 @@ func (s *Server) runChild() (served time.Duration, reason string) {
 		reason := err.Error()
 		if c.gone.Err() != nil {
 			reason = c.ending()
-			if s.damage != nil {
-				reason = s.damage.Error() + "; the engine says: " + reason
+			if s.header.damage != nil {
+				reason = s.header.damage.Error() + "; the engine says: " + reason
 			}
 		}
 		c.stop(stopGrace)
@@ -346,7 +369,7 @@ func (s *Server) Properties(ctx context.Context) (Properties, error) {
 	}
 	return Properties{
 		Model: s.o.Name, Context: c.limit, Trained: c.trained, Vocabulary: c.vocabulary,
-		Dimension: c.dimension, ChatTemplate: s.template,
+		Dimension: c.dimension, ChatTemplate: c.header.template,
 	}, nil
 }
 
