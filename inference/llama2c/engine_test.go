@@ -178,3 +178,35 @@ func TestEngineStopsAtTheEndOfAStory(t *testing.T) {
 		t.Errorf("the engine stopped by %q after %d tokens, the reference ended after %d", got.StopType, len(got.Tokens), len(want))
 	}
 }
+
+// The same text through the supervisor, as the daemon asks for it.
+func TestSupervisedEngineWritesTheSame(t *testing.T) {
+	t.Parallel()
+	checkpoint, tokenizer := stories(t)
+	found, err := llama.Find()
+	if err != nil {
+		t.Skip("the llama.cpp engine is not built here (make build)")
+	}
+	s, err := llama.Start(llama.Options{Engine: found, Model: convert(t, gguf.F32), Name: "stories260K", Kind: llama.Generate, Wait: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m := loadReference(t, checkpoint, tokenizer)
+	const prompt = "Once upon a time"
+	var pieces bytes.Buffer
+	got, err := s.Generate(t.Context(), inference.GenerateRequest{Prompt: prompt, MaxTokens: 100}, func(piece string) error {
+		pieces.WriteString(piece)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := m.decode(m.greedy(m.encode(prompt), 100))
+	if pieces.String() != want || got.Text != want || got.CompletionTokens != 100 || got.PromptTokens != len(m.encode(prompt)) {
+		t.Errorf("%+v\nstreamed %q\n    want %q", got, pieces.String(), want)
+	}
+}
