@@ -1,0 +1,47 @@
+# rxedge. 'make' alone lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+GO ?= go
+export GOFLAGS ?= -buildvcs=false
+
+.PHONY: help check build run test bench lint clean tidy-check
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+include engine.mk
+
+check: ## say what this machine lacks
+	@missing=0; need() { command -v $$1 >/dev/null 2>&1 || { echo "missing: $$1; on Debian: apt-get install $$2"; missing=1; }; }; \
+	need $(GO) golang; need gcc gcc; need g++ g++; need git git; need npm npm; \
+	if [ $$missing = 0 ] && ! $(GO) version | grep -qE 'go1\.(2[6-9]|[3-9][0-9])'; then \
+	  echo "too old: $$($(GO) version); rxedge needs Go 1.26 or newer"; missing=1; fi; \
+	exit $$missing
+
+build: check engine bin/rxedged bin/rxedge ## build rxedged, rxedge and the engine into bin/
+
+.PHONY: bin/rxedged bin/rxedge
+bin/rxedged:
+	@$(GO) build -trimpath -o $@ ./daemon
+bin/rxedge:
+	@$(GO) build -trimpath -o $@ ./admin
+
+run: build ## build and start the appliance on 127.0.0.1:8731, data in ./var
+	@exec bin/rxedged --data var
+
+test: check engine ## vet and run all tests with the race detector
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) test -race -timeout 20m ./...
+
+bench: build ## measure, with the peers in the same run
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+lint: ## staticcheck, and go mod tidy must leave no diff
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+	@cp go.mod .cache/go.mod.before; cp go.sum .cache/go.sum.before; $(GO) mod tidy; \
+	cmp -s go.mod .cache/go.mod.before && cmp -s go.sum .cache/go.sum.before || { echo "go mod tidy leaves a diff"; exit 1; }
+
+clean: ## remove what was built (not ./var, not the engine's cache)
+	rm -rf bin

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rxedge/daemon/answer"
+)
+
+func (a *app) ask() *cobra.Command {
+	var mode string
+	var k int
+	c := &cobra.Command{
+		Use:   "ask QUESTION",
+		Short: "Answer a question from the documents, with citations",
+		Long: `Answer a question from the documents of this box. Every sentence comes with the
+section it rests on. "Not in my documents" is an answer, and exits with 0.
+With - the question is read from standard input.`,
+		Example: `  rxedge ask "Can metformin be started with an eGFR of 40?"
+  echo "max dose of gabapentin?" | rxedge ask - --json`,
+		Args: args(cobra.MinimumNArgs(1)),
+		RunE: func(c *cobra.Command, given []string) error {
+			q := answer.Question{Text: strings.Join(given, " "), Mode: mode, K: k}
+			if q.Text == "-" {
+				b, err := io.ReadAll(io.LimitReader(a.in, answer.MaxQuestionBytes+1))
+				if err != nil {
+					return fmt.Errorf("reading the question: %w", err)
+				}
+				q.Text = string(b)
+			}
+			st, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer st.Close()
+			res, err := st.Ask(c.Context(), q, answer.Events{})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.print(res)
+			}
+			a.showAnswer(res)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&mode, "mode", "", "extractive or generated (default: generated where a language model is configured)")
+	c.Flags().IntVarP(&k, "passages", "k", 0, "passages to look at (default 8)")
+	return c
+}
+
+func (a *app) showAnswer(res *answer.Answer) {
+	if res.Status == answer.StatusAbstained {
+		a.printf("%s\n", wrap(res.Message, "", lineWidth))
+		if len(res.Retrieved) > 0 {
+			a.printf("\nLooked at:\n")
+			seen := map[string]bool{}
+			for _, r := range res.Retrieved {
+				if len(seen) < 3 && !seen[r.SectionID] {
+					seen[r.SectionID] = true
+					a.printf("  %s, %s\n", r.DocumentTitle, r.SectionTitle)
+				}
+			}
+		}
+	} else {
+		number := map[string]int{}
+		var sources []string
+		for _, cl := range res.Claims {
+			marks := ""
+			for _, ci := range cl.Citations {
+				if number[ci.SectionID] == 0 {
+					number[ci.SectionID] = len(sources) + 1
+					sources = append(sources, source(ci))
+				}
+				marks += fmt.Sprintf(" [%d]", number[ci.SectionID])
+			}
+			a.printf("%s\n", wrap(cl.Text+marks, "", lineWidth))
+		}
+		a.printf("\n")
+		for i, s := range sources {
+			a.printf("[%d] %s\n", i+1, s)
+		}
+	}
+	for _, n := range res.Notices {
+		a.printf("    %s.\n", strings.TrimSuffix(n, "."))
+	}
+	if res.Withheld > 0 {
+		a.printf("    %d sentences of the language model were withheld: no passage supports them.\n", res.Withheld)
+	}
+	if res.Fallback != "" {
+		a.printf("    Note: %s.\n", res.Fallback)
+	}
+}
+
+func source(c answer.Citation) string {
+	s := c.DocumentTitle + ", " + c.SectionTitle
+	if c.EffectiveDate != "" {
+		s += ", effective " + c.EffectiveDate
+	}
+	if c.Version != "" {
+		s += ", version " + c.Version
+	}
+	return fmt.Sprintf("%s\n    %s bytes %d-%d", s, c.SectionID, c.Start, c.End)
+}

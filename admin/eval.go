@@ -1,0 +1,186 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"rxedge/daemon/answer"
+	answers "rxedge/daemon/answer/evaluate"
+	"rxedge/daemon/box"
+	"rxedge/index"
+	"rxedge/index/evaluate"
+)
+
+func (a *app) eval() *cobra.Command {
+	c := &cobra.Command{Use: "eval", Short: "Measure retrieval and answers against judged questions",
+		Example: `  rxedge eval retrieval --corpus corpus.jsonl --queries queries.jsonl --qrels qrels.tsv --mode bm25 --json`,
+		Args:    cobra.ArbitraryArgs, RunE: group}
+	c.AddCommand(a.evalRetrieval(), a.evalAnswers())
+	return c
+}
+
+func (a *app) evalRetrieval() *cobra.Command {
+	var req evaluate.RetrievalRequest
+	var mode string
+	c := &cobra.Command{
+		Use:   "retrieval --corpus FILE --queries FILE --qrels FILE",
+		Short: "nDCG, recall and MRR over a collection in BEIR's layout",
+		Long: `Index a collection of its own (the box's index is not touched), run its queries and
+print nDCG@10, recall and MRR as trec_eval defines them.
+Layout: corpus.jsonl with _id, title, text; queries.jsonl with _id, text; qrels.tsv
+with the columns query-id, corpus-id, score.`,
+		Example: `  rxedge eval retrieval --corpus corpus.jsonl --queries queries.jsonl --qrels qrels/dev.tsv --mode bm25 --json`,
+		Args:    args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			req.Mode = index.Mode(mode)
+			switch req.Mode {
+			case index.ModeBM25, index.ModeDense, index.ModeHybrid:
+			case "rerank":
+				return &refusedError{"--mode rerank needs a reranker, and this version has none; use bm25, dense or hybrid"}
+			default:
+				return usage("--mode: %q is none of bm25, dense, hybrid, rerank", mode)
+			}
+			for flag, path := range map[string]string{"--corpus": req.Corpus, "--queries": req.Queries, "--qrels": req.Qrels} {
+				if path == "" {
+					return usage("%s is missing; see '%s --help'", flag, c.CommandPath())
+				}
+				if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+					return fmt.Errorf("%s: %w: %w", flag, errNotFound, err)
+				}
+			}
+			if req.Mode != index.ModeBM25 {
+				cfg, err := a.settings()
+				if err != nil {
+					return err
+				}
+				if cfg.Model.Embedder == "" {
+					return &refusedError{fmt.Sprintf("--mode %s needs an embedder: import one with 'rxedge model import' and name it as model.embedder in rxedge.toml", mode)}
+				}
+				opt, closer, err := box.Embedding(c.Context(), cfg, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
+				if err != nil {
+					return err
+				}
+				defer closer.Close()
+				req.Options = opt
+			}
+			bar := a.progress()
+			req.Progress = func(p index.Progress) { bar.set(p.Stage, int64(p.Done), int64(p.Total)) }
+			rep, err := evaluate.Retrieval(c.Context(), req)
+			bar.finish()
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.print(rep)
+			}
+			a.table(table.Row{"ndcg@10", "recall@5", "recall@10", "recall@100", "mrr", "queries", "p50 ms", "p95 ms"}, []table.Row{{
+				f4(rep.NDCG10), f4(rep.Recall5), f4(rep.Recall10), f4(rep.Recall100), f4(rep.MRR), rep.Queries, f4(rep.P50), f4(rep.P95)}})
+			return nil
+		},
+	}
+	c.Flags().StringVar(&req.Corpus, "corpus", "", "corpus.jsonl")
+	c.Flags().StringVar(&req.Queries, "queries", "", "queries.jsonl")
+	c.Flags().StringVar(&req.Qrels, "qrels", "", "qrels.tsv")
+	c.Flags().StringVar(&mode, "mode", string(index.ModeHybrid), "bm25, dense, hybrid or rerank")
+	return c
+}
+
+func f4(v float64) string { return fmt.Sprintf("%.4f", v) }
+
+func (a *app) evalAnswers() *cobra.Command {
+	var file, mode, outcomes string
+	c := &cobra.Command{
+		Use:   "answers --questions FILE",
+		Short: "Right sections, valid citations, numbers and abstentions",
+		Long: `Ask every question of the file and compare with what it says is right.
+A line: {"id", "question", "relevant": [section ids], "evidence": [verbatim strings],
+"numbers": [with units], "kind"}; relevant empty means that the documents do not answer it.
+A share of nothing is null. --outcomes writes each answer beside its question.`,
+		Example: `  rxedge eval answers --questions questions.jsonl --json`,
+		Args:    args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if file == "" {
+				return usage("--questions is missing; see '%s --help'", c.CommandPath())
+			}
+			if mode != "" && mode != answer.ModeExtractive && mode != answer.ModeGenerated {
+				return usage("--mode: %q is neither extractive nor generated", mode)
+			}
+			f, err := os.Open(file)
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%w: %w", errNotFound, err)
+			}
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			qs, err := answers.Read(file, f)
+			if err != nil {
+				return err
+			}
+			st, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer st.Close()
+			write := func(answers.Outcome) error { return nil }
+			if outcomes != "" {
+				// Questions are private: the file is the owner's alone.
+				w, err := os.OpenFile(outcomes, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+				if err != nil {
+					return err
+				}
+				defer w.Close()
+				enc := json.NewEncoder(io.Writer(w))
+				write = func(o answers.Outcome) error { return enc.Encode(o) }
+			}
+			bar, done := a.progress(), 0
+			var failed error
+			rep, err := answers.Run(c.Context(), st, qs, mode, func(o answers.Outcome) {
+				done++
+				bar.set("questions", int64(done), int64(len(qs)))
+				failed = errors.Join(failed, write(o))
+			})
+			bar.finish()
+			if err = errors.Join(err, failed); err != nil {
+				return err
+			}
+			if a.json {
+				return a.print(rep)
+			}
+			a.showAnswers(rep)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&file, "questions", "", "questions.jsonl")
+	c.Flags().StringVar(&mode, "mode", "", "extractive or generated (default: as the box answers)")
+	c.Flags().StringVar(&outcomes, "outcomes", "", "write each question with its answer to this `file`")
+	return c
+}
+
+func (a *app) showAnswers(rep answers.Report) {
+	row := func(name string, f *answers.Figures) table.Row {
+		return table.Row{name, f.Questions, f.Answered, f.Abstained, share(f.RightSectionAt1), share(f.RightSectionAt5), share(f.CitationValid),
+			share(f.EvidenceRecall), share(f.NumberRecall), share(f.AbstainPrecision), share(f.AbstainRecall)}
+	}
+	rows := []table.Row{row("all", &rep.Figures)}
+	for _, k := range sortedKeys(rep.ByKind) {
+		rows = append(rows, row(k, rep.ByKind[k]))
+	}
+	a.table(table.Row{"kind", "n", "answered", "abstained", "section@1", "section@5", "citations", "evidence", "numbers", "abst. prec.", "abst. recall"}, rows)
+	a.printf("p50 %.1f ms, p95 %.1f ms\n", rep.P50, rep.P95)
+}
+
+func share(r answers.Ratio) string {
+	if r.All == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.3f", r.Value())
+}

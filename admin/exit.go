@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"rxedge/daemon/answer"
+	"rxedge/daemon/box"
+	"rxedge/daemon/control"
+	"rxedge/index"
+	"rxedge/inference"
+)
+
+// Exit codes. They are part of the interface.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitUnreachable = 3
+	exitRefused     = 4
+	exitNotFound    = 5
+)
+
+// usageError is a command that was typed wrongly.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// refusedError is a check that said no; what it found has been printed.
+type refusedError struct{ reason string }
+
+func (e *refusedError) Error() string { return e.reason }
+
+// exit prints err with its mend and returns its code.
+func (a *app) exit(ctx context.Context, err error) int {
+	if err == nil {
+		return exitDone
+	}
+	code, fix := classify(err)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		fmt.Fprintln(a.err, "rxedge: stopped; nothing was half applied")
+		return exitFailed
+	}
+	fmt.Fprintln(a.err, "rxedge:", err)
+	if fix != "" {
+		fmt.Fprintln(a.err, " ", fix)
+	}
+	return code
+}
+
+func classify(err error) (code int, fix string) {
+	var (
+		use     *usageError
+		refused *refusedError
+		held    *box.HeldError
+		invalid *answer.InvalidError
+	)
+	switch {
+	case errors.As(err, &use), errors.As(err, &invalid):
+		return exitUsage, ""
+	case errors.As(err, &refused):
+		return exitRefused, ""
+	case errors.As(err, &held):
+		return exitUnreachable, "If that is rxedged it is starting or stopping: try again in a moment. If it is another rxedge command, wait for it."
+	case errors.Is(err, control.ErrUnreachable):
+		return exitUnreachable, "Is rxedged running? 'make run' starts it in a checkout."
+	case errors.Is(err, index.ErrNotFound), errors.Is(err, inference.ErrModelNotFound), errors.Is(err, errNotFound):
+		return exitNotFound, ""
+	case errors.Is(err, index.ErrNoEarlier):
+		return exitRefused, ""
+	}
+	return exitFailed, ""
+}

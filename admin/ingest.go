@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"rxedge/daemon/box"
+)
+
+func (a *app) ingest() *cobra.Command {
+	return &cobra.Command{
+		Use:   "ingest PATH...",
+		Short: "Read labels and guidelines into the index",
+		Long: `Read documents into the index: SPL XML, openFDA label JSON, JSONL of sections,
+Markdown, HTML, plain text; folders are read whole. The new generation of the
+index serves once all of it is written; until then, and on Ctrl-C, the old one does.
+
+A file that can't be read is named with its place and kept in quarantine, the
+rest goes in, and the exit code is 4. Reading the same again changes nothing.`,
+		Example: `  rxedge ingest labels/ guideline.md`,
+		Args:    args(cobra.MinimumNArgs(1)),
+		RunE: func(c *cobra.Command, given []string) error {
+			paths, err := absolute(given)
+			if err != nil {
+				return fmt.Errorf("%w: %w", errNotFound, err)
+			}
+			st, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer st.Close()
+			bar := a.progress()
+			rep, err := st.Ingest(c.Context(), paths, func(p box.IngestProgress) {
+				bar.set(p.Stage, p.Done, p.Total)
+			})
+			bar.finish()
+			if err != nil {
+				return err
+			}
+			if a.json {
+				if err := a.print(rep); err != nil {
+					return err
+				}
+			} else {
+				a.showIngest(rep)
+			}
+			if n := len(rep.Problems); n > 0 {
+				return &refusedError{fmt.Sprintf("%d problems; the files are in quarantine, 'rxedge index quarantine' lists them", n)}
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) showIngest(rep box.IngestReport) {
+	for _, p := range rep.Problems {
+		a.note("%s\n", p.Error())
+	}
+	g := rep.Generation
+	if !rep.Changed {
+		a.printf("Nothing changed: %d documents read, all of them there already.\n", rep.Documents)
+	} else {
+		a.printf("%d documents read: %d new, %d replaced, %d unchanged.\n", rep.Documents, rep.Added, rep.Replaced, rep.Unchanged)
+	}
+	if rep.SampleRemoved {
+		a.printf("The sample formulary has given way to your documents.\n")
+	}
+	a.printf("Serving %s: %d documents, %d sections, %d passages.\n", g.Name, g.Documents, g.Sections, g.Passages)
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"rxedge/daemon/answer"
+	"rxedge/daemon/api"
+	"rxedge/daemon/box"
+	"rxedge/daemon/control"
+	"rxedge/index"
+	"rxedge/index/document"
+	"rxedge/inference/catalog"
+)
+
+// station is a box, reached through the daemon or opened here.
+type station interface {
+	Ask(context.Context, answer.Question, answer.Events) (*answer.Answer, error)
+	Search(context.Context, index.Query) (index.Result, error)
+	Document(ctx context.Context, id string) (*document.Document, error)
+	Documents(context.Context) ([]index.DocumentSummary, error)
+	Section(ctx context.Context, id string) (index.SectionRef, error)
+	Stats(context.Context) (index.Stats, error)
+	Generations(context.Context) ([]index.GenerationInfo, error)
+	Verify(context.Context, func(index.Progress)) (index.Report, error)
+	Rebuild(context.Context, func(index.Progress)) (index.ApplyResult, error)
+	Rollback(context.Context) (index.GenerationInfo, error)
+	Ingest(context.Context, []string, func(box.IngestProgress)) (box.IngestReport, error)
+	Withdraw(context.Context, []string, func(box.IngestProgress)) (box.IngestReport, error)
+	Quarantined(context.Context) ([]document.Quarantined, error)
+	ImportModel(context.Context, string, catalog.ImportOptions, func(done, total int64)) (catalog.Entry, error)
+	ListModels(context.Context) ([]catalog.Entry, error)
+	RemoveModel(ctx context.Context, name string) error
+	Status(context.Context) (api.Health, error)
+	io.Closer
+}
+
+var (
+	_ station = (*box.Box)(nil)
+	_ station = (*control.Client)(nil)
+)
+
+// open reaches the daemon where one answers, and opens the folder otherwise.
+func (a *app) open(ctx context.Context) (station, error) {
+	cfg, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	if c, err := control.Dial(cfg.Data); err == nil {
+		return c, nil
+	}
+	log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return box.Open(ctx, cfg, log)
+}
+
+// absolute paths, as the daemon's working folder is not the caller's.
+func absolute(paths []string) ([]string, error) {
+	out := make([]string, len(paths))
+	for i, p := range paths {
+		if _, err := os.Stat(p); err != nil {
+			return nil, err
+		}
+		abs, err := filepath.Abs(p)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = abs
+	}
+	return out, nil
+}

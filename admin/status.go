@@ -1,0 +1,62 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rxedge/daemon/box"
+)
+
+func (a *app) status() *cobra.Command {
+	return &cobra.Command{
+		Use:     "status",
+		Short:   "What the box serves, and what is wrong",
+		Example: `  rxedge status --json`,
+		Args:    args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			st, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer st.Close()
+			h, err := st.Status(c.Context())
+			if err != nil {
+				return err
+			}
+			_, here := st.(*box.Box)
+			if a.json {
+				return a.print(struct {
+					Daemon bool `json:"daemon"`
+					any
+				}{!here, h})
+			}
+			if here {
+				a.printf("rxedged is not running; this is what the data folder holds.\n")
+			} else {
+				a.printf("rxedged %s, up %s\n", h.Version, time.Since(h.Started).Round(time.Second))
+			}
+			a.printf("Index      %s: %d documents, %d passages, %s\n", h.Generation, h.Documents, h.Passages, searched(h.Dense))
+			if h.Generator != nil {
+				a.printf("Generator  %s: %s %s\n", h.Generator.Name, h.Generator.Phase, h.Generator.Reason)
+			} else {
+				a.printf("Generator  none; answers are sentences of the documents\n")
+			}
+			if h.Embedder != nil {
+				a.printf("Embedder   %s: %s %s\n", h.Embedder.Name, h.Embedder.Phase, h.Embedder.Reason)
+			}
+			a.printf("Engine     llama.cpp %s\n", h.Engine)
+			for _, d := range h.Degraded {
+				a.printf("  ! %s\n", d)
+			}
+			return nil
+		},
+	}
+}
+
+func searched(dense bool) string {
+	if dense {
+		return "searched by words and vectors"
+	}
+	return "searched by words"
+}

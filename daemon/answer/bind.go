@@ -1,0 +1,128 @@
+package answer
+
+import (
+	"strings"
+
+	"rxedge/index"
+	"rxedge/inference/extract"
+	"rxedge/inference/quantity"
+)
+
+// minSupport is the share, by inverse document frequency, of a sentence's
+// words that its evidence must hold.
+const minSupport = 0.65
+
+// binder finds the words of the passages that a written sentence rests on. The
+// model is never asked: what it says of its sources counts for nothing.
+type binder struct {
+	lex     extract.Lexicon
+	windows []window
+}
+
+// window is one sentence of a passage, or two that follow one another.
+type window struct {
+	hit        *index.Hit
+	start, end int
+	text       string
+	terms      map[string]bool
+	heading    map[string]bool
+	negated    bool
+}
+
+func newBinder(hits []index.Hit, lex extract.Lexicon) *binder {
+	b := &binder{lex: lex}
+	for i := range hits {
+		h := &hits[i]
+		heading := termSet(lex, h.DocumentTitle+" "+h.Passage.Heading)
+		ss := h.Passage.Sentences
+		for n := 1; n <= 2; n++ {
+			for j := 0; j+n <= len(ss); j++ {
+				w := window{hit: h, start: ss[j].Start, end: ss[j+n-1].End, heading: heading}
+				w.text = h.Text[w.start-h.Passage.Start : w.end-h.Passage.Start]
+				w.terms, w.negated = termSet(lex, w.text), negated(w.text)
+				b.windows = append(b.windows, w)
+			}
+		}
+	}
+	return b
+}
+
+// bind returns where sentence rests, or nothing where no passage supports it:
+// its words must be there, every number with its unit, and its negation.
+func (b *binder) bind(sentence string) []Citation {
+	terms := termSet(b.lex, sentence)
+	if len(terms) < 2 {
+		return nil
+	}
+	neg := negated(sentence)
+	var best *window
+	top := 0.0
+	for i := range b.windows {
+		w := &b.windows[i]
+		if w.negated != neg {
+			continue
+		}
+		s := b.support(terms, w)
+		// Of windows that support it equally the first is the shortest.
+		if s > top && len(quantity.Missing(sentence, w.text)) == 0 {
+			top, best = s, w
+		}
+	}
+	if best == nil || top < minSupport {
+		return nil
+	}
+	return []Citation{cite(best.hit, best.start, best.end)}
+}
+
+// support weighs the claim's terms that the window holds; the heading names
+// what the text calls "it".
+func (b *binder) support(terms map[string]bool, w *window) float64 {
+	have, all, direct := 0.0, 0.0, 0
+	for t := range terms {
+		if t[0] >= '0' && t[0] <= '9' { // numbers are checked by value and unit
+			continue
+		}
+		weight := b.lex.Weight(t)
+		all += weight
+		switch {
+		case w.terms[t]:
+			have += weight
+			direct++
+		case w.heading[t]:
+			have += weight
+		}
+	}
+	if all == 0 || direct == 0 {
+		return 0
+	}
+	return have / all
+}
+
+func termSet(lex extract.Lexicon, text string) map[string]bool {
+	m := map[string]bool{}
+	for _, t := range lex.Terms(text) {
+		if t != "" {
+			m[t] = true
+		}
+	}
+	return m
+}
+
+var negations = map[string]bool{
+	"not": true, "no": true, "never": true, "avoid": true, "avoided": true, "contraindicated": true, "without": true,
+	"cannot": true, "nor": true, "neither": true, "unless": true, "discontinue": true, "discontinued": true, "stop": true,
+	"except": true, "unsafe": true, "prohibited": true,
+}
+
+// negated says whether a text forbids or denies. An even number of negations
+// is not resolved: "not without" counts as negated, which can only withhold.
+func negated(text string) bool {
+	for _, w := range strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r == '\'' || r == '’')
+	}) {
+		if negations[w] || strings.HasSuffix(w, "n't") || strings.HasSuffix(w, "n’t") {
+			return true
+		}
+	}
+	return false
+}

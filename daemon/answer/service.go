@@ -1,0 +1,256 @@
+package answer
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"rxedge/index"
+	"rxedge/inference"
+	"rxedge/inference/extract"
+)
+
+// Limits of a question.
+const (
+	MaxQuestionBytes = 2000
+	MaxPassages      = 50
+	minSections      = 5 // distinct sections that Retrieved lists where there are as many
+)
+
+// InvalidError says what is wrong with a question, in words for the asker.
+type InvalidError struct{ Field, Detail string }
+
+func (e *InvalidError) Error() string { return e.Field + ": " + e.Detail }
+
+// Searcher is the index, held at one generation for one question.
+type Searcher interface {
+	Acquire() *index.Snapshot
+}
+
+// Service answers questions. Safe for concurrent use.
+type Service struct {
+	Index Searcher
+	// Generator returns the language model that writes answers, or nil where
+	// none is configured; an error says why a configured one can't serve now.
+	Generator func(ctx context.Context) (inference.Generator, error)
+	Passages  int // 0: 8
+	MaxTokens int // of a generated answer; 0: 256
+	Log       *slog.Logger
+
+	names names
+}
+
+// Events of one question, in the order they happen. Each may be nil.
+type Events struct {
+	Retrieved func([]Retrieved)
+	Claim     func(Claim)
+	Withheld  func(total int)
+}
+
+// Ask answers q. An abstention is an Answer, not an error; an error means that
+// the question could not be looked at. The text of the question goes into no
+// log and no error.
+func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, error) {
+	began := time.Now()
+	if err := q.check(); err != nil {
+		return nil, err
+	}
+	k := q.K
+	if k == 0 {
+		k = s.Passages
+	}
+	if k == 0 {
+		k = 8
+	}
+	snap := s.Index.Acquire()
+	if snap == nil {
+		return nil, index.ErrClosed
+	}
+	defer snap.Release()
+
+	found, err := snap.Search(ctx, index.Query{Text: q.Text, K: MaxPassages, Mode: index.ModeHybrid})
+	if err != nil {
+		return nil, fmt.Errorf("searching the index: %w", err)
+	}
+	subjects, err := s.names.of(snap)
+	if err != nil {
+		return nil, fmt.Errorf("reading the documents' names: %w", err)
+	}
+	about := subjects.find(q.Text)
+	found.Hits = prefer(found.Hits, about)
+	a := &Answer{
+		ID: newID(), Question: q.Text, Status: StatusAbstained, Mode: ModeExtractive,
+		Claims: []Claim{}, Retrieved: retrieved(found.Hits, k), Generation: found.Generation,
+	}
+	a.Timings.Embed, a.Timings.Retrieve = found.Timings.Embed, found.Timings.Retrieve
+	if ev.Retrieved != nil {
+		ev.Retrieved(a.Retrieved)
+	}
+	hits := found.Hits[:min(k, len(found.Hits))]
+	lex := lexicon{snap}
+
+	// The extract is made in any case: it is quick, it says whether the
+	// passages speak of the question at all, and it serves when a model fails.
+	verifying := time.Now()
+	ex := extract.Extract(q.Text, passages(hits, about), lex, extract.Options{})
+	a.Timings.Verify = since(verifying)
+
+	if len(ex.Sentences) == 0 {
+		a.abstain(ReasonNoEvidence, noEvidence(snap, ex))
+	} else if done, err := s.generated(ctx, q, a, hits, lex, ev); err != nil {
+		return nil, err
+	} else if !done {
+		s.extracted(a, hits, ex, ev)
+	}
+	a.Notices = notices(a, hits)
+	a.Timings.Total = since(began)
+	return a, nil
+}
+
+func (q *Question) check() error {
+	q.Text = strings.TrimSpace(q.Text)
+	switch {
+	case q.Text == "":
+		return &InvalidError{"question", "ask something"}
+	case !utf8.ValidString(q.Text):
+		return &InvalidError{"question", "is not valid UTF-8"}
+	case len(q.Text) > MaxQuestionBytes:
+		return &InvalidError{"question", fmt.Sprintf("has %d bytes, and at most %d are read; ask more briefly", len(q.Text), MaxQuestionBytes)}
+	case q.K < 0 || q.K > MaxPassages:
+		return &InvalidError{"k", fmt.Sprintf("%d is outside 1 to %d", q.K, MaxPassages)}
+	case q.Mode != "" && q.Mode != ModeExtractive && q.Mode != ModeGenerated:
+		return &InvalidError{"mode", "is neither extractive nor generated"}
+	}
+	return nil
+}
+
+// extracted fills a with verbatim sentences.
+func (s *Service) extracted(a *Answer, hits []index.Hit, ex extract.Result, ev Events) {
+	a.Mode, a.Model = ModeExtractive, ""
+	for _, sent := range ex.Sentences {
+		h := &hits[sent.Passage]
+		c := cite(h, sent.Start, sent.End)
+		a.add(Claim{Text: flow(c.Quote), Citations: []Citation{c}}, ev)
+	}
+}
+
+func (a *Answer) add(c Claim, ev Events) {
+	a.Status, a.Reason, a.Message = StatusAnswered, "", ""
+	a.Claims = append(a.Claims, c)
+	if ev.Claim != nil {
+		ev.Claim(c)
+	}
+}
+
+func (a *Answer) abstain(reason, message string) {
+	a.Status, a.Reason, a.Message = StatusAbstained, reason, message
+}
+
+// flow puts a quote on one line; the citation keeps the bytes as they are.
+func flow(quote string) string { return strings.Join(strings.Fields(quote), " ") }
+
+func noEvidence(snap *index.Snapshot, ex extract.Result) string {
+	switch {
+	case snap.Generation().Documents == 0:
+		return "There are no documents on this box yet. Add some with 'rxedge ingest PATH'."
+	case len(ex.Missing) > 0:
+		return "Not in my documents: none of them mentions " + list(ex.Missing) + "."
+	}
+	return "Not in my documents: nothing in them answers this question."
+}
+
+func list(words []string) string {
+	quoted := make([]string, 0, len(words))
+	for _, w := range words[:min(3, len(words))] {
+		quoted = append(quoted, "“"+w+"”")
+	}
+	return strings.Join(quoted, " or ")
+}
+
+func retrieved(hits []index.Hit, k int) []Retrieved {
+	out := []Retrieved{}
+	sections := map[string]bool{}
+	for i, h := range hits {
+		if i >= k && len(sections) >= minSections {
+			break
+		}
+		sections[h.Passage.SectionID] = true
+		out = append(out, Retrieved{SetID: h.SetID, DocumentTitle: h.DocumentTitle, SectionID: h.Passage.SectionID,
+			SectionTitle: h.SectionTitle, Start: h.Passage.Start, End: h.Passage.End, Score: h.Score})
+	}
+	return out
+}
+
+func passages(hits []index.Hit, about map[string]bool) []extract.Passage {
+	out := make([]extract.Passage, len(hits))
+	for i, h := range hits {
+		spans := make([]extract.Span, len(h.Passage.Sentences))
+		for j, s := range h.Passage.Sentences {
+			spans[j] = extract.Span{Start: s.Start, End: s.End}
+		}
+		out[i] = extract.Passage{SectionID: h.Passage.SectionID, Heading: h.DocumentTitle + " " + h.Passage.Heading,
+			Text: h.Text, Base: h.Passage.Start, Sentences: spans, About: about[h.SetID]}
+	}
+	return out
+}
+
+// cite makes the citation of bytes [start, end) of the section that h lies in.
+func cite(h *index.Hit, start, end int) Citation {
+	return Citation{SetID: h.SetID, Version: h.Version, DocumentTitle: h.DocumentTitle, SectionID: h.Passage.SectionID,
+		SectionTitle: h.SectionTitle, LOINC: h.LOINC, EffectiveDate: h.Effective,
+		Start: start, End: end, Quote: h.Text[start-h.Passage.Start : end-h.Passage.Start]}
+}
+
+func notices(a *Answer, hits []index.Hit) []string {
+	cited := map[string]bool{}
+	for _, c := range a.Claims {
+		for _, ci := range c.Citations {
+			cited[ci.SetID] = true
+		}
+	}
+	var out []string
+	seen := map[string]bool{"": true}
+	for _, h := range hits {
+		if cited[h.SetID] && !seen[h.Notice] {
+			seen[h.Notice] = true
+			out = append(out, h.Notice)
+		}
+	}
+	return out
+}
+
+// lexicon lets extract and bind see words as the index does.
+type lexicon struct{ snap *index.Snapshot }
+
+func (l lexicon) Terms(text string) []string { return l.snap.Terms(text) }
+func (l lexicon) Weight(t string) float64    { return l.snap.IDF(t) }
+func (l lexicon) Known(t string) bool        { return l.snap.DocumentFrequency(t) > 0 }
+
+func newID() string {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+func since(t time.Time) float64 { return float64(time.Since(t).Microseconds()) / 1000 }
+
+// unavailable turns the reason why a model can't serve into words for the answer.
+func unavailable(err error) string {
+	switch {
+	case errors.Is(err, inference.ErrEngineMissing):
+		return "the language engine is not installed; these are sentences of the documents, verbatim"
+	case errors.Is(err, inference.ErrEngineStarting):
+		return "the language model is not ready yet; these are sentences of the documents, verbatim"
+	case errors.Is(err, inference.ErrEngineLost):
+		return "the language engine stopped while it was answering and is being restarted; these are sentences of the documents, verbatim"
+	case errors.Is(err, inference.ErrModelNotFound):
+		return "the configured language model is not in the catalog; these are sentences of the documents, verbatim"
+	}
+	return "the language model is not available; these are sentences of the documents, verbatim"
+}

@@ -1,0 +1,122 @@
+// Package api is the HTTP interface on localhost: the native calls, the ones
+// that speak as OpenAI's API does, health, and the pages. It holds no logic of
+// answering. Types of the native calls are those of daemon/answer, so that the
+// OpenAPI description is made of what is really sent.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"path"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"rxedge/daemon/answer"
+	"rxedge/index"
+	"rxedge/inference"
+)
+
+// Models are the language models of the box, by the catalog's names.
+type Models interface {
+	// Names of the models that write text.
+	Names() []string
+	// Generator of that name, or inference.ErrModelNotFound.
+	Generator(ctx context.Context, name string) (inference.Generator, error)
+}
+
+// Health says what the box can do now.
+type Health struct {
+	Ready bool `json:"ready"` // questions are answered
+	// Degraded says what does not work, one sentence each.
+	Degraded   []string `json:"degraded,omitempty"`
+	Version    string   `json:"version"`
+	Generation string   `json:"generation"` // of the index
+	Documents  int      `json:"documents"`
+	Passages   int      `json:"passages"`
+	Dense      bool     `json:"dense"` // vectors are searched
+	// Generator and Embedder are the configured models and how they are.
+	Generator *ModelState `json:"generator,omitempty"`
+	Embedder  *ModelState `json:"embedder,omitempty"`
+	Engine    string      `json:"engine"` // of llama.cpp: installed or missing
+	Started   time.Time   `json:"started"`
+}
+
+// ModelState is a model and how its engine is.
+type ModelState struct {
+	Name     string    `json:"name"`
+	Phase    string    `json:"phase"`
+	Reason   string    `json:"reason,omitempty"`
+	Since    time.Time `json:"since"`
+	Restarts int       `json:"restarts"`
+}
+
+// Deps are what the interface stands on.
+type Deps struct {
+	Answers         *answer.Service
+	Index           *index.Index
+	Models          Models
+	RawCompletions  bool // models other than rxedge may be asked without documents
+	Health          func() Health
+	Page            http.Handler // everything that is no API path
+	Timeout         time.Duration
+	MaxRequestBytes int64
+	Log             *slog.Logger
+}
+
+type server struct{ Deps }
+
+// New returns the interface. It guards Host and Origin; the caller listens on
+// loopback.
+func New(d Deps) http.Handler {
+	mux := http.NewServeMux()
+	s := &server{d}
+	s.register(mux)
+	return guard(d.MaxRequestBytes, d.Log, mux)
+}
+
+// Spec returns the OpenAPI description.
+func Spec() *huma.OpenAPI {
+	s := &server{}
+	return s.register(http.NewServeMux()).OpenAPI()
+}
+
+func (s *server) register(mux *http.ServeMux) huma.API {
+	cfg := huma.DefaultConfig("rxedge", "1")
+	cfg.Info.Description = "Answers pharmacists' questions from drug labels, with citations. On this machine alone."
+	cfg.DocsPath, cfg.SchemasPath = "", "" // the built-in page loads from a CDN
+	cfg.CreateHooks = nil                  // $schema would echo the Host header
+	cfg.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
+	api := humago.New(mux, cfg)
+	s.native(api)
+	s.openAI(api, mux)
+	s.health(mux, api)
+	if s.Page != nil {
+		mux.Handle("/", s.Page)
+	}
+	return api
+}
+
+// schemaName puts the room before the type's name: several have a Timings.
+func schemaName(t reflect.Type, hint string) string {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	name, room := huma.DefaultSchemaNamer(t, hint), path.Base(t.PkgPath())
+	if t.PkgPath() == "" || room == "api" || strings.EqualFold(room, name) {
+		return name
+	}
+	return strings.ToUpper(room[:1]) + room[1:] + name
+}
+
+// context bounds one question.
+func (s *server) context(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.Timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, s.Timeout)
+}

@@ -1,0 +1,117 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"rxedge/daemon/answer"
+	"rxedge/index"
+	"rxedge/inference"
+)
+
+// Problem is an error as RFC 9457 writes it, with a code that clients may
+// decide on.
+type Problem struct {
+	Title  string              `json:"title"`
+	Status int                 `json:"status"`
+	Detail string              `json:"detail,omitempty"`
+	Code   string              `json:"code"`
+	Errors []*huma.ErrorDetail `json:"errors,omitempty"`
+}
+
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus implements huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+func init() {
+	// huma makes its own errors (a body that does not fit the schema) through this.
+	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+		p := &Problem{Title: http.StatusText(status), Status: status, Detail: msg, Code: codeOf(status)}
+		for _, e := range errs {
+			var d huma.ErrorDetailer
+			if errors.As(e, &d) {
+				detail := d.ErrorDetail()
+				detail.Value = nil // may hold the text of a question
+				p.Errors = append(p.Errors, detail)
+			}
+		}
+		return p
+	}
+}
+
+func codeOf(status int) string {
+	switch status {
+	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+		return "invalid_request"
+	case http.StatusNotFound:
+		return "not_found"
+	case http.StatusForbidden:
+		return "forbidden"
+	case http.StatusRequestEntityTooLarge:
+		return "too_large"
+	case http.StatusServiceUnavailable:
+		return "unavailable"
+	case http.StatusGatewayTimeout:
+		return "timeout"
+	}
+	return "internal"
+}
+
+// problem says to a client what went wrong; the cause of an internal error
+// stays in the log.
+func (s *server) problem(err error) *Problem {
+	var (
+		p       *Problem
+		invalid *answer.InvalidError
+		full    *inference.ContextError
+	)
+	mk := func(status int, code, detail string) *Problem {
+		return &Problem{Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
+	}
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &invalid):
+		return mk(http.StatusBadRequest, "invalid_request", invalid.Error())
+	case errors.As(err, &full):
+		return mk(http.StatusBadRequest, "context_length_exceeded", full.Error())
+	case errors.Is(err, index.ErrNotFound):
+		return mk(http.StatusNotFound, "not_found", "there is no such document on this box")
+	case errors.Is(err, inference.ErrModelNotFound):
+		return mk(http.StatusNotFound, "model_not_found", "there is no such model on this box; GET /v1/models lists those there are")
+	case errors.Is(err, index.ErrNoVectors):
+		return mk(http.StatusBadRequest, "no_vectors", index.ErrNoVectors.Error())
+	case errors.Is(err, inference.ErrNoChatTemplate):
+		return mk(http.StatusBadRequest, "no_chat_template", inference.ErrNoChatTemplate.Error())
+	case errors.Is(err, inference.ErrEngineLost):
+		return mk(http.StatusBadGateway, "engine_lost", inference.ErrEngineLost.Error())
+	case errors.Is(err, inference.ErrEngineStarting):
+		return mk(http.StatusServiceUnavailable, "engine_starting", inference.ErrEngineStarting.Error())
+	case errors.Is(err, inference.ErrEngineMissing):
+		return mk(http.StatusServiceUnavailable, "engine_missing", inference.ErrEngineMissing.Error())
+	case errors.Is(err, index.ErrClosed):
+		return mk(http.StatusServiceUnavailable, "stopping", "the service is stopping; ask again when it is back")
+	case errors.Is(err, context.DeadlineExceeded):
+		return mk(http.StatusGatewayTimeout, "timeout", "the answer took too long and was given up; ask again, or ask more briefly")
+	case errors.Is(err, context.Canceled):
+		return mk(499, "cancelled", "the caller went away")
+	}
+	if s.Log != nil {
+		s.Log.Error("request failed", "error", err)
+	}
+	return mk(http.StatusInternalServerError, "internal", "something went wrong on this box; 'rxedge status' and the service's log say more")
+}
+
+func writeProblem(w http.ResponseWriter, p *Problem) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p)
+}

@@ -1,0 +1,168 @@
+// Package box opens a data folder and holds what lives in it: the index, the
+// catalog of models, the engines and the answering service. rxedged runs one,
+// and rxedge opens one itself where no daemon holds the folder.
+package box
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rxedge/daemon/answer"
+	"rxedge/daemon/api"
+	"rxedge/daemon/config"
+	"rxedge/index"
+	"rxedge/index/document"
+	"rxedge/inference"
+	"rxedge/inference/catalog"
+	"rxedge/inference/llama"
+)
+
+// Version of rxedge.
+const Version = "0.1.0"
+
+// HeldError says that another process holds the data folder.
+type HeldError struct {
+	Data string
+	PID  int
+}
+
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("the data folder %s is held by process %d", e.Data, e.PID)
+}
+
+// Box is one open data folder. Safe for concurrent use.
+type Box struct {
+	Config     config.Config
+	Index      *index.Index
+	Catalog    *catalog.Catalog
+	Models     *Models
+	Answers    *answer.Service
+	Quarantine *document.Quarantine
+
+	log     *slog.Logger
+	lock    *os.File
+	started time.Time
+	ingest  sync.Mutex // one ingest at a time
+}
+
+// Open takes the data folder for this process and opens what is in it. The
+// error is a *HeldError where another process has it.
+func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err error) {
+	b = &Box{Config: cfg, log: log, started: time.Now()}
+	defer func() {
+		if err != nil {
+			_ = b.Close()
+		}
+	}()
+	if err := os.MkdirAll(cfg.Data, 0o750); err != nil {
+		return b, fmt.Errorf("making the data folder: %w", err)
+	}
+	if b.lock, err = hold(cfg.Data); err != nil {
+		return b, err
+	}
+	if b.Catalog, err = catalog.Open(filepath.Join(cfg.Data, "models")); err != nil {
+		return b, fmt.Errorf("opening the catalog of models: %w", err)
+	}
+	if b.Quarantine, err = document.OpenQuarantine(cfg.Data, 0); err != nil {
+		return b, err
+	}
+	b.Models = newModels(b.Catalog, cfg.Model, log)
+	opt := index.Options{Logger: log}
+	if cfg.Model.Embedder != "" {
+		e, err := b.Models.embedder(ctx, cfg.Model.Embedder)
+		if err != nil {
+			// Search by words goes on; status says what is missing.
+			log.Warn("searching without vectors", "embedder", cfg.Model.Embedder, "error", err)
+		} else {
+			opt = e.options()
+			opt.Logger = log
+		}
+	}
+	if b.Index, err = index.Open(filepath.Join(cfg.Data, "index"), opt); err != nil {
+		return b, fmt.Errorf("opening the index: %w", err)
+	}
+	for _, n := range b.Index.Notes() {
+		log.Warn("index", "note", n)
+	}
+	b.Answers = &answer.Service{Index: b.Index, Passages: cfg.Answer.Passages, MaxTokens: cfg.Answer.MaxTokens, Log: log}
+	if name := cfg.Model.Generator; name != "" {
+		b.Answers.Generator = func(ctx context.Context) (inference.Generator, error) { return b.Models.Generator(ctx, name) }
+	}
+	return b, nil
+}
+
+// Close stops the engines and closes the folder, in reverse order of Open.
+func (b *Box) Close() error {
+	var errs []error
+	if b.Index != nil {
+		errs = append(errs, b.Index.Close())
+	}
+	if b.Models != nil {
+		errs = append(errs, b.Models.Close())
+	}
+	if b.lock != nil {
+		errs = append(errs, b.lock.Close()) // the lock goes with the descriptor
+	}
+	return errors.Join(errs...)
+}
+
+// Health says what works now.
+func (b *Box) Health() api.Health {
+	st := b.Index.Stats()
+	h := api.Health{Ready: true, Version: Version, Started: b.started, Generation: st.Generation.Name,
+		Documents: st.Generation.Documents, Passages: st.Generation.Passages, Dense: st.Dense, Degraded: b.Index.Notes(), Engine: "installed"}
+	if _, err := llama.Find(); err != nil {
+		h.Engine = "missing"
+	}
+	h.Generator, h.Degraded = b.modelState(b.Config.Model.Generator, "answers are sentences of the documents, verbatim", h.Degraded)
+	h.Embedder, h.Degraded = b.modelState(b.Config.Model.Embedder, "documents are searched by words alone", h.Degraded)
+	if why := b.Index.NeedsRebuild(); why != "" {
+		h.Degraded = append(h.Degraded, why)
+	}
+	return h
+}
+
+func (b *Box) modelState(name, without string, degraded []string) (*api.ModelState, []string) {
+	if name == "" {
+		return nil, degraded
+	}
+	st := b.Models.state(name)
+	if st.Phase != string(llama.Ready) && st.Phase != phaseIdle {
+		degraded = append(degraded, fmt.Sprintf("model %s is %s; until it is ready %s", name, st.Phase, without))
+	}
+	return &st, degraded
+}
+
+// hold takes the folder's lock and writes who holds it.
+func hold(data string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(data, "lock"), os.O_CREATE|os.O_RDWR, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("taking the data folder: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		b, _ := io.ReadAll(io.LimitReader(f, 32))
+		_ = f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			pid, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+			return nil, &HeldError{Data: data, PID: pid}
+		}
+		return nil, fmt.Errorf("taking the data folder: %w", err)
+	}
+	if err := f.Truncate(0); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("taking the data folder: %w", err)
+	}
+	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return f, nil
+}

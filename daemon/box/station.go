@@ -1,0 +1,101 @@
+package box
+
+import (
+	"context"
+
+	"rxedge/daemon/answer"
+	"rxedge/daemon/api"
+	"rxedge/index"
+	"rxedge/index/document"
+	"rxedge/inference/catalog"
+)
+
+// What follows is what a technician's tool asks of a box, here or through the
+// daemon's socket.
+
+// Ask answers a question.
+func (b *Box) Ask(ctx context.Context, q answer.Question, ev answer.Events) (*answer.Answer, error) {
+	return b.Answers.Ask(ctx, q, ev)
+}
+
+// Search finds passages.
+func (b *Box) Search(ctx context.Context, q index.Query) (index.Result, error) {
+	return b.Index.Search(ctx, q)
+}
+
+// Document returns a document, whole, or index.ErrNotFound.
+func (b *Box) Document(_ context.Context, id string) (*document.Document, error) {
+	snap := b.Index.Acquire()
+	if snap == nil {
+		return nil, index.ErrClosed
+	}
+	defer snap.Release()
+	return snap.Document(id)
+}
+
+// Documents lists what is indexed.
+func (b *Box) Documents(context.Context) ([]index.DocumentSummary, error) {
+	snap := b.Index.Acquire()
+	if snap == nil {
+		return nil, index.ErrClosed
+	}
+	defer snap.Release()
+	return snap.Documents()
+}
+
+// Section by its id or an alias, or index.ErrNotFound.
+func (b *Box) Section(_ context.Context, id string) (index.SectionRef, error) {
+	snap := b.Index.Acquire()
+	if snap == nil {
+		return index.SectionRef{}, index.ErrClosed
+	}
+	defer snap.Release()
+	return snap.Section(id)
+}
+
+// Stats of the generation that serves.
+func (b *Box) Stats(context.Context) (index.Stats, error) { return b.Index.Stats(), nil }
+
+// Generations on disk, newest first.
+func (b *Box) Generations(context.Context) ([]index.GenerationInfo, error) {
+	return b.Index.Generations()
+}
+
+// Verify reads the index again, whole.
+func (b *Box) Verify(ctx context.Context, progress func(index.Progress)) (index.Report, error) {
+	return b.Index.Verify(ctx, progress)
+}
+
+// Rebuild makes the index again out of its own documents, with the embedder
+// and analyser of now.
+func (b *Box) Rebuild(ctx context.Context, progress func(index.Progress)) (index.ApplyResult, error) {
+	b.ingest.Lock()
+	defer b.ingest.Unlock()
+	return b.Index.Apply(ctx, index.Changes{}, progress)
+}
+
+// Rollback lets the generation before serve again.
+func (b *Box) Rollback(ctx context.Context) (index.GenerationInfo, error) {
+	b.ingest.Lock()
+	defer b.ingest.Unlock()
+	return b.Index.Rollback(ctx)
+}
+
+// Quarantined lists what could not be read.
+func (b *Box) Quarantined(context.Context) ([]document.Quarantined, error) {
+	return b.Quarantine.List()
+}
+
+// ImportModel puts a model file into the catalog.
+func (b *Box) ImportModel(ctx context.Context, path string, opt catalog.ImportOptions, progress func(done, total int64)) (catalog.Entry, error) {
+	return b.Catalog.Import(ctx, path, opt, progress)
+}
+
+// ListModels of the catalog.
+func (b *Box) ListModels(context.Context) ([]catalog.Entry, error) { return b.Catalog.List() }
+
+// RemoveModel takes a model out of the catalog.
+func (b *Box) RemoveModel(ctx context.Context, name string) error { return b.Catalog.Remove(ctx, name) }
+
+// Status says what works now.
+func (b *Box) Status(context.Context) (api.Health, error) { return b.Health(), nil }

@@ -1,0 +1,234 @@
+package control
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+
+	"rxedge/daemon/answer"
+	"rxedge/daemon/api"
+	"rxedge/daemon/box"
+	"rxedge/index"
+	"rxedge/index/document"
+	"rxedge/inference/catalog"
+)
+
+// ErrUnreachable: no daemon answers on the socket.
+var ErrUnreachable = errors.New("rxedged does not answer")
+
+// Client speaks to a running daemon. Its methods are those of box.Box.
+type Client struct {
+	http *http.Client
+	done func()
+}
+
+// Dial finds the daemon of the data folder. The error is ErrUnreachable where
+// none answers.
+func Dial(dir string) (*Client, error) {
+	path, done, err := address(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}
+	c, err := dial(context.Background(), "", "")
+	if err != nil {
+		done()
+		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	_ = c.Close()
+	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial}}, done: done}, nil
+}
+
+// Close lets go of the connections.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	c.done()
+	return nil
+}
+
+// remote is an error that the daemon reported.
+type remote struct {
+	failure
+	is error
+}
+
+func (e *remote) Error() string { return e.Detail }
+func (e *remote) Unwrap() error { return e.is }
+
+func fromFailure(f *failure) error {
+	e := &remote{failure: *f}
+	switch f.Code {
+	case codeNotFound:
+		e.is = index.ErrNotFound
+	case codeNoEarlier:
+		e.is = index.ErrNoEarlier
+	case codeCancelled:
+		e.is = context.Canceled
+	case codeInvalid:
+		return &answer.InvalidError{Field: "request", Detail: f.Detail}
+	}
+	return e
+}
+
+// do calls name and hands each progress line to progress.
+func do[Res, Prog any](ctx context.Context, c *Client, name string, req any, progress func(Prog)) (Res, error) {
+	var zero Res
+	body, err := json.Marshal(req)
+	if err != nil {
+		return zero, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://rxedge/control/"+name, bytes.NewReader(body))
+	if err != nil {
+		return zero, err
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		if ctx.Err() != nil {
+			return zero, ctx.Err()
+		}
+		return zero, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return zero, fmt.Errorf("rxedged answered %q; is it of the same version as this tool?", resp.Status)
+	}
+	in := bufio.NewReader(resp.Body)
+	for {
+		b, err := in.ReadBytes('\n')
+		if err != nil {
+			if ctx.Err() != nil {
+				return zero, ctx.Err()
+			}
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				err = errors.New("it stopped while it was at work; nothing was half applied")
+			}
+			return zero, fmt.Errorf("%w: %w", ErrUnreachable, err)
+		}
+		var l struct {
+			Progress json.RawMessage `json:"progress"`
+			Result   json.RawMessage `json:"result"`
+			Error    *failure        `json:"error"`
+		}
+		if err := json.Unmarshal(b, &l); err != nil {
+			return zero, fmt.Errorf("rxedged answered something that can't be read: %w", err)
+		}
+		switch {
+		case l.Error != nil:
+			return zero, fromFailure(l.Error)
+		case l.Progress != nil:
+			var p Prog
+			if progress != nil && json.Unmarshal(l.Progress, &p) == nil {
+				progress(p)
+			}
+		default:
+			var res Res
+			if len(l.Result) > 0 {
+				err = json.Unmarshal(l.Result, &res)
+			}
+			return res, err
+		}
+	}
+}
+
+func plain[Res any](ctx context.Context, c *Client, name string, req any) (Res, error) {
+	return do[Res, none](ctx, c, name, req, nil)
+}
+
+// Ask answers a question.
+func (c *Client) Ask(ctx context.Context, q answer.Question, ev answer.Events) (*answer.Answer, error) {
+	return do[*answer.Answer, answer.Claim](ctx, c, "ask", q, ev.Claim)
+}
+
+// Search finds passages.
+func (c *Client) Search(ctx context.Context, q index.Query) (index.Result, error) {
+	return plain[index.Result](ctx, c, "search", q)
+}
+
+// Document returns a document, whole.
+func (c *Client) Document(ctx context.Context, id string) (*document.Document, error) {
+	return plain[*document.Document](ctx, c, "document", id)
+}
+
+// Documents lists what is indexed.
+func (c *Client) Documents(ctx context.Context) ([]index.DocumentSummary, error) {
+	return plain[[]index.DocumentSummary](ctx, c, "documents", none{})
+}
+
+// Section by its id or an alias.
+func (c *Client) Section(ctx context.Context, id string) (index.SectionRef, error) {
+	return plain[index.SectionRef](ctx, c, "section", id)
+}
+
+// Stats of the index.
+func (c *Client) Stats(ctx context.Context) (index.Stats, error) {
+	return plain[index.Stats](ctx, c, "stats", none{})
+}
+
+// Generations of the index.
+func (c *Client) Generations(ctx context.Context) ([]index.GenerationInfo, error) {
+	return plain[[]index.GenerationInfo](ctx, c, "generations", none{})
+}
+
+// Verify reads the index again.
+func (c *Client) Verify(ctx context.Context, progress func(index.Progress)) (index.Report, error) {
+	return do[index.Report](ctx, c, "verify", none{}, progress)
+}
+
+// Rebuild makes the index again.
+func (c *Client) Rebuild(ctx context.Context, progress func(index.Progress)) (index.ApplyResult, error) {
+	return do[index.ApplyResult](ctx, c, "rebuild", none{}, progress)
+}
+
+// Rollback lets the generation before serve again.
+func (c *Client) Rollback(ctx context.Context) (index.GenerationInfo, error) {
+	return plain[index.GenerationInfo](ctx, c, "rollback", none{})
+}
+
+// Quarantined lists what could not be read.
+func (c *Client) Quarantined(ctx context.Context) ([]document.Quarantined, error) {
+	return plain[[]document.Quarantined](ctx, c, "quarantine", none{})
+}
+
+// Ingest reads documents.
+func (c *Client) Ingest(ctx context.Context, paths []string, progress func(box.IngestProgress)) (box.IngestReport, error) {
+	return do[box.IngestReport](ctx, c, "ingest", IngestRequest{Paths: paths}, progress)
+}
+
+// Withdraw takes documents out.
+func (c *Client) Withdraw(ctx context.Context, ids []string, progress func(box.IngestProgress)) (box.IngestReport, error) {
+	return do[box.IngestReport](ctx, c, "withdraw", ids, progress)
+}
+
+// ImportModel puts a model into the catalog.
+func (c *Client) ImportModel(ctx context.Context, path string, opt catalog.ImportOptions, progress func(done, total int64)) (catalog.Entry, error) {
+	return do[catalog.Entry](ctx, c, "model-import", ImportRequest{Path: path, ImportOptions: opt}, func(b Bytes) {
+		if progress != nil {
+			progress(b.Done, b.Total)
+		}
+	})
+}
+
+// ListModels of the catalog.
+func (c *Client) ListModels(ctx context.Context) ([]catalog.Entry, error) {
+	return plain[[]catalog.Entry](ctx, c, "models", none{})
+}
+
+// RemoveModel takes a model out of the catalog.
+func (c *Client) RemoveModel(ctx context.Context, name string) error {
+	_, err := plain[none](ctx, c, "model-remove", name)
+	return err
+}
+
+// Status of the daemon.
+func (c *Client) Status(ctx context.Context) (api.Health, error) {
+	return plain[api.Health](ctx, c, "health", none{})
+}

@@ -1,0 +1,137 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+
+	"rxedge/daemon/answer"
+
+	"rxedge/daemon/box"
+	"rxedge/index"
+	"rxedge/inference"
+	"rxedge/inference/catalog"
+)
+
+// line is one line of long work's answer.
+type line struct {
+	Progress any      `json:"progress,omitempty"`
+	Result   any      `json:"result,omitempty"`
+	Error    *failure `json:"error,omitempty"`
+}
+
+// failure carries an error over the socket; Code lets the client decide on it.
+type failure struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
+const (
+	codeNotFound  = "not_found"
+	codeNoEarlier = "no_earlier"
+	codeInvalid   = "invalid"
+	codeCancelled = "cancelled"
+)
+
+func toFailure(err error) *failure {
+	f := &failure{Detail: err.Error()}
+	var invalid *answer.InvalidError
+	switch {
+	case errors.Is(err, index.ErrNotFound), errors.Is(err, inference.ErrModelNotFound):
+		f.Code = codeNotFound
+	case errors.Is(err, index.ErrNoEarlier):
+		f.Code = codeNoEarlier
+	case errors.As(err, &invalid):
+		f.Code = codeInvalid
+	case errors.Is(err, context.Canceled):
+		f.Code = codeCancelled
+	}
+	return f
+}
+
+// IngestRequest names files and folders by absolute path.
+type IngestRequest struct {
+	Paths []string `json:"paths"`
+}
+
+// ImportRequest names a model file by absolute path.
+type ImportRequest struct {
+	Path string `json:"path"`
+	catalog.ImportOptions
+}
+
+// Bytes is the progress of a copy.
+type Bytes struct {
+	Done  int64 `json:"done"`
+	Total int64 `json:"total"`
+}
+
+// Handler serves the socket: the public interface and, under /control/, the
+// technician's calls.
+func Handler(b *box.Box, public http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", public)
+	call(mux, "ingest", func(ctx context.Context, r IngestRequest, p func(any)) (any, error) {
+		return b.Ingest(ctx, r.Paths, func(v box.IngestProgress) { p(v) })
+	})
+	call(mux, "withdraw", func(ctx context.Context, ids []string, p func(any)) (any, error) {
+		return b.Withdraw(ctx, ids, func(v box.IngestProgress) { p(v) })
+	})
+	call(mux, "documents", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.Documents(ctx) })
+	call(mux, "section", func(ctx context.Context, id string, _ func(any)) (any, error) { return b.Section(ctx, id) })
+	call(mux, "stats", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.Stats(ctx) })
+	call(mux, "generations", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.Generations(ctx) })
+	call(mux, "verify", func(ctx context.Context, _ none, p func(any)) (any, error) {
+		return b.Verify(ctx, func(v index.Progress) { p(v) })
+	})
+	call(mux, "rebuild", func(ctx context.Context, _ none, p func(any)) (any, error) {
+		return b.Rebuild(ctx, func(v index.Progress) { p(v) })
+	})
+	call(mux, "rollback", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.Rollback(ctx) })
+	call(mux, "quarantine", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.Quarantined(ctx) })
+	call(mux, "models", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.ListModels(ctx) })
+	call(mux, "model-import", func(ctx context.Context, r ImportRequest, p func(any)) (any, error) {
+		return b.ImportModel(ctx, r.Path, r.ImportOptions, func(done, total int64) { p(Bytes{done, total}) })
+	})
+	call(mux, "model-remove", func(ctx context.Context, name string, _ func(any)) (any, error) {
+		return none{}, b.RemoveModel(ctx, name)
+	})
+	call(mux, "search", func(ctx context.Context, q index.Query, _ func(any)) (any, error) { return b.Search(ctx, q) })
+	call(mux, "document", func(ctx context.Context, id string, _ func(any)) (any, error) { return b.Document(ctx, id) })
+	call(mux, "ask", func(ctx context.Context, q answer.Question, p func(any)) (any, error) {
+		return b.Ask(ctx, q, answer.Events{Claim: func(c answer.Claim) { p(c) }})
+	})
+	call(mux, "health", func(context.Context, none, func(any)) (any, error) { return b.Health(), nil })
+	return mux
+}
+
+type none struct{}
+
+// call serves one technician's call: a JSON request, an answer in lines.
+func call[Req any](mux *http.ServeMux, name string, do func(context.Context, Req, func(any)) (any, error)) {
+	mux.HandleFunc("POST /control/"+name, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		var mu sync.Mutex
+		enc := json.NewEncoder(w)
+		flush := http.NewResponseController(w).Flush
+		send := func(l line) {
+			mu.Lock()
+			defer mu.Unlock()
+			_ = enc.Encode(l)
+			_ = flush()
+		}
+		var req Req
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<20)).Decode(&req); err != nil {
+			send(line{Error: &failure{Code: codeInvalid, Detail: "the request can't be read: " + err.Error()}})
+			return
+		}
+		res, err := do(r.Context(), req, func(v any) { send(line{Progress: v}) })
+		if err != nil {
+			send(line{Error: toFailure(err)})
+			return
+		}
+		send(line{Result: res})
+	})
+}

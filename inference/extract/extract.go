@@ -1,0 +1,315 @@
+// Package extract answers a question with sentences of the passages found,
+// verbatim. It needs no model, so it serves when there is none and when the
+// GPU fails, and it says nothing where the passages do not answer.
+//
+// A sentence is weighed by the rare words that it shares with the question
+// (inverse document frequency), with part of the credit for words in its
+// heading and its neighbours, and by whether the question's number lies in a
+// range that the sentence states: "eGFR of 40" meets "between 30 and 45".
+package extract
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"rxedge/inference/quantity"
+)
+
+// Span is a half-open byte range in the section that a passage is part of.
+type Span struct{ Start, End int }
+
+// Passage is a candidate, as the index found it.
+type Passage struct {
+	SectionID string
+	Heading   string
+	Text      string // bytes [Base, Base+len(Text)) of the section
+	Base      int
+	Sentences []Span // in the section, in order, within the passage
+	// About says that the document is about a medicine which the question names.
+	About bool
+}
+
+func (p *Passage) sentence(i int) string {
+	s := p.Sentences[i]
+	return p.Text[s.Start-p.Base : s.End-p.Base]
+}
+
+// Lexicon is how the index sees words, so that question and sentence are cut
+// as the search cut them.
+type Lexicon interface {
+	// Terms are the normalised words of a text, stop words left out.
+	Terms(text string) []string
+	// Weight of a term is its inverse document frequency; the greatest of all
+	// for a term that no document has.
+	Weight(term string) float64
+	// Known says whether any document has the term.
+	Known(term string) bool
+}
+
+// Options of an extraction; the zero value is what answers use.
+type Options struct {
+	MaxSentences int // 0: 3
+	// MinCoverage is the share of the question's weight that a passage must
+	// cover, MinAbout the same where the passage is about a medicine that the
+	// question names; 0: the defaults.
+	MinCoverage, MinAbout float64
+}
+
+// Without a medicine that the documents know, much must agree before anything
+// is said.
+const (
+	DefaultMinCoverage = 0.75
+	DefaultMinAbout    = 0.25
+	unknownShare       = 0.3
+)
+
+// Sentence is one that was chosen.
+type Sentence struct {
+	Passage int // index into the passages given
+	Span
+	Score float64 // 0..1, share of the question it answers
+}
+
+// Result of an extraction. Sentences is empty where the passages do not answer.
+type Result struct {
+	Sentences []Sentence
+	// Coverage of the best passage: the share, by weight, of the question's
+	// words that it holds.
+	Coverage float64
+	// Missing are the question's weightiest words that no document has at all.
+	Missing []string
+}
+
+// filler words carry no subject in a pharmacist's question.
+var filler = map[string]bool{}
+
+func init() {
+	for _, w := range strings.Fields(`pt pts patient patients ok okay please tell know need needed want give given giving
+		take taking taken use used using start started starting begin begins drug drugs medicine medication label question
+		many much long often high low far what when which who how why whether get got go goes going still safe
+		yes no thing anything something someone best good bad mean means say says hi hello thanks allowed allow possible`) {
+		filler[w] = true
+	}
+}
+
+type question struct {
+	terms   map[string]float64 // weight
+	words   map[string]string  // as asked, by term
+	total   float64
+	numbers []quantity.Number
+}
+
+func read(text string, lex Lexicon) question {
+	q := question{terms: map[string]float64{}, words: map[string]string{}, numbers: quantity.Numbers(text)}
+	skip := map[string]bool{}
+	for _, w := range strings.Fields(text) {
+		w = strings.Trim(w, ".,;:!?()[]\"'")
+		for _, t := range lex.Terms(w) {
+			q.words[t] = w
+			if filler[strings.ToLower(w)] {
+				skip[t] = true
+			}
+		}
+	}
+	for _, t := range lex.Terms(text) {
+		// numbers are met by value, not by spelling
+		if skip[t] || t == "" || t[0] >= '0' && t[0] <= '9' {
+			continue
+		}
+		if _, ok := q.terms[t]; !ok {
+			w := lex.Weight(t)
+			q.terms[t] = w
+			q.total += w
+		}
+	}
+	return q
+}
+
+// Extract chooses the sentences of the passages (best passage first) that
+// answer the question, each once, those of one section in their order. It is
+// deterministic and keeps no state.
+func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
+	if opt.MaxSentences == 0 {
+		opt.MaxSentences = 3
+	}
+	if opt.MinCoverage == 0 {
+		opt.MinCoverage = DefaultMinCoverage
+	}
+	if opt.MinAbout == 0 {
+		opt.MinAbout = DefaultMinAbout
+	}
+	named := slices.ContainsFunc(passages, func(p Passage) bool { return p.About })
+	q := read(text, lex)
+	var res Result
+	for t, w := range q.terms {
+		if !lex.Known(t) {
+			// What no document says can't be found. Where the medicine is known
+			// it is most often the asker's own word for something.
+			if named {
+				q.terms[t] = unknownShare * w
+				q.total -= (1 - unknownShare) * w
+			}
+			res.Missing = append(res.Missing, cmp.Or(q.words[t], t))
+		}
+	}
+	slices.Sort(res.Missing)
+	res.Missing = slices.Compact(res.Missing)
+	if q.total == 0 {
+		return res
+	}
+	var found []Sentence
+	for i := range passages {
+		sentences, coverage := weigh(q, &passages[i], lex)
+		res.Coverage = max(res.Coverage, coverage)
+		// Where the question names a medicine, another one's label is no answer.
+		if named && !passages[i].About || coverage < minimum(opt, &passages[i]) {
+			continue
+		}
+		for _, s := range sentences {
+			s.Passage = i
+			// Of equal sentences the one in the passage that the search put
+			// first is meant.
+			s.Score *= 1 - 0.01*float64(i)
+			found = append(found, s)
+		}
+	}
+	res.Sentences = choose(found, passages, opt.MaxSentences)
+	return res
+}
+
+func minimum(opt Options, p *Passage) float64 {
+	if p.About {
+		return opt.MinAbout
+	}
+	return opt.MinCoverage
+}
+
+// weigh scores each sentence of p and says how much of the question p covers.
+func weigh(q question, p *Passage, lex Lexicon) ([]Sentence, float64) {
+	heading := set(lex.Terms(p.Heading))
+	own := make([]map[string]bool, len(p.Sentences))
+	all := map[string]bool{}
+	for i := range p.Sentences {
+		own[i] = set(lex.Terms(p.sentence(i)))
+		for t := range own[i] {
+			all[t] = true
+		}
+	}
+	covered := 0.0
+	for t, w := range q.terms {
+		if all[t] || heading[t] {
+			covered += w
+		}
+	}
+	out := make([]Sentence, len(p.Sentences))
+	mean := q.total / float64(len(q.terms))
+	for i, s := range p.Sentences {
+		score, direct := 0.0, 0.0
+		for t, w := range q.terms {
+			switch {
+			case own[i][t]:
+				score += w
+				direct += w
+			case heading[t]:
+				score += 0.6 * w
+			case i > 0 && own[i-1][t]:
+				score += 0.4 * w
+			case i+1 < len(own) && own[i+1][t]:
+				score += 0.2 * w
+			}
+		}
+		score += 1.5 * mean * meets(q.numbers, p.sentence(i))
+		// A sentence that shares no word of its own with the question answers
+		// nothing, whatever its heading says.
+		if direct == 0 {
+			score *= 0.3
+		}
+		if len(own[i]) < 3 { // a heading or a table's lone cell
+			score *= 0.5
+		}
+		out[i] = Sentence{Span: s, Score: score / (q.total + 1.5*mean)}
+	}
+	return out, covered / q.total
+}
+
+// meets is the share of the question's numbers that the sentence speaks of: an
+// equal number, or a range or limit that holds it, in a unit that fits.
+func meets(numbers []quantity.Number, sentence string) float64 {
+	if len(numbers) == 0 {
+		return 0
+	}
+	bounds := quantity.Bounds(sentence)
+	have := quantity.Numbers(sentence)
+	met := 0.0
+	for _, n := range numbers {
+		switch {
+		case slices.ContainsFunc(bounds, func(b quantity.Bound) bool { return fits(n.Unit, b.Unit) && b.Contains(n.Value) }):
+			met++
+		case slices.ContainsFunc(have, func(h quantity.Number) bool { return n.Unit != "" && n.Unit == h.Unit && n.Value == h.Value }):
+			met += 0.7
+		}
+	}
+	return met / float64(len(numbers))
+}
+
+// fits: a question often leaves the unit out ("eGFR of 40").
+func fits(asked, stated string) bool {
+	return asked == stated || asked == "" || strings.HasPrefix(stated, asked)
+}
+
+// choose takes the best sentence and those near it, then puts them in reading order.
+func choose(found []Sentence, passages []Passage, limit int) []Sentence {
+	slices.SortStableFunc(found, func(a, b Sentence) int { return cmp.Compare(b.Score, a.Score) })
+	type place struct {
+		section string
+		start   int
+	}
+	seen := map[place]bool{}
+	texts := map[string]bool{}
+	var out []Sentence
+	for _, s := range found {
+		if len(out) == limit {
+			break
+		}
+		p := &passages[s.Passage]
+		at := place{p.SectionID, s.Start}
+		body := strings.Join(strings.Fields(p.Text[s.Start-p.Base:s.End-p.Base]), " ")
+		if seen[at] || texts[body] { // passages overlap, labels repeat themselves
+			continue
+		}
+		if len(out) > 0 {
+			near := 0.75
+			if p.SectionID != passages[out[0].Passage].SectionID {
+				near = 0.9
+			}
+			if s.Score < near*out[0].Score {
+				continue
+			}
+		}
+		seen[at], texts[body] = true, true
+		out = append(out, s)
+	}
+	// The best section first, sentences of a section in the order it has them.
+	order := map[string]int{}
+	for i, s := range out {
+		if id := passages[s.Passage].SectionID; order[id] == 0 {
+			order[id] = i + 1
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Sentence) int {
+		if c := cmp.Compare(order[passages[a.Passage].SectionID], order[passages[b.Passage].SectionID]); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.Start, b.Start)
+	})
+	return out
+}
+
+func set(terms []string) map[string]bool {
+	m := make(map[string]bool, len(terms))
+	for _, t := range terms {
+		m[t] = true
+	}
+	return m
+}
