@@ -14,16 +14,27 @@ import (
 // is known, tells which subsection numbers ("5.1") begin a paragraph.
 func plainLabelText(s, loinc string) string {
 	lines := strings.Split(clean(s), "\n")
-	long := 0
-	for _, l := range lines {
+	long, indented, prev := 0, false, ""
+	for i, l := range lines {
 		long = max(long, utf8.RuneCountInString(strings.TrimSpace(l)))
+		indented = indented || i > 0 && strings.HasPrefix(l, " ") && strings.TrimSpace(l) != "" && !bullet.MatchString(l)
 	}
 	var w writer
 	wrapped := long <= 120 // lines were cut at a width: they belong together
 	for i := 0; i < len(lines); {
 		if strings.TrimSpace(lines[i]) == "" {
+			for i < len(lines) && strings.TrimSpace(lines[i]) == "" {
+				i++
+			}
+			if i < len(lines) && goesOn(prev, lines[i], indented) {
+				w.text(" " + strings.TrimSpace(lines[i]) + " ")
+				prev += " " + lines[i] // a bracket may be open from before
+				prev = prev[max(0, len(prev)-300):]
+				i++
+				continue
+			}
 			w.para()
-			i++
+			prev = ""
 			continue
 		}
 		if n := tableLines(lines[i:]); n > 0 {
@@ -34,9 +45,11 @@ func plainLabelText(s, loinc string) string {
 			}
 			w.para()
 			i += n
+			prev = ""
 			continue
 		}
 		plainLine(&w, lines, i, wrapped)
+		prev = lines[i]
 		i++
 	}
 	return breakAtNumbers(w.String(), loinc)
@@ -85,6 +98,29 @@ func joins(a, b string, wrapped bool) bool {
 	}
 	r, _ := utf8.DecodeRuneInString(b)
 	return unicode.IsLower(r) || r == '(' || strings.HasSuffix(a, ",")
+}
+
+// goesOn says that line b, though blank lines stand before it, is in the middle
+// of a's sentence: some labels come with every line of a paragraph parted from
+// the next, and then a line that is not indented, where paragraphs are, goes on.
+func goesOn(a, b string, indented bool) bool {
+	at0 := !strings.HasPrefix(b, " ")
+	a, b = strings.TrimSpace(a), strings.TrimSpace(b)
+	if a == "" || bullet.MatchString(b) || excerpt.MatchString(b) {
+		return false
+	}
+	if strings.Count(a, "[") > strings.Count(a, "]") {
+		return true
+	}
+	if len(columns(b)) > 2 {
+		return false
+	}
+	end, _ := utf8.DecodeLastRuneInString(a)
+	start, _ := utf8.DecodeRuneInString(b)
+	if strings.ContainsRune(".!?:;", end) {
+		return false
+	}
+	return strings.ContainsRune(",.)];", start) || end == '(' || indented && at0
 }
 
 var gap = regexp.MustCompile(`\s{2,}`)

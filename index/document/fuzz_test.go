@@ -1,0 +1,54 @@
+package document
+
+import (
+	"context"
+	"testing"
+)
+
+// fuzzRead: whatever comes in, every document is well formed, every problem
+// says why, and nothing panics.
+func fuzzRead(f *testing.F, name string, seeds ...string) {
+	for _, s := range seeds {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		problems, err := ReadBytes(context.Background(), name, data, Options{MaxFileBytes: 1 << 20}, func(d *Document) error {
+			wellFormed(t, d)
+			Hash(d)
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		for _, p := range problems {
+			if p.Reason == "" || p.Fix == "" || p.File != name {
+				t.Errorf("%+v", p)
+			}
+		}
+	})
+}
+
+func FuzzSPL(f *testing.F) {
+	fuzzRead(f, "a.xml", splHead+splProducts+splSection("43685-7", "5 WARNINGS", `<text><paragraph>a<footnote ID="f">n</footnote> b</paragraph><list listType="ordered"><item>x</item></list>
+	<table><caption>c</caption><tr><td rowspan="2">1</td><td colspan="9">2</td></tr><tr><td>3</td></tr></table></text>`+splSection("42229-5", "", "<text>in</text>"))+splTail)
+}
+
+func FuzzOpenFDA(f *testing.F) {
+	fuzzRead(f, "a.json", `{"results":[{"set_id":"s","openfda":{"brand_name":["B"]},"warnings":["5 W 5.1 Abc def"],"warnings_table":["<table><tr><td>5.1</td><td>Abc</td></tr></table>"]}]}`, `[{"id":"x","a":"b"}]`)
+}
+
+func FuzzJSONL(f *testing.F) {
+	fuzzRead(f, "a.jsonl", "{\"id\":\"a#b\",\"section\":\"warnings and precautions\",\"text\":\"5 W\\n\\n *  x\\n  5.1 Abc\\n\\na   b\\n c   d\\n e   f\"}\n{\"_id\":1,\"text\":\"t\"}")
+}
+
+func FuzzMarkdown(f *testing.F) {
+	fuzzRead(f, "a.md", "---\nid: a\nbrand: [x, y]\n---\n# T\n\n## Use\n\n* a\n  1. b\n\n| a | b |\n|---|---|\n| c | d |\n\n<table><tr><td>x</table>\n")
+}
+
+func FuzzHTML(f *testing.F) {
+	fuzzRead(f, "a.html", "<html><title>t</title><body><h1>A</h1><ol type=i><li>x<ul><li>y</ul></ol><h2>B</h2><table><tr><td colspan=3>a<td>b</table><pre>c\nd</pre><sup>2</sup>")
+}
+
+func FuzzText(f *testing.F) {
+	fuzzRead(f, "a.txt", "Title\n\nText\n * a\n * b\n\nA   B   C\n1   2   3\n4   5   6\n", "\xff\xfea\x00")
+}
