@@ -102,7 +102,7 @@ var (
 	// reference is what belongs to the sentence before it: "(5.1)", "[see
 	// Warnings and Precautions (5.1)]."
 	reference = regexp.MustCompile(`^\s*(?:\((?:[sS]ee [^()\n]{1,160}|\d{1,2}(?:\.\d{1,2})*(?:\s*,\s*\d{1,2}(?:\.\d{1,2})*)*)\)|\[(?:[sS]ee [^\[\]\n]{1,240}|\d[\d., ]{0,40})\])[.;]?(?:\s+|$)`)
-	number    = regexp.MustCompile(`^(?:• )?[(\[]?(?:\d{1,3}(?:\.\d{1,2}){0,3}|[A-Za-z]|[ivxIVX]{1,4})[.)\]]+$`)
+	number    = regexp.MustCompile(`^(?:• )?(?:(?:Table|Figure|Fig\.|Study|Step) )?[(\[]?(?:\d{1,3}(?:\.\d{1,2}){0,3}|[A-Za-z]|[ivxIVX]{1,4})[.)\]]+$`)
 )
 
 // lostSpace says that a sentence ends at the full stop that before ends with,

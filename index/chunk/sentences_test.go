@@ -37,6 +37,7 @@ func TestSentences(t *testing.T) {
 		"The dose is 2.5mg.¦Next, titrate.",
 		"Contact Pfizer Inc. at 1-800-555-0100 or www.fda.gov/medwatch. ¦Call now.",
 		"J. Smith and E. coli were there. ¦In hepatitis B. ¦Monitor them.",
+		"Table 1. Adverse Reactions of Adults\n¦They are shown in Table 1. ¦The rest are not.",
 		"Is it safe? ¦Yes! ¦It is.",
 		"Heading without a stop\n¦Body of it. ¦More.",
 		"Lead-in:\n¦• first item\n¦• second item. ¦With more\n\n¦Next paragraph",
