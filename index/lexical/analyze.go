@@ -14,8 +14,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Version of the analyser. Postings made by another version are never searched
-// with this one; change it with any change of Terms.
+// Version of the analyser; change it with any change of Terms. An index made by
+// another version is to be built again.
 const Version = "en-1"
 
 // Analyzer turns text into terms: Unicode words (UAX 29), case, accents and
@@ -125,7 +125,7 @@ func (a *Analyzer) appendTerms(dst []string, text string, stems map[string]strin
 			t.text = "0." + t.text
 		}
 		decimal = false
-		if number != "" && (spaceOnly || last.word) && end-start <= 8 {
+		if number != "" && (spaceOnly || last.word) && end-start <= 12 {
 			if u, ok := units[t.text]; ok {
 				t.text = u
 				dst = append(dst, number+u)

@@ -111,10 +111,10 @@ func (l *list) flush() {
 }
 
 // Finish hands each blob to write, in the order in which Load wants them: first
-// the lengths, then the terms with their postings in alphabetical order. The
+// the parameters and lengths, then the terms with their postings in alphabetical order. The
 // builder is spent afterwards.
 func (b *Builder) Finish(write func(blob []byte) error) error {
-	if err := write(b.lengths); err != nil {
+	if err := write(append(appendParams(nil, DefaultParams), b.lengths...)); err != nil {
 		return err
 	}
 	names := make([]string, 0, len(b.terms))

@@ -17,7 +17,7 @@ type Params struct {
 }
 
 // DefaultParams of search; Heading was chosen by measuring, see DESIGN.md.
-var DefaultParams = Params{K1: 1.5, B: 0.75, Heading: 1}
+var DefaultParams = Params{K1: 1.5, B: 0.75, Heading: 2}
 
 func (p Params) share(tf [2]uint32, norm float64) float64 {
 	f := float64(tf[0]) + p.Heading*float64(tf[1])
@@ -25,6 +25,21 @@ func (p Params) share(tf [2]uint32, norm float64) float64 {
 		return 0
 	}
 	return f * (p.K1 + 1) / (f + norm)
+}
+
+// paramsSize is what the parameters take before the lengths.
+const paramsSize = 3 * 8
+
+func appendParams(b []byte, p Params) []byte {
+	for _, f := range []float64{p.K1, p.B, p.Heading} {
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(f))
+	}
+	return b
+}
+
+func readParams(b []byte) Params {
+	at := func(i int) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:])) }
+	return Params{at(0), at(1), at(2)}
 }
 
 func averages(sum [2]uint64, n uint32) [2]float64 {
@@ -53,6 +68,7 @@ func norms(lengths []byte, avg [2]float64, p Params) []float64 {
 // concurrent use.
 type Index struct {
 	params  Params
+	built   Params // that the impacts were reckoned with
 	norm    []float64
 	lengths []byte
 	blobs   []termBlob
@@ -72,10 +88,10 @@ type termBlob struct {
 // Load takes the blobs in the order in which Builder.Finish wrote them. They
 // are kept, not copied. A blob that is not well formed is an error that says which.
 func Load(blobs [][]byte, p Params) (*Index, error) {
-	if len(blobs) == 0 || len(blobs[0])%8 != 0 {
-		return nil, errors.New("lexical blob 0 (lengths): its size is not a multiple of 8")
+	if len(blobs) == 0 || len(blobs[0])%8 != 0 || len(blobs[0]) < paramsSize {
+		return nil, errors.New("lexical blob 0 (lengths): its size can't be right")
 	}
-	x := &Index{params: p, lengths: blobs[0]}
+	x := &Index{params: p, built: readParams(blobs[0]), lengths: blobs[0][paramsSize:]}
 	var sum [2]uint64
 	for i := 0; i < len(x.lengths); i += 8 {
 		sum[0] += uint64(binary.LittleEndian.Uint32(x.lengths[i:]))
@@ -290,7 +306,7 @@ func (x *Index) queryTerms(terms []string) []*queryTerm {
 		q := &queryTerm{cursor: cursor{data: data, limit: uint32(len(x.norm)), df: df}, place: len(qs)}
 		q.weight = x.idf(int(df))
 		q.bound = float64(impact)
-		if x.params != DefaultParams {
+		if x.params != x.built {
 			q.bound = x.params.K1 + 1
 		}
 		at[t] = q

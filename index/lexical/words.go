@@ -10,10 +10,14 @@ func set(s string) map[string]bool {
 	return m
 }
 
-// stopWords carry no meaning in a question about medicines. "no", "not" and
-// "without" stay terms, and so do "may" and "can".
-var stopWords = set(`a an and are as at be been but by do does for from had has have how i if in into is it its
- me my of on or our s so such t that the their them then there these they this those to us was we were what when which who will with you your`)
+// stopWords say nothing about what a passage is about. "no", "not" and
+// "without" stay terms: they turn advice round.
+var stopWords = set(`a about above after again against all also am an and any are as at be because been before being below between
+	both but by can could did do does doing don down during each few for from further had has have he her here
+	hers him his how i if in into is it its just may me might more most must my nor now of off on once only or
+	other our ourselves out over own s same she should so some such t than that the their them themselves then
+	there these they this those through to too under until up us very was we were what when where which while who
+	whom why will with would you your yourself`)
 
 // genericWords stand in the names of many products and are stemmed like any
 // other word.
