@@ -8,7 +8,6 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"io/fs"
 	"sync"
 )
@@ -44,7 +43,7 @@ var version = sync.OnceValue(func() string {
 			panic(err) // read from memory
 		}
 		fmt.Fprintf(h, "%s %d\n", name, len(text))
-		_, _ = io.WriteString(h, string(text))
+		h.Write(text)
 	}
 	return hex.EncodeToString(h.Sum(nil))[:12]
 })

@@ -93,6 +93,15 @@ func TestCitationsPointAtBytes(t *testing.T) {
 		p.until(`[...document.querySelectorAll("mark")].map((m) => m.textContent).join("") === ` + quoteJS(want))
 	}
 	same(t, "the label's title", p.text("#label-title"), []string{"Ödd <b>label</b> & co"})
+
+	// Without the answer there is no quote to look for: the offsets alone say where.
+	links := eval[[]string](p, `[...document.querySelectorAll(".chip")].map((a) => a.hash)`)
+	alone := openTab(t, b.URL, "/", 1280, 900)
+	for i, quote := range quotes {
+		alone.do(chromedp.Evaluate[chromedp.Void](`location.hash = ` + quoteJS(links[i])))
+		alone.until(`[...document.querySelectorAll("mark")].map((m) => m.textContent).join("") === ` + quoteJS(strings.ReplaceAll(quote, " | ", "")))
+	}
+	alone.clean()
 	same(t, "cells", p.text("#label td"), []string{"Weight", "Dose", "≥ 40 kg 💊", "500 mg", "< 40 kg", "25 mg/kg"})
 	if n := eval[int](p, `document.querySelectorAll("main script, main b, dialog script, dialog b").length`); n != 0 {
 		t.Errorf("%d elements were made from text", n)

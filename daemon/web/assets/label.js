@@ -99,7 +99,11 @@ export class LabelView {
   render(doc, place, quote) {
     byId("label-title").textContent = doc.title || doc.id;
     const found = locate(doc, place, quote);
-    const sections = (doc.sections ?? []).map((s) => renderSection(s, s === found.section ? found.range : null));
+    let level = 2; // of the heading before; no heading is more than one deeper
+    const sections = (doc.sections ?? []).map((s) => {
+      level = Math.min(level + 1, 3 + (s.path?.length ?? 0), 6);
+      return renderSection(s, level, s === found.section ? found.range : null);
+    });
 
     // Above what scrolls: which edition this is, and whether it may be used.
     this.about.replaceChildren(
@@ -189,8 +193,7 @@ function contents(doc) {
 
 const titleOf = (s) => [s.number, s.title].filter(Boolean).join(" ") || s.id;
 
-function renderSection(section, range) {
-  const level = Math.min(3 + (section.path?.length ?? 0), 6);
+function renderSection(section, level, range) {
   return el(
     "section",
     { class: "label-section" },
