@@ -60,7 +60,9 @@ func (r *reader) parseJSONL(base string, text []byte) error {
 		if len(bytes.TrimSpace(l)) == 0 {
 			continue
 		}
-		n++
+		if n++; n > r.opt.MaxElements {
+			return Problem{Line: line, Reason: fmt.Sprintf("more than %d records", r.opt.MaxElements), Fix: "split the file or raise the limit"}
+		}
 		d, s, err := r.record(l)
 		if err == nil && ids[s.ID] > 0 {
 			err = Problem{Field: "id", Reason: "the same id as an earlier record of this file", Fix: "give every record an id of its own"}

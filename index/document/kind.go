@@ -53,6 +53,9 @@ func detect(name string, data []byte) (kind string, text []byte, err error) {
 	if err != nil {
 		return "", nil, err
 	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return "", nil, Problem{Reason: "the file is empty", Fix: "check how it was copied"}
+	}
 	kind, err = kindOf(name, text)
 	return kind, text, err
 }

@@ -17,7 +17,7 @@ func plainLabelText(s, loinc string) string {
 	long, indented, prev := 0, false, ""
 	for i, l := range lines {
 		long = max(long, utf8.RuneCountInString(strings.TrimSpace(l)))
-		indented = indented || i > 0 && strings.HasPrefix(l, " ") && strings.TrimSpace(l) != "" && !bullet.MatchString(l)
+		indented = indented || i > 0 && strings.HasPrefix(l, " ") && strings.TrimSpace(l) != "" && !isBullet(l)
 	}
 	var w writer
 	wrapped := long <= 120 // lines were cut at a width: they belong together
@@ -55,34 +55,35 @@ func plainLabelText(s, loinc string) string {
 	return breakAtNumbers(w.String(), loinc)
 }
 
-var (
-	bullet  = regexp.MustCompile(`^\s*(?:\*|•|·|▪|●|◦|○|■)\s+(\S.*)$`)
-	excerpt = regexp.MustCompile(`^\s*(EXCERPT:)\s*(.*)$`)
-)
+// bullet returns what stands after the bullet that l begins with.
+func bullet(l string) (rest string, ok bool) {
+	l = strings.TrimLeft(l, " ")
+	_, n := utf8.DecodeRuneInString(l)
+	if n == 0 || !strings.Contains("*•·▪●◦○■", l[:n]) || !strings.HasPrefix(l[n:], " ") {
+		return "", false
+	}
+	rest = strings.TrimSpace(l[n:])
+	return rest, rest != ""
+}
+
+// excerpt says that l begins with the mark that stands before highlights.
+func excerpt(l string) (rest string, ok bool) {
+	return strings.CutPrefix(strings.TrimLeft(l, " "), "EXCERPT:")
+}
 
 func plainLine(w *writer, lines []string, i int, wrapped bool) {
 	l := lines[i]
-	if m := excerpt.FindStringSubmatch(l); m != nil {
+	if rest, ok := excerpt(l); ok {
 		w.para()
-		w.text(m[1] + " ")
-		if bullet.MatchString(m[2]) {
-			w.line()
-		}
-		l = m[2]
+		w.text("EXCERPT: ")
+		l = rest
 	} else if i > 0 && strings.TrimSpace(lines[i-1]) != "" && !joins(lines[i-1], l, wrapped) {
 		w.para()
 	}
-	if m := bullet.FindStringSubmatch(l); m != nil {
-		w.pending = 'l' // keep a list together with what announces it
+	if rest, ok := bullet(l); ok {
+		w.pending = 'l' // a list belongs to what announces it
 		w.raw("• ")
-		l = m[1]
-		w.text(l)
-		w.pending = 0
-		w.text(" ")
-		if i+1 < len(lines) && bullet.MatchString(lines[i+1]) {
-			w.line()
-		}
-		return
+		l = rest
 	}
 	w.text(l + " ")
 }
@@ -90,7 +91,7 @@ func plainLine(w *writer, lines []string, i int, wrapped bool) {
 // joins says that line b goes on with the paragraph of line a.
 func joins(a, b string, wrapped bool) bool {
 	a, b = strings.TrimSpace(a), strings.TrimSpace(b)
-	if bullet.MatchString(b) {
+	if isBullet(b) {
 		return true // plainLine breaks the line itself
 	}
 	if wrapped {
@@ -106,7 +107,7 @@ func joins(a, b string, wrapped bool) bool {
 func goesOn(a, b string, indented bool) bool {
 	at0 := !strings.HasPrefix(b, " ")
 	a, b = strings.TrimSpace(a), strings.TrimSpace(b)
-	if a == "" || bullet.MatchString(b) || excerpt.MatchString(b) {
+	if a == "" || isBullet(b) || isExcerpt(b) {
 		return false
 	}
 	if strings.Count(a, "[") > strings.Count(a, "]") {
@@ -123,10 +124,18 @@ func goesOn(a, b string, indented bool) bool {
 	return strings.ContainsRune(",.)];", start) || end == '(' || indented && at0
 }
 
-var gap = regexp.MustCompile(`\s{2,}`)
+func isBullet(l string) bool  { _, ok := bullet(l); return ok }
+func isExcerpt(l string) bool { _, ok := excerpt(l); return ok }
 
+// columns are the parts of a line that two spaces or more keep apart.
 func columns(l string) []string {
-	return gap.Split(strings.TrimSpace(l), -1)
+	var out []string
+	for l = strings.TrimSpace(l); l != ""; {
+		cell, rest, _ := strings.Cut(l, "  ")
+		out = append(out, cell)
+		l = strings.TrimLeft(rest, " ")
+	}
+	return out
 }
 
 // tableLines counts the lines at the start that are a table drawn with spaces:
@@ -134,7 +143,7 @@ func columns(l string) []string {
 func tableLines(lines []string) int {
 	n, inColumns := 0, 0
 	for _, l := range lines {
-		if strings.TrimSpace(l) == "" || bullet.MatchString(l) || excerpt.MatchString(l) {
+		if strings.TrimSpace(l) == "" || isBullet(l) || isExcerpt(l) {
 			break
 		}
 		cells := columns(l)

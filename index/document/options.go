@@ -12,7 +12,7 @@ type Options struct {
 	MaxLineBytes int   // of one JSONL record; 16 MiB
 	MaxSections  int   // of one document; 20,000
 	MaxDepth     int   // nesting of XML, HTML and JSON; 256
-	MaxElements  int   // markup elements of one file; 1,000,000
+	MaxElements  int   // markup elements, or JSONL records, of one file; 1,000,000
 	// Progress, where it is set, is called from Read's own goroutine before
 	// each file and once at the end.
 	Progress func(Progress)

@@ -116,7 +116,7 @@ func (r *renderer) node(n *node, w *writer) {
 		r.notes = append(r.notes, "")
 		var sub writer
 		r.kids(n, &sub)
-		r.notes[at] = r.marks[n] + " " + strings.Join(strings.Fields(sub.String()), " ")
+		r.notes[at] = strings.TrimSpace(r.marks[n] + " " + strings.Join(strings.Fields(sub.String()), " "))
 	case "footnoteRef", "footnoteref":
 		id := n.get("IDREF")
 		if id == "" {
