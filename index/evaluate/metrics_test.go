@@ -34,8 +34,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// Golden values of a second implementation (a Python script after trec_eval's
-// documentation), with ties and grades.
+// Of equal scores the id that sorts last comes first.
 func TestOrderBreaksTiesAsTrecEval(t *testing.T) {
 	t.Parallel()
 	r := []Scored{{"d1", 1}, {"d3", 1}, {"d2", 2}, {"d10", 1}}
