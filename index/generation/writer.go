@@ -177,34 +177,35 @@ func (w *Writer) PlaceDocuments(ctx context.Context) error {
 // hides an id; of two that are the same, the first in order of documents.
 func (w *Writer) placeSections(ctx context.Context) error {
 	taken := make(map[string]bool, w.manifest.Sections)
-	for _, aliases := range []bool{false, true} {
-		err := eachDocument(ctx, w.db, func(h Header) error {
-			for i := range h.Count {
-				var s document.Section
-				if err := readFrom(w.db, sectionKey(h.ID, i), &s); err != nil {
-					return err
-				}
-				ids := []string{s.ID}
-				if aliases {
-					ids = s.Aliases
-				}
-				for _, id := range ids {
-					if id == "" || taken[id] {
-						continue
-					}
-					taken[id] = true
-					if err := w.putJSON(lookupKey(id), place{id, h.ID, i}); err != nil {
-						return err
-					}
-				}
-			}
+	var aliases []place
+	add := func(p place) error {
+		if p.ID == "" || taken[p.ID] {
 			return nil
-		})
-		if err != nil {
-			return err
+		}
+		taken[p.ID] = true
+		return w.putJSON(lookupKey(p.ID), p)
+	}
+	err := eachDocument(ctx, w.db, func(h Header) error {
+		for i := range h.Count {
+			var s document.Section
+			if err := readFrom(w.db, sectionKey(h.ID, i), &s); err != nil {
+				return err
+			}
+			if err := add(place{s.ID, h.ID, i}); err != nil {
+				return err
+			}
+			for _, a := range s.Aliases {
+				aliases = append(aliases, place{a, h.ID, i})
+			}
+		}
+		return nil
+	})
+	for _, p := range aliases {
+		if err == nil {
+			err = add(p)
 		}
 	}
-	return nil
+	return err
 }
 
 func readFrom(db *badger.DB, k []byte, into any) error {
