@@ -60,8 +60,10 @@ func Open(dir string) (*Catalog, error) {
 func (c *Catalog) blobs() string   { return filepath.Join(c.dir, "blobs") }
 func (c *Catalog) entries() string { return filepath.Join(c.dir, "entries") }
 
+// entryPath holds the name in small letters: a name keeps its capitals, and is
+// found without regard to them.
 func (c *Catalog) entryPath(name string) string {
-	return filepath.Join(c.entries(), name+".json")
+	return filepath.Join(c.entries(), strings.ToLower(name)+".json")
 }
 
 // Path is the file of an entry.
@@ -70,7 +72,7 @@ func (c *Catalog) Path(e Entry) string {
 }
 
 var (
-	validName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,99}$`)
+	validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 	validHash = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
@@ -123,7 +125,7 @@ func (c *Catalog) read(name string) (Entry, error) {
 	if err := json.Unmarshal(b, &e); err != nil {
 		return Entry{}, fmt.Errorf("%s is damaged (%w); delete it and import the model again", path, err)
 	}
-	if e.Name != name || !validHash.MatchString(e.SHA256) {
+	if !strings.EqualFold(e.Name, name) || !validHash.MatchString(e.SHA256) {
 		return Entry{}, fmt.Errorf("%s is damaged (it names the model %q with SHA-256 %.80q); delete it and import the model again", path, e.Name, e.SHA256)
 	}
 	return e, nil

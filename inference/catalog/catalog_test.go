@@ -116,7 +116,7 @@ func TestImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Entry{
-		Name: "my-model--v1-", SHA256: fmt.Sprintf("%x", sha256.Sum256(data)), Size: int64(len(data)), Format: "gguf",
+		Name: "My-Model--v1-", SHA256: fmt.Sprintf("%x", sha256.Sum256(data)), Size: int64(len(data)), Format: "gguf",
 		Facts: Facts{Kind: Generator, Architecture: "llama", Parameters: 160, ContextLength: 2048, EmbeddingLength: 32,
 			Quantisation: "Q8_0", TokenizerModel: "llama", ChatTemplate: true, Licence: "apache-2.0"},
 		ImportedAt: time.Date(2026, 1, 2, 4, 4, 5, 0, time.UTC), Source: "My Model (v1).gguf",
@@ -182,7 +182,7 @@ func TestImportLlama2c(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.Name != "stories260k" || e.ConvertedFrom != "llama2c" || e.Kind != Generator || e.ContextLength != 512 || e.Parameters != 260032 || e.Quantisation != "F32" || !e.ChatTemplate || e.Source != "stories260K" {
+	if e.Name != "stories260K" || e.ConvertedFrom != "llama2c" || e.Kind != Generator || e.ContextLength != 512 || e.Parameters != 260032 || e.Quantisation != "F32" || !e.ChatTemplate || e.Source != "stories260K" {
 		t.Errorf("%+v", e)
 	}
 	again, err := c.Import(t.Context(), filepath.Join(dir, "stories260K.bin"), ImportOptions{}, nil)

@@ -56,7 +56,7 @@ func (c *Catalog) Import(ctx context.Context, path string, o ImportOptions, prog
 		o.Name = nameFrom(filepath.Base(src.model))
 	}
 	if !validName.MatchString(o.Name) {
-		return Entry{}, fmt.Errorf("%q can't be a model's name: use small letters, digits, '.', '_' and '-', at most 100 (--name)", o.Name)
+		return Entry{}, fmt.Errorf("%q can't be a model's name: use letters, digits, '.', '_' and '-', at most 100 (--name)", o.Name)
 	}
 	switch o.Kind {
 	case "", Generator, Embedder, Reranker:
@@ -193,9 +193,9 @@ func isGGUF(path string) (bool, error) {
 }
 
 func nameFrom(base string) string {
-	base = strings.ToLower(strings.TrimSuffix(base, filepath.Ext(base)))
+	base = strings.TrimSuffix(base, filepath.Ext(base))
 	name := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
 			return r
 		}
 		return '-'
