@@ -218,3 +218,14 @@ func limitAfter(toks []token, i int) (side int, open bool) {
 	}
 	return 0, false
 }
+
+// Stated says whether every number of gold is among said, by value and unit.
+func Stated(gold string, said []Number) bool {
+	want := Numbers(gold)
+	for _, n := range want {
+		if !slices.ContainsFunc(said, func(h Number) bool { return same(n, h) }) {
+			return false
+		}
+	}
+	return len(want) > 0
+}
