@@ -58,7 +58,6 @@ type verifier struct {
 	places map[string]bool
 	blobs  [][]byte
 	next   uint32 // first passage of the next document
-	blocks int
 	vecs   map[uint32]bool
 }
 
