@@ -61,6 +61,7 @@ func TestHostileInput(t *testing.T) {
 		"not a label":         {"a.xml", "<?xml version=\"1.0\"?><rss/>", "not a label", 1},
 		"no set id":           {"a.xml", `<document xmlns="urn:hl7-org:v3"></document>`, "no set id", 0},
 		"no text":             {"a.xml", splHead + splTail, "no text", 0},
+		"many headings":       {"a.html", "<html>" + strings.Repeat("<h1>x</h1>", 30_000), "more than 20000 headings", 0},
 		"deep HTML":           {"a.html", "<html>" + strings.Repeat("<div>", 5000) + "x", "nested too deep", 0},
 		"wide HTML":           {"a.html", "<html><p " + strings.Repeat("a ", 600_000) + ">", "attributes are over", 1},
 		"deep JSON":           {"a.json", strings.Repeat("[", 100_000), "nested more than", 1},
@@ -69,6 +70,7 @@ func TestHostileInput(t *testing.T) {
 		"JSON of another use": {"a.json", `{"name":"x"}`, "no set id", 0},
 		"unknown kind":        {"a.csv", "a,b\n1,2\n", "no kind", 0},
 		"deep Markdown":       {"a.md", strings.Repeat("> ", 5000) + "x", "too deep", 1},
+		"many definitions":    {"a.md", strings.Repeat("[a]: b\n", 5000), "link definitions", 2001},
 		"bad front matter":    {"a.md", "---\nid: x\nnonsense\n---\ntext", "front matter", 3},
 		"bad date":            {"a.md", "---\neffective: soon\n---\ntext", "date", 0},
 	} {

@@ -22,7 +22,10 @@ func parseHTML(base string, text []byte, opt Options) (*Document, error) {
 	if t := find(root, "title"); t != nil {
 		title = t.inline()
 	}
-	top, h1 := headed(root)
+	top, h1, err := headed(root, opt)
+	if err != nil {
+		return nil, err
+	}
 	d.Title = first(h1, title, base)
 	d.Sections = assemble(d.ID, top)
 	return d, nil
@@ -102,10 +105,13 @@ func convert(h *html.Node, depth int) (*node, error) {
 
 // headed cuts a page at its headings into drafts nested by level. A first
 // heading of level 1 that is the only one is the title of the page.
-func headed(root *node) (top []*draft, title string) {
-	h := &headings{cur: &node{}}
+func headed(root *node, opt Options) (top []*draft, title string, err error) {
+	h := &headings{cur: &node{}, max: opt.MaxSections}
 	h.walk(root)
 	h.close()
+	if len(h.list) > h.max {
+		return nil, "", Problem{Reason: fmt.Sprintf("more than %d headings", h.max), Fix: "split the document or raise the limit"}
+	}
 	ones := 0
 	for _, s := range h.list {
 		if s.level == 1 {
@@ -142,7 +148,7 @@ func headed(root *node) (top []*draft, title string) {
 		}
 		stack = append(stack, levelled{s.level, d})
 	}
-	return top, title
+	return top, title, nil
 }
 
 type levelled struct {
@@ -160,6 +166,7 @@ type headings struct {
 	level int
 	title string
 	cur   *node // what stands under the heading
+	max   int   // headings; more are not gone through
 }
 
 func (h *headings) close() {
@@ -174,6 +181,9 @@ func (h *headings) walk(n *node) {
 			title := k.inline()
 			if title == "" {
 				continue
+			}
+			if len(h.list) > h.max {
+				return
 			}
 			h.close()
 			h.level, h.title, h.cur = level, title, &node{}

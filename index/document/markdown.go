@@ -2,6 +2,7 @@ package document
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 
 	"github.com/yuin/goldmark"
@@ -10,7 +11,10 @@ import (
 )
 
 // maxMarkdownBytes: the parser's tree is many times the size of the text.
-const maxMarkdownBytes = 8 << 20
+const maxMarkdownBytes = 2 << 20
+
+// maxLinkDefinitions: the parser's time grows with their square.
+const maxLinkDefinitions = 2000
 
 // HTML inside Markdown is kept, for only its text is used.
 var markdown = goldmark.New(goldmark.WithExtensions(extension.Table, extension.Strikethrough), goldmark.WithRendererOptions(html.WithUnsafe()))
@@ -28,7 +32,13 @@ func parseMarkdown(base string, text []byte, opt Options) (*Document, error) {
 		return nil, err
 	}
 	line := bytes.Count(text[:len(text)-len(body)], []byte{'\n'}) + 1
+	definitions := 0
 	for l := range bytes.Lines(body) {
+		if t := bytes.TrimLeft(l, " >"); len(t) > 0 && t[0] == '[' && bytes.Contains(t, []byte("]:")) {
+			if definitions++; definitions > maxLinkDefinitions {
+				return nil, Problem{Line: line, Reason: fmt.Sprintf("more than %d link definitions", maxLinkDefinitions), Fix: "write the links where they stand"}
+			}
+		}
 		if lead := l[:len(l)-len(bytes.TrimLeft(l, "> \t*+-"))]; bytes.Count(lead, []byte(">"))+bytes.Count(lead, []byte("- "))+bytes.Count(lead, []byte("* "))+bytes.Count(lead, []byte("+ ")) > opt.MaxDepth/4 {
 			return nil, Problem{Line: line, Reason: "Markdown nested too deep", Fix: "mend that line"}
 		}
@@ -42,7 +52,10 @@ func parseMarkdown(base string, text []byte, opt Options) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	top, h1 := headed(root)
+	top, h1, err := headed(root, opt)
+	if err != nil {
+		return nil, err
+	}
 	d := &Document{Kind: KindMarkdown, Source: base, ID: first(front["id"], derivedID(base)), Version: front["version"], Notice: front["notice"]}
 	if v := front["effective"]; v != "" {
 		if d.Effective = isoDate(v); d.Effective == "" {
