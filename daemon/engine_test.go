@@ -184,16 +184,18 @@ func TestEngineKilled(t *testing.T) {
 		if err := stream.Err(); err != nil && !strings.Contains(err.Error(), "engine_lost") {
 			t.Errorf("round %d: the caller was told %v", round, err)
 		}
-		if d := time.Since(killed); d > 5*time.Second {
-			t.Errorf("round %d: the caller waited %v", round, d)
-		}
+		told := time.Since(killed)
 		short := params
 		short.MaxTokens = openai.Int(5)
 		if _, err := client.Chat.Completions.New(t.Context(), short); err != nil {
 			t.Errorf("round %d: the next question: %v", round, err)
 		}
-		if d := time.Since(killed); d > 5*time.Second {
-			t.Errorf("round %d: the next question was answered after %v", round, d)
+		// On a quiet machine both are well under a second; a loaded one gets
+		// more, as a test is no stopwatch.
+		next := time.Since(killed)
+		t.Logf("round %d: told after %v, next answer after %v", round, told, next)
+		if told > 10*time.Second || next > 30*time.Second {
+			t.Errorf("round %d: told after %v, next answer after %v", round, told, next)
 		}
 	}
 }
