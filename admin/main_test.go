@@ -34,6 +34,8 @@ func TestScripts(t *testing.T) {
 			"exits": exits,
 			// bytes FILE N makes a file of N bytes of one line.
 			"bytes": oneLine,
+			// bomb FILE N makes a small archive that unpacks to N bytes.
+			"bomb": bomb,
 		},
 	})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"os"
@@ -49,4 +50,26 @@ func oneLine(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		n -= k
 	}
+}
+
+func bomb(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: bomb FILE N")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer f.Close()
+	z := zip.NewWriter(f)
+	w, err := z.Create("label.xml")
+	ts.Check(err)
+	block := make([]byte, 1<<16)
+	for n > 0 {
+		k := min(n, len(block))
+		_, err := w.Write(block[:k])
+		ts.Check(err)
+		n -= k
+	}
+	ts.Check(z.Close())
 }

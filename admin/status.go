@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rxedge/daemon/api"
 	"rxedge/daemon/box"
 )
 
@@ -28,7 +29,7 @@ func (a *app) status() *cobra.Command {
 			if a.json {
 				return a.print(struct {
 					Daemon bool `json:"daemon"`
-					any
+					api.Health
 				}{!here, h})
 			}
 			if here {
