@@ -144,7 +144,9 @@ func TestOpenAIGrounded(t *testing.T) {
 // sentences answer instead, which the answer says.
 func TestUnsupportedTextIsWithheld(t *testing.T) {
 	t.Parallel()
-	s := withStories(t, func(c *config.Config) { c.Model.Generator, c.Answer.MaxTokens, c.Answer.Passages = "stories260K", 60, 1 })
+	s := withStories(t, func(c *config.Config) {
+		c.Model.Generator, c.Answer.MaxTokens, c.Answer.Passages = "stories260K", 60, 1
+	})
 	a := s.ask(t, "Can metformin be started with an eGFR of 40?")
 	if a.Status != answer.StatusAnswered || a.Mode != answer.ModeExtractive || a.Fallback == "" {
 		t.Errorf("status %s, mode %s, fallback %q, withheld %d", a.Status, a.Mode, a.Fallback, a.Withheld)

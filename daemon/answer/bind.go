@@ -8,16 +8,27 @@ import (
 	"rxedge/inference/quantity"
 )
 
-// minSupport is the share, by inverse document frequency, of a sentence's
-// words that its evidence must hold.
-const minSupport = 0.65
+const (
+	// minSupport is the share, by inverse document frequency, of a sentence's
+	// words that its evidence must hold.
+	minSupport = 0.75
+	// rareShare of the greatest weight there is: a word as rare as this names
+	// something (a medicine, a disease), and a claim that names what its
+	// evidence does not is withheld, however much else agrees.
+	rareShare = 0.6
+)
 
 // binder finds the words of the passages that a written sentence rests on. The
 // model is never asked: what it says of its sources counts for nothing.
 type binder struct {
-	lex     extract.Lexicon
-	windows []window
+	lex      extract.Lexicon
+	subjects *subjects
+	rare     float64 // weight from which a word names something
+	windows  []window
 }
+
+// unheard is a term that no document has: its weight is the greatest.
+const unheard = "\x00"
 
 // window is one sentence of a passage, or two that follow one another.
 type window struct {
@@ -29,8 +40,8 @@ type window struct {
 	negated    bool
 }
 
-func newBinder(hits []index.Hit, lex extract.Lexicon) *binder {
-	b := &binder{lex: lex}
+func newBinder(hits []index.Hit, lex extract.Lexicon, subjects *subjects) *binder {
+	b := &binder{lex: lex, subjects: subjects, rare: rareShare * lex.Weight(unheard)}
 	for i := range hits {
 		h := &hits[i]
 		heading := termSet(lex, h.DocumentTitle+" "+h.Passage.Heading)
@@ -39,7 +50,7 @@ func newBinder(hits []index.Hit, lex extract.Lexicon) *binder {
 			for j := 0; j+n <= len(ss); j++ {
 				w := window{hit: h, start: ss[j].Start, end: ss[j+n-1].End, heading: heading}
 				w.text = h.Text[w.start-h.Passage.Start : w.end-h.Passage.Start]
-				w.terms, w.negated = termSet(lex, w.text), negated(w.text)
+				w.terms, w.negated = termSet(lex, quantity.Words(w.text)), negated(w.text)
 				b.windows = append(b.windows, w)
 			}
 		}
@@ -50,7 +61,7 @@ func newBinder(hits []index.Hit, lex extract.Lexicon) *binder {
 // bind returns where sentence rests, or nothing where no passage supports it:
 // its words must be there, every number with its unit, and its negation.
 func (b *binder) bind(sentence string) []Citation {
-	terms := termSet(b.lex, sentence)
+	terms := termSet(b.lex, quantity.Words(sentence))
 	if len(terms) < 2 {
 		return nil
 	}
@@ -59,7 +70,7 @@ func (b *binder) bind(sentence string) []Citation {
 	top := 0.0
 	for i := range b.windows {
 		w := &b.windows[i]
-		if w.negated != neg {
+		if w.negated != neg || !b.subjects.covers(sentence, w.hit.SetID, w.text) {
 			continue
 		}
 		s := b.support(terms, w)
@@ -79,9 +90,6 @@ func (b *binder) bind(sentence string) []Citation {
 func (b *binder) support(terms map[string]bool, w *window) float64 {
 	have, all, direct := 0.0, 0.0, 0
 	for t := range terms {
-		if t[0] >= '0' && t[0] <= '9' { // numbers are checked by value and unit
-			continue
-		}
 		weight := b.lex.Weight(t)
 		all += weight
 		switch {
@@ -90,6 +98,8 @@ func (b *binder) support(terms map[string]bool, w *window) float64 {
 			direct++
 		case w.heading[t]:
 			have += weight
+		case weight >= b.rare:
+			return 0
 		}
 	}
 	if all == 0 || direct == 0 {

@@ -41,7 +41,7 @@ func plain(m []inference.Message) string {
 // generated lets the language model write the answer and binds each sentence
 // to its evidence as it comes. It reports false where the extract should
 // answer instead; an error is for the caller alone.
-func (s *Service) generated(ctx context.Context, q Question, a *Answer, hits []index.Hit, lex lexicon, ev Events) (bool, error) {
+func (s *Service) generated(ctx context.Context, q Question, a *Answer, hits []index.Hit, lex lexicon, subjects *subjects, ev Events) (bool, error) {
 	if q.Mode == ModeExtractive || s.Generator == nil {
 		if q.Mode == ModeGenerated {
 			a.Fallback = "no language model is configured; these are sentences of the documents, verbatim"
@@ -61,7 +61,7 @@ func (s *Service) generated(ctx context.Context, q Question, a *Answer, hits []i
 	}
 	began := time.Now()
 	a.Mode, a.Model = ModeGenerated, gen.Model()
-	b := newBinder(hits, lex)
+	b := newBinder(hits, lex, subjects)
 	w := &writer{binder: b, answer: a, events: ev}
 	err = s.write(ctx, gen, q.Text, hits, w)
 	a.Timings.Generate = since(began)

@@ -103,7 +103,7 @@ func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 
 	if len(ex.Sentences) == 0 {
 		a.abstain(ReasonNoEvidence, noEvidence(snap, ex))
-	} else if done, err := s.generated(ctx, q, a, hits, lex, ev); err != nil {
+	} else if done, err := s.generated(ctx, q, a, hits, lex, subjects, ev); err != nil {
 		return nil, err
 	} else if !done {
 		s.extracted(a, hits, ex, ev)

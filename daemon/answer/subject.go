@@ -67,17 +67,44 @@ func (s *subjects) add(name, id string) {
 var plainWords = map[string]bool{"children": true, "extra": true, "maximum": true, "regular": true, "strength": true, "sodium": true,
 	"potassium": true, "calcium": true, "magnesium": true, "night": true, "severe": true, "multi": true, "adult": true}
 
-// find returns the ids of the documents about medicines that the text names.
-func (s *subjects) find(text string) map[string]bool {
-	found := map[string]bool{}
+// covers says whether each medicine that the claim names is the one that the
+// document is about, or is named in the evidence itself.
+func (s *subjects) covers(claim, document, evidence string) bool {
+	var said string
+	ok := true
+	s.each(claim, func(name string, documents []string) {
+		if slices.Contains(documents, document) {
+			return
+		}
+		if said == "" {
+			said = " " + strings.Join(nameWords(evidence), " ") + " "
+		}
+		ok = ok && strings.Contains(said, " "+name+" ")
+	})
+	return ok
+}
+
+// each calls f with every known name in the text, and its documents.
+func (s *subjects) each(text string, f func(name string, documents []string)) {
 	ws := nameWords(text)
 	for i := range ws {
 		for n := 1; n <= s.longest && i+n <= len(ws); n++ {
-			for _, id := range s.documents[strings.Join(ws[i:i+n], " ")] {
-				found[id] = true
+			name := strings.Join(ws[i:i+n], " ")
+			if ids := s.documents[name]; ids != nil {
+				f(name, ids)
 			}
 		}
 	}
+}
+
+// find returns the ids of the documents about medicines that the text names.
+func (s *subjects) find(text string) map[string]bool {
+	found := map[string]bool{}
+	s.each(text, func(_ string, ids []string) {
+		for _, id := range ids {
+			found[id] = true
+		}
+	})
 	return found
 }
 

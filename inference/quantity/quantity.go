@@ -18,6 +18,25 @@ type Number struct {
 	Unit  string
 	Start int // byte span of the number as written, its unit left out
 	End   int
+	// UnitEnd is where the unit ends, End where none follows directly.
+	UnitEnd int
+}
+
+// Words is text without its numbers and their units, which are compared by
+// value and not as words.
+func Words(text string) string {
+	var b strings.Builder
+	at := 0
+	for _, n := range Numbers(text) {
+		if n.Start < at {
+			continue
+		}
+		b.WriteString(text[at:n.Start])
+		b.WriteByte(' ')
+		at = n.UnitEnd
+	}
+	b.WriteString(text[at:])
+	return b.String()
 }
 
 // Bound is what a text says about a measure: a range or a one-sided limit.
@@ -47,7 +66,8 @@ func Numbers(text string) []Number {
 			continue
 		}
 		n := Number{Value: toks[i].value, Start: toks[i].start, End: toks[i].end}
-		unit, scale := unitAfter(toks, i+1)
+		unit, scale, next := unitFrom(toks, i+1)
+		n.UnitEnd = toks[next-1].end
 		if unit == "" {
 			unit, scale = unitOfSeries(toks, i)
 		}

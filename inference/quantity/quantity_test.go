@@ -90,6 +90,19 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+func TestWords(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"give 500 mg twice daily":                   "give   twice daily",
+		"an eGFR of 30 to 45 mL/min/1.73 m² is low": "an eGFR of   to   is low",
+		"vitamin B12": "vitamin B12",
+	} {
+		if got := quantity.Words(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
 func FuzzNumbers(f *testing.F) {
 	for _, s := range []string{"30 to 45 mL/minute/1.73 m 2", "2,000,000 IU", "1.73", "µg ² 5%", "<=", "9-"} {
 		f.Add(s)
@@ -101,5 +114,6 @@ func FuzzNumbers(f *testing.F) {
 			}
 		}
 		quantity.Bounds(s)
+		quantity.Words(s)
 	})
 }
