@@ -60,7 +60,7 @@ type Options struct {
 // is said.
 const (
 	DefaultMinCoverage = 0.75
-	DefaultMinAbout    = 0.25
+	DefaultMinAbout    = 0.15
 	unknownShare       = 0.3
 )
 
@@ -196,11 +196,22 @@ func weigh(q question, p *Passage, lex Lexicon) ([]Sentence, float64) {
 			all[t] = true
 		}
 	}
-	covered := 0.0
+	covered, rest, said := 0.0, 0.0, 0.0
 	for t, w := range q.terms {
 		if all[t] || heading[t] {
 			covered += w
 		}
+		if !heading[t] {
+			rest += w
+			if all[t] {
+				said += w
+			}
+		}
+	}
+	// That a label is about the medicine answers nothing: something else that
+	// was asked must be in it, or in the section's title.
+	if p.About && rest > 0 {
+		covered = min(covered, q.total*said/rest)
 	}
 	out := make([]Sentence, len(p.Sentences))
 	mean := q.total / float64(len(q.terms))
