@@ -1,0 +1,261 @@
+package huggingface
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"rxedge/inference"
+	"rxedge/inference/gguf"
+	"rxedge/inference/gptq/gptqtest"
+	"rxedge/inference/llama"
+	"rxedge/inference/safetensors"
+)
+
+// engine is the real server without the supervisor, so that tokens can go in
+// and log-probabilities come out.
+type engine struct{ http.Client }
+
+func startEngine(t *testing.T, model string) *engine {
+	t.Helper()
+	found, err := llama.Find()
+	if errors.Is(err, inference.ErrEngineMissing) {
+		t.Skip("the llama.cpp engine is not built here (make build); the converted model was not run")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "hf") // t.TempDir can be too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "e.sock")
+	var log bytes.Buffer
+	cmd := exec.Command(found.Binary, "--model", model, "--host", socket, "--offline", "--no-ui", "--threads", "1", "--parallel", "1",
+		"--cache-type-k", "f32", "--cache-type-v", "f32", "--flash-attn", "off", "--no-warmup", "--ctx-size", "512", "--no-repack")
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	e := &engine{http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socket)
+	}}}}
+	t.Cleanup(func() {
+		e.CloseIdleConnections()
+		cmd.Process.Kill()
+		<-ended
+	})
+	deadline := time.After(time.Minute)
+	for {
+		if resp, err := e.Get("http://engine/health"); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return e
+			}
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("the engine refused the model: %v\n%s", err, log.Bytes())
+		case <-deadline:
+			t.Fatal("the engine was not ready within a minute")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (e *engine) post(t *testing.T, path string, in, out any) {
+	t.Helper()
+	b, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := e.Post("http://engine"+path, "application/json", bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", path, resp.Status)
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (e *engine) tokenize(t *testing.T, text string) []int {
+	t.Helper()
+	var out struct{ Tokens []int }
+	e.post(t, "/tokenize", map[string]any{"content": text, "add_special": true, "parse_special": false}, &out)
+	return out.Tokens
+}
+
+// logprobs lets the engine write n tokens greedily and returns them with the
+// log-probabilities of all tokens at each step, by id.
+func (e *engine) logprobs(t *testing.T, prompt []int, n, vocabulary int) ([]int, [][]float64) {
+	t.Helper()
+	type choice struct {
+		ID      int     `json:"id"`
+		Logprob float64 `json:"logprob"`
+	}
+	var out struct {
+		Tokens []int
+		Steps  []struct {
+			Top []choice `json:"top_logprobs"`
+		} `json:"completion_probabilities"`
+	}
+	e.post(t, "/completion", map[string]any{"prompt": prompt, "n_predict": n, "temperature": 0, "n_probs": vocabulary, "return_tokens": true, "ignore_eos": true}, &out)
+	var steps [][]float64
+	for _, s := range out.Steps {
+		p := make([]float64, vocabulary)
+		for i := range p {
+			p[i] = math.NaN()
+		}
+		for _, c := range s.Top {
+			p[c.ID] = c.Logprob
+		}
+		steps = append(steps, p)
+	}
+	if len(steps) != n || len(out.Tokens) != n {
+		t.Fatalf("%d tokens and %d steps, not %d", len(out.Tokens), len(steps), n)
+	}
+	return out.Tokens, steps
+}
+
+// difference is |a − b| over |b|, each less its mean: log-probabilities are
+// logits less a constant.
+func difference(t *testing.T, a []float64, b []float32) float64 {
+	t.Helper()
+	var meanA, meanB float64
+	n := 0
+	for i, v := range a {
+		if math.IsNaN(v) || v < -1e30 { // a token the sampler forbids (ignore_eos)
+			continue
+		}
+		n++
+		meanA += v
+		meanB += float64(b[i])
+	}
+	if n < len(a)-2 {
+		t.Fatalf("log-probabilities of %d tokens, not %d", n, len(a))
+	}
+	meanA, meanB = meanA/float64(n), meanB/float64(n)
+	var off, size float64
+	for i, v := range a {
+		if math.IsNaN(v) || v < -1e30 {
+			continue
+		}
+		d := (v - meanA) - (float64(b[i]) - meanB)
+		off += d * d
+		size += (float64(b[i]) - meanB) * (float64(b[i]) - meanB)
+	}
+	return math.Sqrt(off / size)
+}
+
+// floats copies a GGUF file with all of its tensors as F32.
+func floats(t *testing.T, path string) string {
+	t.Helper()
+	f, err := gguf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	out, err := os.Create(filepath.Join(t.TempDir(), "f32.gguf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	tensors := slices.Clone(f.Tensors)
+	for i := range tensors {
+		tensors[i].Type = gguf.F32
+	}
+	m := f.Metadata
+	w, err := gguf.NewWriter(out, &m, tensors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tensor := range f.Tensors {
+		b := new(bytes.Buffer)
+		if _, err := b.ReadFrom(f.Data(tensor)); err != nil {
+			t.Fatal(err)
+		}
+		v, err := gguf.Dequantize(nil, b.Bytes(), tensor.Type)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wide, err := gguf.Quantize(nil, v, gguf.F32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.WriteTensor(tensor.Name, bytes.NewReader(wide)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Name()
+}
+
+func convert(t *testing.T, dir string, o Options) (string, Report) {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "model.gguf")
+	r, err := Convert(t.Context(), dir, out, o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out, r
+}
+
+// worst is the largest difference of the engine's logits from the reference
+// over a story of its own.
+func worst(t *testing.T, e *engine, m *stories) float64 {
+	t.Helper()
+	prompt := m.encode("Once upon a time, Lily")
+	if got := e.tokenize(t, "Once upon a time, Lily"); !reflect.DeepEqual(got, prompt) {
+		t.Fatalf("the engine reads tokens %v, llama2.c %v", got, prompt)
+	}
+	const n = 12
+	tokens, steps := e.logprobs(t, prompt, n, m.vocab)
+	want := m.forward(append(slices.Clone(prompt), tokens...))
+	var off float64
+	for i, step := range steps {
+		off = max(off, difference(t, step, want[len(prompt)-1+i]))
+	}
+	return off
+}
+
+// The proof of the import: for every kind of GPTQ and AWQ checkpoint, the logits
+// of the GGUF file through llama.cpp are those of an independent float32 forward
+// pass over the weights that the checkpoint stands for.
+func TestEngineComputesWhatTheCheckpointStandsFor(t *testing.T) {
+	t.Parallel()
+	m := loadStories(t)
+	for i, kind := range gptqtest.Kinds() {
+		t.Run(kind.String(), func(t *testing.T) {
+			t.Parallel()
+			dir, reference := m.folder(t, &kind, safetensors.F32, 1+i%3)
+			out, report := convert(t, dir, Options{})
+			direct := worst(t, startEngine(t, out), reference)
+			wide := worst(t, startEngine(t, floats(t, out)), reference)
+			t.Logf("relative error %.2g, without ggml's rounding of activations %.2g\n%v", direct, wide, report.Summary())
+			if wide > 1e-2 || direct > 1e-2 {
+				t.Errorf("relative error %.2g, without ggml's rounding of activations %.2g", direct, wide)
+			}
+		})
+	}
+}
