@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 GO ?= go
 export GOFLAGS ?= -buildvcs=false
+# go-nvml wraps functions that NVIDIA has marked deprecated.
+export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
 .PHONY: help check build run test bench lint clean tidy-check
 

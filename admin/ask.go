@@ -54,7 +54,7 @@ With - the question is read from standard input.`,
 
 func (a *app) showAnswer(res *answer.Answer) {
 	if res.Status == answer.StatusAbstained {
-		a.printf("%s\n", wrap(res.Message, "", lineWidth))
+		a.printf("Not in my documents.\n%s\n", wrap(res.Message, "", lineWidth))
 		if len(res.Retrieved) > 0 {
 			a.printf("\nLooked at:\n")
 			seen := map[string]bool{}

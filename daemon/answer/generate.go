@@ -80,7 +80,7 @@ func (s *Service) generated(ctx context.Context, q Question, a *Answer, hits []i
 	}
 	if len(a.Claims) == 0 {
 		if w.declined && a.Withheld == 0 {
-			a.abstain(ReasonNoEvidence, "Not in my documents: the passages found do not answer this question.")
+			a.abstain(ReasonNoEvidence, "The passages found do not answer this question.")
 			return true, nil
 		}
 		a.Fallback = "what the language model wrote was not supported by the passages and was withheld; these are sentences of the documents, verbatim"

@@ -160,9 +160,9 @@ func noEvidence(snap *index.Snapshot, ex extract.Result) string {
 	case snap.Generation().Documents == 0:
 		return "There are no documents on this box yet. Add some with 'rxedge ingest PATH'."
 	case len(ex.Missing) > 0:
-		return "Not in my documents: none of them mentions " + list(ex.Missing) + "."
+		return "None of the documents on this box mentions " + list(ex.Missing) + "."
 	}
-	return "Not in my documents: nothing in them answers this question."
+	return "Nothing in the documents on this box answers this question."
 }
 
 func list(words []string) string {

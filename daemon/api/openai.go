@@ -356,7 +356,7 @@ func (c *completion) grounded(ctx context.Context) {
 	}
 	end := sources.list(a)
 	if a.Status == answer.StatusAbstained {
-		end = a.Message
+		end = "Not in my documents. " + a.Message
 	}
 	if c.piece(end) != nil {
 		return
