@@ -238,7 +238,7 @@ func (e *emitter) row(dst []byte, q []uint8, o int) ([]byte, error) {
 			for j := range block / 2 {
 				dst = append(dst, byte(n[j]+8)|byte(n[j+block/2]+8)<<4)
 			}
-			e.rounded(scale, d, 0, low, high)
+			e.account(scale, d, 0, low, high)
 		case gguf.Q4_1:
 			offset := gguf.Float16(-scale * float32(zero))
 			dst = binary.LittleEndian.AppendUint16(dst, half)
@@ -248,7 +248,7 @@ func (e *emitter) row(dst []byte, q []uint8, o int) ([]byte, error) {
 			}
 			// d·(n+zero) + m stands for scale·n.
 			shift := float64(gguf.Float16ToFloat32(offset)) + float64(d)*float64(zero)
-			e.rounded(scale, d, shift, low, high)
+			e.account(scale, d, shift, low, high)
 		case gguf.Q8_0:
 			if low < math.MinInt8 || high > math.MaxInt8 || math.IsInf(float64(d), 0) || d == 0 && scale != 0 {
 				var err error
@@ -261,7 +261,7 @@ func (e *emitter) row(dst []byte, q []uint8, o int) ([]byte, error) {
 			for _, v := range n {
 				dst = append(dst, byte(int8(v)))
 			}
-			e.rounded(scale, d, 0, low, high)
+			e.account(scale, d, 0, low, high)
 		default:
 			return nil, fmt.Errorf("gptq: %s is no type for packed weights", e.plan.Type)
 		}
@@ -269,8 +269,8 @@ func (e *emitter) row(dst []byte, q []uint8, o int) ([]byte, error) {
 	return dst, nil
 }
 
-// rounded takes account of a block whose weights scale·n were stored as d·n + shift.
-func (e *emitter) rounded(scale, d float32, shift float64, low, high int) {
+// account notes a block whose weights scale·n were stored as d·n + shift.
+func (e *emitter) account(scale, d float32, shift float64, low, high int) {
 	for _, n := range [2]int{low, high} { // the error is greatest at an end
 		e.stats.see(float64(scale)*float64(n), float64(d)*float64(n)+shift)
 	}
@@ -292,8 +292,12 @@ func (e *emitter) floatsAs(dst []byte, q []uint8, first, n, o int) ([]byte, erro
 		e.floats = append(e.floats, e.m.weight(q, first+i, o))
 	}
 	from := len(dst)
-	dst, err := gguf.Quantize(dst, e.floats, e.plan.Type)
-	if err != nil {
+	var err error
+	if e.plan.Type == gguf.Q8_0 {
+		for i := 0; i < n; i += block {
+			dst = e.nearest(dst, (*[block]float32)(e.floats[i:]), first+i, o)
+		}
+	} else if dst, err = gguf.Quantize(dst, e.floats, e.plan.Type); err != nil {
 		return nil, err
 	}
 	if e.back, err = gguf.Dequantize(e.back[:0], dst[from:], e.plan.Type); err != nil {
@@ -306,4 +310,63 @@ func (e *emitter) floatsAs(dst []byte, q []uint8, first, n, o int) ([]byte, erro
 		e.stats.see(float64(want), float64(e.back[i]))
 	}
 	return dst, nil
+}
+
+// nearest appends the block of Q8_0 with the least squared error among those
+// whose scale is ggml's own, up to a quarter more, or a part of one of the
+// groups' scales, which makes that group's weights exact.
+func (e *emitter) nearest(dst []byte, x *[block]float32, first, o int) []byte {
+	var top float32
+	for _, v := range x {
+		top = max(top, v, -v)
+	}
+	least := top / 127
+	best, bestError := gguf.Float16(least), math.Inf(1)
+	last := uint16(0)
+	try := func(d float32) {
+		h := gguf.Float16(d)
+		if d = gguf.Float16ToFloat32(h); h == last || d == 0 || d*127.5 < top {
+			return
+		}
+		last = h
+		inverse, sum := 1/d, 0.0
+		for _, v := range x {
+			off := v - d*rounded(v*inverse)
+			sum += float64(off * off)
+		}
+		if sum < bestError {
+			best, bestError = h, sum
+		}
+	}
+	for k := range 16 {
+		try(least * (1 + float32(k)/64))
+	}
+	if least > 0 {
+		group := -1
+		for i := range block {
+			if g := e.m.group[e.m.at(first+i)]; g != group {
+				group = g
+				scale := float32(math.Abs(float64(e.m.scales[g*e.m.Out+o])))
+				if part := float32(math.Floor(float64(scale / least))); part >= 1 {
+					try(scale / part)
+				}
+			}
+		}
+	}
+	d := gguf.Float16ToFloat32(best)
+	var inverse float32
+	if d != 0 {
+		inverse = 1 / d
+	}
+	dst = binary.LittleEndian.AppendUint16(dst, best)
+	for _, v := range x {
+		dst = append(dst, byte(int8(max(-127, min(127, rounded(v*inverse))))))
+	}
+	return dst
+}
+
+// rounded to the nearest whole number, below 2^22.
+func rounded(f float32) float32 {
+	const shift = 3 << 22
+	return f + shift - shift
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"rxedge/inference/gguf"
 	"rxedge/inference/gptq/gptqtest"
 	"rxedge/inference/safetensors"
 )
@@ -41,6 +41,11 @@ type stories struct {
 	vectors  map[string][]float32
 	pieces   []string
 	scores   []float32
+
+	// rounds: the inputs of packed matrices are rounded as ggml's CPU kernels
+	// do; where order has the module, in blocks of inputs in that order.
+	rounds bool
+	order  map[string][]int
 }
 
 const storiesEps = 1e-5
@@ -220,7 +225,7 @@ func (m *stories) folder(t testing.TB, kind *gptqtest.Kind, dtype safetensors.DT
 	writeJSON(t, dir, "generation_config.json", map[string]any{"bos_token_id": 1, "eos_token_id": []int{2}})
 	now := &stories{}
 	*now = *m
-	now.matrices = make(map[string][]float32)
+	now.matrices, now.order = make(map[string][]float32), make(map[string][]int)
 	var tensors []safetensors.Tensor
 	data := make(map[string][]byte)
 	add := func(name string, w []float32, shape ...uint64) {
@@ -256,6 +261,9 @@ func (m *stories) folder(t testing.TB, kind *gptqtest.Kind, dtype safetensors.DT
 		}
 		q := gptqtest.Quantise(*kind, w, in, out, r)
 		now.matrices[module] = q.Dequantise()
+		if order := byGroup(q.Group); kind.DescAct && strings.HasSuffix(module, "down_proj") && kind.GroupSize != -1 {
+			now.order[module] = order
+		}
 		more, packed := q.Tensors(module)
 		tensors = append(tensors, more...)
 		for name, b := range packed {
@@ -269,6 +277,16 @@ func (m *stories) folder(t testing.TB, kind *gptqtest.Kind, dtype safetensors.DT
 	}
 	writeShards(t, dir, tensors, data, shards)
 	return dir, now
+}
+
+// byGroup is the inputs in the order of their groups.
+func byGroup(group []int) []int {
+	order := make([]int, len(group))
+	for i := range order {
+		order[i] = i
+	}
+	sort.SliceStable(order, func(a, b int) bool { return group[order[a]] < group[order[b]] })
+	return order
 }
 
 func sorted[V any](m map[string]V) []string {
@@ -340,14 +358,16 @@ func (m *stories) forward(tokens []int) [][]float32 {
 	for pos, token := range tokens {
 		x := append([]float32(nil), m.matrices["model.embed_tokens"][token*m.dim:(token+1)*m.dim]...)
 		for l := range m.layers {
-			w := func(name string) []float32 { return m.matrices[fmt.Sprintf("model.layers.%d.%s", l, name)] }
+			w := func(name string, x []float32) []float32 {
+				return m.times(fmt.Sprintf("model.layers.%d.%s", l, name), x)
+			}
 			v := func(name string) []float32 { return m.vectors[fmt.Sprintf("model.layers.%d.%s.weight", l, name)] }
 			h := norm(x, v("input_layernorm"))
-			q, k := times(w("self_attn.q_proj"), h), times(w("self_attn.k_proj"), h)
+			q, k := w("self_attn.q_proj", h), w("self_attn.k_proj", h)
 			rotateHalves(q, d, pos)
 			rotateHalves(k, d, pos)
 			keys[l] = append(keys[l], k...)
-			values[l] = append(values[l], times(w("self_attn.v_proj"), h)...)
+			values[l] = append(values[l], w("self_attn.v_proj", h)...)
 			mixed := make([]float32, m.dim)
 			for head := range m.heads {
 				from := head / (m.heads / m.kvHeads) * d
@@ -367,15 +387,46 @@ func (m *stories) forward(tokens []int) [][]float32 {
 					}
 				}
 			}
-			addTo(x, times(w("self_attn.o_proj"), mixed))
+			addTo(x, w("self_attn.o_proj", mixed))
 			h = norm(x, v("post_attention_layernorm"))
-			gate, up := times(w("mlp.gate_proj"), h), times(w("mlp.up_proj"), h)
+			gate, up := w("mlp.gate_proj", h), w("mlp.up_proj", h)
 			for i, g := range gate {
 				gate[i] = float32(float64(g)/(1+math.Exp(-float64(g)))) * up[i]
 			}
-			addTo(x, times(w("mlp.down_proj"), gate))
+			addTo(x, w("mlp.down_proj", gate))
 		}
 		out = append(out, times(m.matrices["model.embed_tokens"], norm(x, m.vectors["model.norm.weight"])))
+	}
+	return out
+}
+
+func (m *stories) times(module string, x []float32) []float32 {
+	if m.rounds {
+		x = roundedLikeGGML(x, m.order[module])
+	}
+	return times(m.matrices[module], x)
+}
+
+// roundedLikeGGML is what ggml's CPU kernels make of the inputs of a matrix in
+// blocks: 32 at a time they become 8-bit integers with a scale (Q8_0).
+func roundedLikeGGML(x []float32, order []int) []float32 {
+	at := func(i int) int {
+		if order == nil {
+			return i
+		}
+		return order[i]
+	}
+	out := make([]float32, len(x))
+	for first := 0; first < len(x); first += 32 {
+		var top float32
+		for i := first; i < first+32; i++ {
+			top = max(top, x[at(i)], -x[at(i)])
+		}
+		d := top / 127
+		half := gguf.Float16ToFloat32(gguf.Float16(d))
+		for i := first; i < first+32 && d != 0; i++ {
+			out[at(i)] = half * float32(math.RoundToEven(float64(x[at(i)]*(127/top))))
+		}
 	}
 	return out
 }
@@ -459,5 +510,3 @@ func (m *stories) encode(text string) []int {
 		ids = append(ids[:best+1], ids[best+2:]...)
 	}
 }
-
-var _ = io.EOF
