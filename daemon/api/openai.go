@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -196,6 +197,8 @@ func jsonFault(err error) string {
 	var syn *json.SyntaxError
 	var typ *json.UnmarshalTypeError
 	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the JSON ends in the middle"
 	case errors.As(err, &syn):
 		return fmt.Sprintf("bad JSON at byte %d", syn.Offset)
 	case errors.As(err, &typ):
