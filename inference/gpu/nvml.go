@@ -56,7 +56,7 @@ func initError(ret nvml.Return) error {
 	e := &NoGPUError{Reason: Unknown, Detail: "NVML: " + message(ret)}
 	switch ret {
 	case nvml.ERROR_LIBRARY_NOT_FOUND:
-		e.Reason = NoLibrary
+		e.Reason, e.Detail = NoLibrary, ""
 	case nvml.ERROR_DRIVER_NOT_LOADED:
 		e.Reason = NoDriver
 	case nvml.ERROR_NOT_FOUND:
