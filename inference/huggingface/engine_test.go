@@ -105,9 +105,9 @@ func (e *engine) tokenize(t *testing.T, text string) []int {
 	return out.Tokens
 }
 
-// logprobs lets the engine write n tokens greedily and returns them with the
-// log-probabilities of all tokens at each step, by id.
-func (e *engine) logprobs(t *testing.T, prompt []int, n, vocabulary int) ([]int, [][]float64) {
+// logprobs lets the engine write n tokens greedily, none of those forbidden, and
+// returns them with the log-probabilities of all tokens at each step, by id.
+func (e *engine) logprobs(t *testing.T, prompt []int, n, vocabulary int, forbidden ...int) ([]int, [][]float64) {
 	t.Helper()
 	type choice struct {
 		ID      int     `json:"id"`
@@ -119,7 +119,11 @@ func (e *engine) logprobs(t *testing.T, prompt []int, n, vocabulary int) ([]int,
 			Top []choice `json:"top_logprobs"`
 		} `json:"completion_probabilities"`
 	}
-	e.post(t, "/completion", map[string]any{"prompt": prompt, "n_predict": n, "temperature": 0, "n_probs": vocabulary, "return_tokens": true, "ignore_eos": true}, &out)
+	bias := [][2]any{}
+	for _, id := range forbidden {
+		bias = append(bias, [2]any{id, false})
+	}
+	e.post(t, "/completion", map[string]any{"logit_bias": bias, "prompt": prompt, "n_predict": n, "temperature": 0, "n_probs": vocabulary, "return_tokens": true, "ignore_eos": true}, &out)
 	var steps [][]float64
 	for _, s := range out.Steps {
 		p := make([]float64, vocabulary)
