@@ -37,6 +37,7 @@ type Entry struct {
 	Facts
 	ImportedAt time.Time `json:"imported_at"` // UTC
 	Source     string    `json:"source"`      // base name of what was imported
+	Lineage    *Lineage  `json:"lineage,omitempty"`
 }
 
 // Catalog is a folder of models. It is safe for concurrent use, by several

@@ -417,3 +417,17 @@ func TestInspectKinds(t *testing.T) {
 		t.Errorf("a vocabulary: %v", err)
 	}
 }
+
+func TestLineageIsKept(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	want := Lineage{From: strings.Repeat("ab", 32), FromName: "big", How: "quantize", Type: "Q4_K_M", TextsSHA256: strings.Repeat("cd", 32)}
+	e, err := c.Import(t.Context(), model(t, t.TempDir(), "small.gguf", nil), ImportOptions{Lineage: &want}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Get(e.Name)
+	if err != nil || got.Lineage == nil || *got.Lineage != want {
+		t.Errorf("%+v, %v", got.Lineage, err)
+	}
+}

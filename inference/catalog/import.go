@@ -26,6 +26,8 @@ type ImportOptions struct {
 	Name    string // "": made from the file's name
 	Kind    Kind   // "": as Inspect finds
 	Licence string // "": as the file states
+	// Lineage of a model that was made from another of the catalog.
+	Lineage *Lineage
 }
 
 // NameTakenError says that another model has the name already.
@@ -87,7 +89,7 @@ func (c *Catalog) Import(ctx context.Context, path string, o ImportOptions, prog
 	if err != nil {
 		return Entry{}, err
 	}
-	e.Name, e.Source = o.Name, filepath.Base(path)
+	e.Name, e.Source, e.Lineage = o.Name, filepath.Base(path), o.Lineage
 	if o.Kind != "" {
 		e.Kind = o.Kind
 	}
