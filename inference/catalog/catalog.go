@@ -3,11 +3,13 @@
 //
 //	blobs/<sha256>.gguf   the model, never changed after it is there
 //	entries/<name>.json   one Entry
+//	convert/<key>.gguf.*  a folder of Hugging Face that is being converted
 //	lock                  held while something is imported or removed
 //
 // Every file is written under another name, synced and renamed, the blob before
 // its entry. What a crash leaves behind (a temporary file, a blob without an
-// entry) the next import or removal clears away.
+// entry) the next import or removal clears away, but for a conversion of the
+// same folder, which goes on where it was.
 package catalog
 
 import (
@@ -32,8 +34,12 @@ type Entry struct {
 	SHA256 string `json:"sha256"` // of the file in the catalog
 	Size   int64  `json:"size"`   // bytes
 	Format string `json:"format"` // "gguf"
-	// ConvertedFrom is "llama2c" where the model came in that form.
+	// ConvertedFrom is "llama2c" or "huggingface" where the model came in that
+	// form.
 	ConvertedFrom string `json:"converted_from,omitempty"`
+	// Notes say for people what the conversion did to the weights, and what it
+	// left out.
+	Notes []string `json:"notes,omitempty"`
 	Facts
 	ImportedAt time.Time `json:"imported_at"` // UTC
 	Source     string    `json:"source"`      // base name of what was imported
@@ -50,7 +56,7 @@ type Catalog struct {
 // Open opens the catalog in dir and makes the folder where there is none.
 func Open(dir string) (*Catalog, error) {
 	c := &Catalog{dir: dir, now: time.Now}
-	for _, d := range []string{c.blobs(), c.entries()} {
+	for _, d := range []string{c.blobs(), c.entries(), c.conversions()} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, fmt.Errorf("model catalog: %w", err)
 		}
@@ -60,6 +66,8 @@ func Open(dir string) (*Catalog, error) {
 
 func (c *Catalog) blobs() string   { return filepath.Join(c.dir, "blobs") }
 func (c *Catalog) entries() string { return filepath.Join(c.dir, "entries") }
+
+func (c *Catalog) conversions() string { return filepath.Join(c.dir, "convert") }
 
 // entryPath holds the name in small letters: a name keeps its capitals, and is
 // found without regard to them.
@@ -149,11 +157,12 @@ func (c *Catalog) Remove(ctx context.Context, name string) error {
 	if err := syncDir(c.entries()); err != nil {
 		return err
 	}
-	return c.clear()
+	return c.clear("")
 }
 
-// clear removes temporary files and blobs that no entry names. The lock is held.
-func (c *Catalog) clear() error {
+// clear removes temporary files, blobs that no entry names, and conversions
+// that are not called keep. The lock is held.
+func (c *Catalog) clear(keep string) error {
 	entries, unreadable := c.List()
 	used := make(map[string]bool)
 	for _, e := range entries {
@@ -175,7 +184,7 @@ func (c *Catalog) clear() error {
 			}
 		}
 	}
-	return nil
+	return c.clearConversions(keep)
 }
 
 // Problem is a model whose file is not what was imported.

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"rxedge/inference/gguf"
+	"rxedge/inference/huggingface"
 	"rxedge/inference/llama2c"
 )
 
@@ -28,6 +29,9 @@ type ImportOptions struct {
 	Licence string // "": as the file states
 	// Lineage of a model that was made from another of the catalog.
 	Lineage *Lineage
+	// Type of plain matrices in a folder of Hugging Face: f16, q8_0 or q4_0; "":
+	// as they are. Weights that are quantised already stay so.
+	Type string
 }
 
 // NameTakenError says that another model has the name already.
@@ -41,21 +45,24 @@ func (e *NameTakenError) Error() string {
 }
 
 // Import copies a model into the catalog: a GGUF file, a llama2.c checkpoint
-// with its tokenizer beside it (tok*.bin), or a folder that holds one of these.
-// llama2.c models are converted. progress, which may be nil, is told the bytes
-// done and their total, of a conversion roughly.
+// with its tokenizer beside it (tok*.bin), a folder that holds one of these, or
+// a folder as Hugging Face publishes models (config.json, *.safetensors).
+// All but GGUF files are converted. progress, which may be nil, is told the
+// bytes done and their total, of a conversion roughly.
 //
 // Importing the same file under the same name again changes nothing and
 // returns the entry that is there. Another model of that name is a
 // *NameTakenError. Whatever the error, and when ctx ends, nothing is left
-// behind. It waits for another import until ctx ends.
+// behind; where the process is killed while it converts a folder of Hugging
+// Face, importing that again goes on where it was. It waits for another import
+// until ctx ends.
 func (c *Catalog) Import(ctx context.Context, path string, o ImportOptions, progress func(done, total int64)) (Entry, error) {
 	src, err := locate(path)
 	if err != nil {
 		return Entry{}, err
 	}
 	if o.Name == "" {
-		o.Name = nameFrom(filepath.Base(src.model))
+		o.Name = src.name()
 	}
 	if !validName.MatchString(o.Name) {
 		return Entry{}, fmt.Errorf("%q can't be a model's name: use letters, digits, '.', '_' and '-', at most 100 (--name)", o.Name)
@@ -73,8 +80,11 @@ func (c *Catalog) Import(ctx context.Context, path string, o ImportOptions, prog
 		return Entry{}, err
 	}
 	defer unlock()
-	if err := c.clear(); err != nil {
+	if err := c.clear(src.conversion(o)); err != nil {
 		return Entry{}, fmt.Errorf("model catalog: %w", err)
+	}
+	if src.folder {
+		return c.importFolder(ctx, src, o, progress)
 	}
 	if err := c.room(src.size); err != nil {
 		return Entry{}, err
@@ -89,20 +99,27 @@ func (c *Catalog) Import(ctx context.Context, path string, o ImportOptions, prog
 	if err != nil {
 		return Entry{}, err
 	}
-	e.Name, e.Source, e.Lineage = o.Name, filepath.Base(path), o.Lineage
+	e.Source = filepath.Base(path)
+	o.apply(&e)
+	return c.commit(ctx, tmp, e)
+}
+
+// apply lays what was asked for over what was found.
+func (o ImportOptions) apply(e *Entry) {
+	e.Name, e.Lineage = o.Name, o.Lineage
 	if o.Kind != "" {
 		e.Kind = o.Kind
 	}
 	if o.Licence != "" {
 		e.Licence = o.Licence
 	}
-	return c.commit(ctx, tmp, e)
 }
 
 // source is what an import reads.
 type source struct {
 	model, tokenizer string // tokenizer only with a llama2.c checkpoint
 	size             int64  // of model
+	folder           bool   // model is a folder as Hugging Face publishes them
 }
 
 func (s source) llama2c() bool { return s.tokenizer != "" }
@@ -114,6 +131,9 @@ func locate(path string) (source, error) {
 		return source{}, err
 	}
 	if st.IsDir() {
+		if huggingface.IsModel(path) {
+			return source{model: path, folder: true}, nil
+		}
 		if path, err = modelIn(path); err != nil {
 			return source{}, err
 		}
@@ -297,7 +317,7 @@ func (c *Catalog) commit(ctx context.Context, tmp *os.File, e Entry) (Entry, err
 	}
 	e.ImportedAt = c.now().UTC().Truncate(1e9)
 	if err := c.writeEntry(e); err != nil {
-		c.clear()
+		c.clear("")
 		return Entry{}, fmt.Errorf("model catalog: %w", err)
 	}
 	return e, nil

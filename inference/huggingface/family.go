@@ -225,6 +225,10 @@ func (m *model) readRope() {
 	r.original = scaling.count("original_max_position_embeddings", m.count("original_max_position_embeddings", m.positions))
 	r.attention = scaling.number("attention_factor", 0)
 	r.betaFast, r.betaSlow = scaling.number("beta_fast", 32), scaling.number("beta_slow", 1)
+	if only, ok := map[string]string{"llama3": "llama", "su": "phi3", "longrope": "phi3"}[r.kind]; ok && m.family.arch != only {
+		m.unsupported("rope_scaling.rope_type", fmt.Sprintf("%q", r.kind), "not for "+m.family.arch)
+		return
+	}
 	switch r.kind {
 	case "default", "none":
 		r.kind = ""
@@ -247,11 +251,8 @@ func (m *model) readRope() {
 	default:
 		scaling.unsupported("rope_type", fmt.Sprintf("%q", r.kind), "default, linear, dynamic, llama3, yarn and longrope are")
 	}
-	switch {
-	case r.kind == "llama3" && m.family.arch != "llama", r.kind == "longrope" && m.family.arch != "phi3":
-		scaling.unsupported("rope_type", fmt.Sprintf("%q", r.kind), "not for "+m.family.arch)
-	case m.family.arch == "gemma2" && r.kind != "":
-		scaling.unsupported("rope_type", fmt.Sprintf("%q", r.kind), "gemma2 has none")
+	if m.family.arch == "gemma2" && r.kind != "" {
+		m.unsupported("rope_scaling.rope_type", fmt.Sprintf("%q", r.kind), "gemma2 has none")
 	}
 	if m.err == nil {
 		m.err = scaling.err

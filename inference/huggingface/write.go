@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -169,6 +170,9 @@ func (v *Conversion) reordered(w io.Writer, it *item) (gptq.Stats, error) {
 // copy writes a plain tensor row by row, several at a time where they keep
 // their order.
 func (v *Conversion) copy(w io.Writer, it *item) (gptq.Stats, error) {
+	if kept(it) {
+		return v.verbatim(w, it)
+	}
 	row := int(it.shape[0])
 	rows := int(it.tensor().Elements()) / row
 	size := it.plain.DType.Size()
@@ -198,6 +202,48 @@ func (v *Conversion) copy(w io.Writer, it *item) (gptq.Stats, error) {
 		}
 	}
 	return c.stats, nil
+}
+
+// kept says whether a plain tensor's bytes are what will be written.
+func kept(it *item) bool {
+	same := map[safetensors.DType]gguf.Type{safetensors.F32: gguf.F32, safetensors.F16: gguf.F16, safetensors.BF16: gguf.BF16}
+	t, ok := same[it.plain.DType]
+	return ok && t == it.as && it.rows == nil && it.shift == 0
+}
+
+// verbatim copies a plain tensor's bytes and looks only for what is no number.
+func (v *Conversion) verbatim(w io.Writer, it *item) (gptq.Stats, error) {
+	data := v.c.Data(it.plain)
+	raw := make([]byte, min(chunk, data.Size()))
+	size := it.plain.DType.Size()
+	// The bits of a float less its sign are ordered as its magnitude is.
+	var top uint32
+	for at := int64(0); at < data.Size(); at += int64(len(raw)) {
+		part := raw[:min(int64(len(raw)), data.Size()-at)]
+		if _, err := data.ReadAt(part, at); err != nil && !errors.Is(err, io.EOF) {
+			return gptq.Stats{}, fmt.Errorf("%s: %w", it.module, err)
+		}
+		if size == 2 {
+			for i := 0; i < len(part); i += 2 {
+				top = max(top, uint32(binary.LittleEndian.Uint16(part[i:]))&0x7fff)
+			}
+		} else {
+			for i := 0; i < len(part); i += 4 {
+				top = max(top, binary.LittleEndian.Uint32(part[i:])&0x7fffffff)
+			}
+		}
+		if _, err := w.Write(part); err != nil {
+			return gptq.Stats{}, err
+		}
+	}
+	largest, err := safetensors.Floats(nil, binary.LittleEndian.AppendUint32(nil, top)[:size], it.plain.DType)
+	if err != nil {
+		return gptq.Stats{}, err
+	}
+	if f := float64(largest[0]); math.IsNaN(f) || math.IsInf(f, 0) {
+		return gptq.Stats{}, fmt.Errorf("%s holds %v; the checkpoint is damaged", it.module, f)
+	}
+	return gptq.Stats{MaxWeight: float64(largest[0])}, nil
 }
 
 // quantiser writes floats as an item's type and measures what that costs.
