@@ -44,6 +44,9 @@ type Model struct {
 	Context   int      `toml:"context"`   // tokens; 0: the model's own, within reason
 	Threads   int      `toml:"threads"`   // 0: one a core
 	Start     Duration `toml:"start_timeout"`
+	// Mirror is where 'rxedge model pull' gets models: the address of a hub or
+	// its mirror, or a folder; "": nowhere.
+	Mirror string `toml:"mirror"`
 }
 
 // Answer holds the settings of the pipeline.

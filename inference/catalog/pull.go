@@ -79,6 +79,15 @@ func (e *HashError) Error() string {
 	return fmt.Sprintf("%s: its SHA-256 is %s instead of %s: the mirror has another file, or someone changed it; it was discarded", e.File, e.Got, e.Want)
 }
 
+// Refused tells whether err is a check that said no: a file that is not what
+// was pinned, or of which nobody says what it should be.
+func Refused(err error) bool {
+	var wrong *HashError
+	var unpinned *UnpinnedError
+	var taken *NameTakenError
+	return errors.As(err, &wrong) || errors.As(err, &unpinned) || errors.As(err, &taken)
+}
+
 // pullAttempts is how many attempts in a row may bring no byte.
 const pullAttempts = 8
 
