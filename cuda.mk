@@ -11,6 +11,7 @@ cuda-source: ## bring the CUDA backend's source, for a machine without a network
 
 bin/gpu-check:
 	@$(or $(GO),go) build -trimpath -o $@ ./inference/gpu/gpucheck
+	@$(or $(GO),go) test -c -trimpath -o bin/gpu-check-7b ./inference/huggingface
 
 # A machine with a card may have no Go: bin/ built elsewhere serves there.
 gpu-check: ## measure on the card: speed against llama-bench, embeddings, NVML, the ladder
