@@ -172,6 +172,12 @@ func (t Tools) importance(ctx context.Context, model, dir string, s shape, o Qua
 		return nil, err
 	}
 	defer os.Remove(filepath.Join(dir, textsFile))
+	// A token takes a byte at least, but for the one at the beginning.
+	if st, err := os.Stat(filepath.Join(dir, textsFile)); err != nil {
+		return nil, err
+	} else if st.Size()+1 < int64(2*im.Context) {
+		return nil, &ShortTextsError{Want: 2 * im.Context}
+	}
 	c := strconv.Itoa(im.Context)
 	args := []string{"-m", model, "-f", textsFile, "-o", importanceFile, "-c", c, "-b", c, "-ub", c}
 	if o.Chunks > 0 {
