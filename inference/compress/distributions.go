@@ -167,6 +167,9 @@ func compareDistributions(ctx context.Context, a, b *distributions) (Predictions
 	p.KL.Mean, p.KL.StandardError = meanAndError(kl)
 	slices.Sort(kl)
 	p.KL.Median, p.KL.P99, p.KL.Max = median(kl), quantile(kl, 0.99), kl[len(kl)-1]
+	// A divergence is never below zero; the rounding to 16 bits can put it there
+	// by a millionth.
+	p.KL.Mean, p.KL.Median, p.KL.P99, p.KL.Max = max(p.KL.Mean, 0), max(p.KL.Median, 0), max(p.KL.P99, 0), max(p.KL.Max, 0)
 	for _, v := range []float64{p.PerplexityA, p.PerplexityB, p.LogRatio, p.LogRatioStandardError, p.KL.Mean, p.KL.StandardError, p.KL.Max} {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return p, errBroken
