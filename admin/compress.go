@@ -403,7 +403,7 @@ func (a *app) gate(c *cobra.Command, name string) (compress.Gate, string, error)
 		p, err = findProfile(name)
 	} else {
 		var m profiles.Machine
-		if m, err = a.machine(c); err == nil {
+		if m, err = a.machine(c.Context()); err == nil {
 			p, _ = profiles.Detect(m)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -117,9 +118,9 @@ func (a *app) showProfile(p profiles.Profile) {
 }
 
 // machine looks at this one.
-func (a *app) machine(c *cobra.Command) (profiles.Machine, error) {
+func (a *app) machine(ctx context.Context) (profiles.Machine, error) {
 	m := profiles.Machine{Arch: runtime.GOARCH, Board: gpu.Board(), Cores: runtime.NumCPU(), Memory: hostMemory(), Cards: []gpu.Card{}}
-	r, noGPU, err := readGPU(c.Context())
+	r, noGPU, err := readGPU(ctx)
 	if err != nil {
 		return m, err
 	}
@@ -127,7 +128,7 @@ func (a *app) machine(c *cobra.Command) (profiles.Machine, error) {
 	if r.Snapshot != nil {
 		m.Driver, m.Cards = r.Driver, r.Cards
 		if e, err := llama.Find(); err == nil {
-			if report, err := gpu.Engine(c.Context(), e.Dir, noGPU); err == nil {
+			if report, err := gpu.Engine(ctx, e.Dir, noGPU); err == nil {
 				m.Engine = report.Uses
 			}
 		}
@@ -176,7 +177,7 @@ type detection struct {
 func (a *app) profileDetect() *cobra.Command {
 	return &cobra.Command{Use: "detect", Short: "Which profile suits this box, and why", Example: `  rxedge profile detect --json`, Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			m, err := a.machine(c)
+			m, err := a.machine(c.Context())
 			if err != nil {
 				return err
 			}
@@ -204,7 +205,7 @@ func (a *app) profileCheck() *cobra.Command {
 memory, disk, backend. Exit code 4 where the profile can't run here.`,
 		Example: `  rxedge profile check l4`, Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, given []string) error {
-			m, err := a.machine(c)
+			m, err := a.machine(c.Context())
 			if err != nil {
 				return err
 			}
