@@ -1,0 +1,97 @@
+package names
+
+// Names shorter than this are never guessed at: too many lie within one edit.
+const minSpelling = 5
+
+// edits allowed for a word of n letters.
+func edits(n int) int {
+	switch {
+	case n < minSpelling:
+		return 0
+	case n < 8:
+		return 1
+	}
+	return 2
+}
+
+// speller finds the names near a word. Names are grouped by their first letter,
+// which a correction keeps.
+type speller struct {
+	by [26][]string
+}
+
+func (s *speller) add(name string) {
+	if len(name) >= minSpelling && letters(name) {
+		s.by[name[0]-'a'] = append(s.by[name[0]-'a'], name)
+	}
+}
+
+// near gives the names at the least distance from w, if that is allowed.
+func (s *speller) near(w string) ([]string, int) {
+	limit := edits(len(w))
+	if limit == 0 || !letters(w) {
+		return nil, 0
+	}
+	var best []string
+	for _, n := range s.by[w[0]-'a'] {
+		if len(n)-len(w) > limit || len(w)-len(n) > limit {
+			continue
+		}
+		d := distance(w, n, limit)
+		if d > limit || d > edits(len(n)) {
+			continue
+		}
+		if d < limit {
+			limit, best = d, best[:0]
+		}
+		best = append(best, n)
+	}
+	return best, limit
+}
+
+func letters(w string) bool {
+	for i := 0; i < len(w); i++ {
+		if w[i] < 'a' || w[i] > 'z' {
+			return false
+		}
+	}
+	return w != ""
+}
+
+// longest word whose distance is reckoned; no medicine's name is longer.
+const longest = 40
+
+// distance is the optimal string alignment distance (insert, delete, replace,
+// swap two neighbours, no part edited twice) of ASCII words; limit+1 stands for
+// anything over limit.
+func distance(a, b string, limit int) int {
+	if len(a) > longest || len(b) > longest {
+		return limit + 1
+	}
+	var rows [3][longest + 1]int
+	prev, cur, before := &rows[0], &rows[1], &rows[2]
+	for j := range len(b) + 1 {
+		prev[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		cur[0] = i
+		least := i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			d := min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d = min(d, before[j-2]+1)
+			}
+			cur[j] = d
+			least = min(least, d)
+		}
+		if least > limit {
+			return limit + 1
+		}
+		before, prev, cur = prev, cur, before
+	}
+	return min(prev[len(b)], limit+1)
+}
