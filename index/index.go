@@ -15,6 +15,7 @@ import (
 	"rxedge/index/chunk"
 	"rxedge/index/document"
 	"rxedge/index/generation"
+	"rxedge/index/names"
 )
 
 // Embedder makes the vectors of passages and queries. It is declared here
@@ -141,6 +142,10 @@ type Query struct {
 	K     int // passages wanted; 0: 10
 	Mode  Mode
 	Depth int // candidates taken from each source before fusion; 0: max(K, 100)
+	// Plain searches the words as they stand: no names, shorthand or sections.
+	Plain bool
+	// Without leaves out parts of the reading, to measure what each is worth.
+	Without names.Parts
 }
 
 // Hit is one passage found.
@@ -162,6 +167,11 @@ type Hit struct {
 	Dense     float64 `json:"dense"` // cosine
 	BM25Rank  int     `json:"bm25_rank"`
 	DenseRank int     `json:"dense_rank"`
+	// Name and Section are the parts of BM25 that it has for being about a
+	// medicine that the question names, which lifts it over all that is not,
+	// and for being of a section that it asks for.
+	Name    float64 `json:"name,omitempty"`
+	Section float64 `json:"section,omitempty"`
 }
 
 // Result of a search, best first.
@@ -169,8 +179,10 @@ type Result struct {
 	Hits       []Hit  `json:"hits"`
 	Generation string `json:"generation"` // its name, as in GenerationInfo
 	// Mode that was searched: bm25 where hybrid was asked and there are no vectors.
-	Mode    Mode    `json:"mode"`
-	Timings Timings `json:"timings_ms"`
+	Mode Mode `json:"mode"`
+	// Explain says how the question was read: medicines, expansions, sections.
+	Explain names.Reading `json:"explain"`
+	Timings Timings       `json:"timings_ms"`
 }
 
 // Timings of a search in milliseconds.

@@ -65,7 +65,7 @@ func Open(dir string, opt Options) (*Index, error) {
 		store.Close()
 		return nil, fmt.Errorf("open the index in %s: %w", dir, err)
 	}
-	ix.current = &held{gen: g, refs: 1}
+	ix.current = hold(g)
 	for _, n := range ix.notes {
 		opt.Logger.Warn("index opened with a note", "note", n)
 	}

@@ -9,7 +9,7 @@ import (
 	"rxedge/index/dense"
 	"rxedge/index/fusion"
 	"rxedge/index/generation"
-	"rxedge/index/lexical"
+	"rxedge/index/names"
 )
 
 // Search is Acquire, Snapshot.Search, Release.
@@ -27,6 +27,7 @@ type found struct {
 	passage             uint32
 	score, bm25, dense  float64
 	bm25Rank, denseRank int
+	name, section       float64 // parts of bm25
 }
 
 // Search finds passages. ModeDense without usable vectors is ErrNoVectors;
@@ -34,8 +35,8 @@ type found struct {
 // which Result.Mode shows. An empty Mode is ModeHybrid.
 func (s *Snapshot) Search(ctx context.Context, q Query) (Result, error) {
 	start := time.Now()
-	fs, mode, embed, err := s.find(ctx, q)
-	res := Result{Hits: make([]Hit, 0, len(fs)), Generation: s.held.gen.Info().Name, Mode: mode}
+	fs, reading, mode, embed, err := s.find(ctx, q)
+	res := Result{Hits: make([]Hit, 0, len(fs)), Generation: s.held.gen.Info().Name, Mode: mode, Explain: reading}
 	if err != nil {
 		return res, err
 	}
@@ -59,7 +60,7 @@ type Ranked struct {
 
 // Rank is Search without reading the passages, for long rankings.
 func (s *Snapshot) Rank(ctx context.Context, q Query) ([]Ranked, error) {
-	fs, _, _, err := s.find(ctx, q)
+	fs, _, _, _, err := s.find(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -74,9 +75,9 @@ func (s *Snapshot) Rank(ctx context.Context, q Query) ([]Ranked, error) {
 	return out, nil
 }
 
-// find searches both sources at the same time. It also says which mode was
-// searched and how long the embedder took.
-func (s *Snapshot) find(ctx context.Context, q Query) ([]found, Mode, time.Duration, error) {
+// find searches both sources at the same time. It also says how the question
+// was read, which mode was searched and how long the embedder took.
+func (s *Snapshot) find(ctx context.Context, q Query) (_ []found, reading names.Reading, mode Mode, _ time.Duration, _ error) {
 	if q.K <= 0 {
 		q.K = 10
 	}
@@ -85,12 +86,12 @@ func (s *Snapshot) find(ctx context.Context, q Query) ([]found, Mode, time.Durat
 	}
 	q.Depth = max(q.Depth, q.K)
 	g := s.held.gen
-	mode := q.Mode
+	mode = q.Mode
 	switch mode {
 	case ModeBM25:
 	case ModeDense:
 		if !s.ix.usable(g) {
-			return nil, mode, 0, ErrNoVectors
+			return nil, reading, mode, 0, ErrNoVectors
 		}
 	case ModeHybrid, "":
 		mode = ModeHybrid
@@ -98,7 +99,7 @@ func (s *Snapshot) find(ctx context.Context, q Query) ([]found, Mode, time.Durat
 			mode = ModeBM25
 		}
 	default:
-		return nil, mode, 0, fmt.Errorf("search mode %q is none of bm25, dense, hybrid", mode)
+		return nil, reading, mode, 0, fmt.Errorf("search mode %q is none of bm25, dense, hybrid", mode)
 	}
 	type denseResult struct {
 		hits  []dense.Scored
@@ -113,25 +114,28 @@ func (s *Snapshot) find(ctx context.Context, q Query) ([]found, Mode, time.Durat
 			vectors <- r
 		}()
 	}
-	var words []lexical.Scored
+	var words []wordHit
 	if mode != ModeDense {
-		words = g.Lexical.Search(g.Analyzer.Terms(q.Text), q.Depth)
+		var err error
+		if words, reading, err = s.searchWords(q); err != nil {
+			return nil, reading, mode, 0, s.outcome("read the names", err)
+		}
 	}
 	var r denseResult
 	if mode != ModeBM25 {
 		r = <-vectors
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, mode, r.embed, err
+		return nil, reading, mode, r.embed, err
 	}
 	if r.err != nil {
 		if mode == ModeDense {
-			return nil, mode, r.embed, fmt.Errorf("embed the query: %w", r.err)
+			return nil, reading, mode, r.embed, fmt.Errorf("embed the query: %w", r.err)
 		}
 		s.ix.opt.Logger.Warn("the embedder failed; searching by BM25 alone", "error", r.err)
 		mode = ModeBM25
 	}
-	return fuse(mode, words, r.hits, q.K), mode, r.embed, nil
+	return fuse(mode, words, r.hits, q.K), reading, mode, r.embed, nil
 }
 
 func milliseconds(d time.Duration) float64 { return max(0, float64(d)/float64(time.Millisecond)) }
@@ -155,10 +159,10 @@ func (s *Snapshot) searchDense(ctx context.Context, text string, k int) ([]dense
 }
 
 // fuse makes one ranking of at most k.
-func fuse(mode Mode, words []lexical.Scored, near []dense.Scored, k int) []found {
+func fuse(mode Mode, words []wordHit, near []dense.Scored, k int) []found {
 	lists := [][]uint32{make([]uint32, len(words)), make([]uint32, len(near))}
 	for i, w := range words {
-		lists[0][i] = w.Passage
+		lists[0][i] = w.passage
 	}
 	for i, n := range near {
 		lists[1][i] = n.Passage
@@ -168,7 +172,8 @@ func fuse(mode Mode, words []lexical.Scored, near []dense.Scored, k int) []found
 	for _, r := range ranked[:min(k, len(ranked))] {
 		f := found{passage: r.ID, score: r.Score, bm25Rank: r.Ranks[0], denseRank: r.Ranks[1]}
 		if f.bm25Rank > 0 {
-			f.bm25 = words[f.bm25Rank-1].Score
+			w := words[f.bm25Rank-1]
+			f.bm25, f.name, f.section = w.score, w.name, w.section
 		}
 		if f.denseRank > 0 {
 			f.dense = near[f.denseRank-1].Score
@@ -194,7 +199,7 @@ func (s *Snapshot) hit(f found) (Hit, error) {
 				Passage: p.Passage, Text: p.Text,
 				SetID: h.ID, Version: h.Version, DocumentTitle: h.Title, SectionTitle: p.SectionTitle, LOINC: p.LOINC,
 				Effective: h.Effective, Notice: h.Notice,
-				Score: f.score, BM25: f.bm25, Dense: f.dense, BM25Rank: f.bm25Rank, DenseRank: f.denseRank,
+				Score: f.score, BM25: f.bm25, Dense: f.dense, BM25Rank: f.bm25Rank, DenseRank: f.denseRank, Name: f.name, Section: f.section,
 			}, nil
 		}
 	}

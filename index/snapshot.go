@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"rxedge/index/document"
@@ -15,6 +16,11 @@ import (
 type held struct {
 	gen  *generation.Generation
 	refs int64 // atomic; it is closed when it comes to 0
+	read func() (*reader, error)
+}
+
+func hold(g *generation.Generation) *held {
+	return &held{gen: g, refs: 1, read: sync.OnceValues(func() (*reader, error) { return newReader(g) })}
 }
 
 func (h *held) release() error {
@@ -47,7 +53,7 @@ func (ix *Index) Acquire() *Snapshot {
 func (ix *Index) swap(g *generation.Generation) {
 	ix.mu.Lock()
 	old := ix.current
-	ix.current = &held{gen: g, refs: 1}
+	ix.current = hold(g)
 	ix.mu.Unlock()
 	if err := old.release(); err != nil {
 		ix.opt.Logger.Warn("closing a generation of the index failed", "generation", old.gen.Info().Name, "error", err)

@@ -215,6 +215,75 @@ func TestSearchIsExact(t *testing.T) {
 	})
 }
 
+// A search within ranges gives what the search of everything gives, less what
+// lies outside, and weights multiply what a term adds.
+func TestSearchWithin(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b := NewBuilder(NewAnalyzer(nil))
+		n := rapid.SampledFrom([]int{1, 40, 300}).Draw(t, "passages")
+		for range n {
+			if err := b.Add(someWords(3).Draw(t, "heading"), someWords(12).Draw(t, "text")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var blobs [][]byte
+		if err := b.Finish(func(blob []byte) error { blobs = append(blobs, bytes.Clone(blob)); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		x, err := Load(blobs, DefaultParams)
+		if err != nil {
+			t.Fatal(err)
+		}
+		weights := map[string]float64{}
+		var query []Weighted
+		for _, term := range NewAnalyzer(nil).Terms(someWords(6).Draw(t, "query")) {
+			w := rapid.Float64Range(0.1, 2).Draw(t, "weight")
+			query = append(query, Weighted{term, w})
+			weights[term] += w
+		}
+		var ranges []Range
+		for at := uint32(0); at < uint32(n); {
+			first := at + uint32(rapid.IntRange(0, 30).Draw(t, "gap"))
+			at = first + uint32(rapid.IntRange(0, 30).Draw(t, "length"))
+			ranges = append(ranges, Range{first, at})
+			at++
+		}
+		k := rapid.IntRange(1, 20).Draw(t, "k")
+		one := func(p uint32) float64 {
+			sum := 0.0
+			for term, w := range weights {
+				for _, s := range x.Search([]string{term}, n) {
+					if s.Passage == p {
+						sum += w * s.Score
+					}
+				}
+			}
+			return sum
+		}
+		var want []Scored
+		for _, s := range x.SearchWeighted(query, n) {
+			for _, r := range ranges {
+				if r.First <= s.Passage && s.Passage < r.End && len(want) < k {
+					want = append(want, s)
+				}
+			}
+		}
+		got := x.SearchWithin(query, ranges, k)
+		if len(got) != len(want) {
+			t.Fatalf("%d hits, want %d", len(got), len(want))
+		}
+		for i := range got {
+			if got[i] != want[i] {
+				t.Fatalf("place %d: %v, want %v", i, got[i], want[i])
+			}
+		}
+		if len(got) > 0 && math.Abs(got[0].Score-one(got[0].Passage)) > 1e-9 {
+			t.Fatalf("passage %d scores %v, its terms add up to %v", got[0].Passage, got[0].Score, one(got[0].Passage))
+		}
+	})
+}
+
 func TestEqualScoresGoByPassage(t *testing.T) {
 	t.Parallel()
 	passages := make([][2]string, 500)

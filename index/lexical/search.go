@@ -203,7 +203,7 @@ type Scored struct {
 // queryTerm is a distinct term of a query with its place in the postings.
 type queryTerm struct {
 	cursor
-	weight float64 // idf times how often the query has it
+	weight float64 // idf times what the query gives it
 	bound  float64 // the most it can add to a score
 	place  int     // in the query: the order in which scores are added up
 }
@@ -211,16 +211,61 @@ type queryTerm struct {
 // slack covers that the same numbers added in another order round differently.
 const slack = 1 + 1e-12
 
+// Weighted is a term of a query and what it counts beside others.
+type Weighted struct {
+	Term   string
+	Weight float64 // above 0
+}
+
+// Range of passages, half-open.
+type Range struct{ First, End uint32 }
+
 // Search gives the k passages of highest score, best first, of equal ones the
 // earlier first. It is exact: MaxScore leaves out only what cannot reach the
 // first k. A term that is there twice counts twice.
 func (x *Index) Search(terms []string, k int) []Scored {
+	ts := make([]Weighted, len(terms))
+	for i, t := range terms {
+		ts[i] = Weighted{t, 1}
+	}
+	return x.SearchWeighted(ts, k)
+}
+
+// SearchWeighted is Search with a weight for each term.
+func (x *Index) SearchWeighted(terms []Weighted, k int) []Scored {
 	if k <= 0 || len(x.norm) == 0 {
 		return nil
 	}
-	qs := x.queryTerms(terms)
-	if len(qs) == 0 {
+	top := newTop(k)
+	x.search(x.queryTerms(terms), Range{0, uint32(len(x.norm))}, top)
+	return top.sorted()
+}
+
+// SearchWithin is SearchWeighted among the passages of some ranges, which are
+// in order and do not overlap.
+func (x *Index) SearchWithin(terms []Weighted, ranges []Range, k int) []Scored {
+	if k <= 0 || len(x.norm) == 0 {
 		return nil
+	}
+	top := newTop(k)
+	qs := x.queryTerms(terms)
+	for _, r := range ranges {
+		r.End = min(r.End, uint32(len(x.norm)))
+		if r.First >= r.End {
+			continue
+		}
+		for _, q := range qs {
+			q.seek(r.First)
+		}
+		x.search(qs, r, top)
+	}
+	return top.sorted()
+}
+
+// search offers the passages of a range to top.
+func (x *Index) search(qs []*queryTerm, within Range, top *top) {
+	if len(qs) == 0 {
+		return
 	}
 	// Cursors by bound; bounds[i] is what those up to i can add together.
 	slices.SortFunc(qs, func(a, b *queryTerm) int {
@@ -239,16 +284,18 @@ func (x *Index) Search(terms []string, k int) []Scored {
 		bounds[i] = sum
 	}
 	parts := make([]float64, len(qs))
-	top := newTop(k)
 	first := 0 // cursors before it cannot lift a passage into the first k alone
+	for first < len(qs) && bounds[first]*slack <= top.least() {
+		first++
+	}
 	for first < len(qs) {
-		doc := uint32(math.MaxUint32)
+		doc := within.End
 		for _, q := range qs[first:] {
 			if !q.done && q.doc < doc {
 				doc = q.doc
 			}
 		}
-		if doc == math.MaxUint32 {
+		if doc == within.End {
 			break
 		}
 		clear(parts)
@@ -285,16 +332,16 @@ func (x *Index) Search(terms []string, k int) []Scored {
 			}
 		}
 	}
-	return top.sorted()
 }
 
-func (x *Index) queryTerms(terms []string) []*queryTerm {
+func (x *Index) queryTerms(terms []Weighted) []*queryTerm {
 	var qs []*queryTerm
 	at := make(map[string]*queryTerm, len(terms))
-	for _, t := range terms {
+	for _, w := range terms {
+		t := w.Term
 		if q, ok := at[t]; ok {
 			if q != nil {
-				q.weight += x.idf(int(q.df))
+				q.weight += w.Weight * x.idf(int(q.df))
 			}
 			continue
 		}
@@ -304,7 +351,7 @@ func (x *Index) queryTerms(terms []string) []*queryTerm {
 			continue
 		}
 		q := &queryTerm{cursor: cursor{data: data, limit: uint32(len(x.norm)), df: df}, place: len(qs)}
-		q.weight = x.idf(int(df))
+		q.weight = w.Weight * x.idf(int(df))
 		q.bound = float64(impact)
 		if x.params != x.built {
 			q.bound = x.params.K1 + 1
