@@ -3,6 +3,8 @@
 // nothing supports. "Not in my documents" is an answer too.
 package answer
 
+import "rxedge/index/names"
+
 // Status of an answer.
 const (
 	StatusAnswered  = "answered"
@@ -50,6 +52,9 @@ type Answer struct {
 	// asked or configured; empty when it was not.
 	Fallback   string `json:"fallback,omitempty"`
 	Generation string `json:"generation"` // of the index
+	// Explain says how the question was read: the medicines it names, what else
+	// was searched for its words, and the sections it asks for.
+	Explain *names.Reading `json:"explain,omitempty"`
 	// Notices of the documents that are cited, each once.
 	Notices []string `json:"notices,omitempty"`
 	Timings Timings  `json:"timings_ms"`

@@ -22,7 +22,7 @@ const (
 // model is never asked: what it says of its sources counts for nothing.
 type binder struct {
 	lex      extract.Lexicon
-	subjects *subjects
+	subjects subjects
 	rare     float64 // weight from which a word names something
 	windows  []window
 }
@@ -40,7 +40,7 @@ type window struct {
 	negated    bool
 }
 
-func newBinder(hits []index.Hit, lex extract.Lexicon, subjects *subjects) *binder {
+func newBinder(hits []index.Hit, lex extract.Lexicon, subjects subjects) *binder {
 	b := &binder{lex: lex, subjects: subjects, rare: rareShare * lex.Weight(unheard)}
 	for i := range hits {
 		h := &hits[i]
@@ -65,12 +65,16 @@ func (b *binder) bind(sentence string) []Citation {
 	if len(terms) < 2 {
 		return nil
 	}
+	claimed, err := b.subjects.mentions(sentence)
+	if err != nil { // the index can't be read: nothing is supported
+		return nil
+	}
 	neg := negated(sentence)
 	var best *window
 	top := 0.0
 	for i := range b.windows {
 		w := &b.windows[i]
-		if w.negated != neg || !b.subjects.covers(sentence, w.hit.SetID, w.text) {
+		if w.negated != neg || !b.subjects.covers(claimed, w.hit.SetID, w.text) {
 			continue
 		}
 		s := b.support(terms, w)

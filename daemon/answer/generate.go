@@ -41,7 +41,7 @@ func plain(m []inference.Message) string {
 // generated lets the language model write the answer and binds each sentence
 // to its evidence as it comes. It reports false where the extract should
 // answer instead; an error is for the caller alone.
-func (s *Service) generated(ctx context.Context, q Question, a *Answer, hits []index.Hit, lex lexicon, subjects *subjects, ev Events) (bool, error) {
+func (s *Service) generated(ctx context.Context, q Question, a *Answer, hits []index.Hit, lex lexicon, subjects subjects, ev Events) (bool, error) {
 	if q.Mode == ModeExtractive || s.Generator == nil {
 		if q.Mode == ModeGenerated {
 			a.Fallback = "no language model is configured; these are sentences of the documents, verbatim"

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"rxedge/index"
+	"rxedge/index/names"
 	"rxedge/inference"
 	"rxedge/inference/extract"
 )
@@ -42,8 +43,6 @@ type Service struct {
 	Passages  int // 0: 8
 	MaxTokens int // of a generated answer; 0: 256
 	Log       *slog.Logger
-
-	names names
 }
 
 // Events of one question, in the order they happen. Each may be nil.
@@ -78,19 +77,26 @@ func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 	if err != nil {
 		return nil, fmt.Errorf("searching the index: %w", err)
 	}
-	subjects, err := s.names.of(snap)
-	if err != nil {
-		return nil, fmt.Errorf("reading the documents' names: %w", err)
+	reading := found.Explain
+	about := map[string]bool{}
+	for _, id := range reading.About() {
+		about[id] = true
 	}
-	about := subjects.find(q.Text)
 	found.Hits = prefer(found.Hits, about)
 	a := &Answer{
 		ID: newID(), Question: q.Text, Status: StatusAbstained, Mode: ModeExtractive,
 		Claims: []Claim{}, Retrieved: retrieved(found.Hits, k), Generation: found.Generation,
+		Explain: &reading,
 	}
 	a.Timings.Embed, a.Timings.Retrieve = found.Timings.Embed, found.Timings.Retrieve
 	if ev.Retrieved != nil {
 		ev.Retrieved(a.Retrieved)
+	}
+	strangers := reading.Strangers()
+	if len(strangers) > 0 {
+		if found.Hits, err = general(snap, found.Hits, strangers); err != nil {
+			return nil, fmt.Errorf("reading the documents' names: %w", err)
+		}
 	}
 	hits := found.Hits[:min(k, len(found.Hits))]
 	lex := lexicon{snap}
@@ -98,12 +104,14 @@ func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 	// The extract is made in any case: it is quick, it says whether the
 	// passages speak of the question at all, and it serves when a model fails.
 	verifying := time.Now()
-	ex := extract.Extract(q.Text, passages(hits, about), lex, extract.Options{})
+	ex := extract.Extract(q.Text, passages(hits, about), lex, extract.Options{Also: also(reading)})
 	a.Timings.Verify = since(verifying)
 
-	if len(ex.Sentences) == 0 {
+	if len(strangers) > 0 && len(hits) == 0 && snap.Generation().Documents > 0 {
+		a.abstain(ReasonNoEvidence, noDocument(strangers))
+	} else if len(ex.Sentences) == 0 {
 		a.abstain(ReasonNoEvidence, noEvidence(snap, ex))
-	} else if done, err := s.generated(ctx, q, a, hits, lex, subjects, ev); err != nil {
+	} else if done, err := s.generated(ctx, q, a, hits, lex, subjects{snap}, ev); err != nil {
 		return nil, err
 	} else if !done {
 		s.extracted(a, hits, ex, ev)
@@ -196,6 +204,20 @@ func passages(hits []index.Hit, about map[string]bool) []extract.Passage {
 		}
 		out[i] = extract.Passage{SectionID: h.Passage.SectionID, Heading: h.DocumentTitle + " " + h.Passage.Heading,
 			Text: h.Text, Base: h.Passage.Start, Sentences: spans, About: about[h.SetID]}
+	}
+	return out
+}
+
+// also tells the extract what the question's words stand for. Another name of a
+// medicine is as good as the one that was typed.
+func also(r names.Reading) []extract.Also {
+	out := make([]extract.Also, 0, len(r.Expansions))
+	for _, e := range r.Expansions {
+		w := e.Weight
+		if e.Why == names.WhyMedicine {
+			w = 1
+		}
+		out = append(out, extract.Also{Of: e.From, Say: e.To, Weight: w})
 	}
 	return out
 }

@@ -3,113 +3,40 @@ package answer
 import (
 	"slices"
 	"strings"
-	"sync"
-	"unicode"
 
 	"rxedge/index"
+	"rxedge/index/names"
 )
 
-// subjects knows the medicines that the documents of one generation are about.
-type subjects struct {
-	generation string
-	documents  map[string][]string // name in lower case → document ids
-	longest    int                 // words in a name
+// subjects says which medicines a text names and which documents are about
+// them, as the index of one generation knows them.
+type subjects struct{ snap *index.Snapshot }
+
+// mentions are the medicines named in a text; classes and substances do not count.
+func (s subjects) mentions(text string) ([]names.Subject, error) {
+	all, err := s.snap.Mentions(text)
+	return slices.DeleteFunc(all, func(m names.Subject) bool { return m.Class || m.Substance }), err
 }
 
-// names keeps the subjects of the generation that serves.
-type names struct {
-	mu  sync.Mutex
-	now *subjects
-}
-
-func (n *names) of(snap *index.Snapshot) (*subjects, error) {
-	gen := snap.Generation().Name
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.now != nil && n.now.generation == gen {
-		return n.now, nil
-	}
-	docs, err := snap.Documents()
-	if err != nil {
-		return nil, err
-	}
-	s := &subjects{generation: gen, documents: map[string][]string{}}
-	for _, d := range docs {
-		for _, name := range d.Names {
-			s.add(name.Text, d.ID)
+// covers says whether each of the medicines that a claim names is the one that
+// the document is about, or is named in the evidence itself.
+func (s subjects) covers(claimed []names.Subject, document, evidence string) bool {
+	var said []names.Subject
+	for _, m := range claimed {
+		if slices.Contains(m.Documents, document) {
+			continue
 		}
-	}
-	n.now = s
-	return s, nil
-}
-
-// add takes a name, and the first word of a longer one: "metformin
-// hydrochloride" is asked for as "metformin".
-func (s *subjects) add(name, id string) {
-	ws := nameWords(name)
-	if len(ws) == 0 {
-		return
-	}
-	full := strings.Join(ws, " ")
-	keys := []string{full}
-	if len(ws) > 1 && len(ws[0]) >= 5 && !plainWords[ws[0]] {
-		keys = append(keys, ws[0])
-	}
-	for _, k := range keys {
-		if !slices.Contains(s.documents[k], id) {
-			s.documents[k] = append(s.documents[k], id)
-		}
-	}
-	s.longest = max(s.longest, len(ws))
-}
-
-// plainWords begin a product's name without naming it.
-var plainWords = map[string]bool{"children": true, "extra": true, "maximum": true, "regular": true, "strength": true, "sodium": true,
-	"potassium": true, "calcium": true, "magnesium": true, "night": true, "severe": true, "multi": true, "adult": true}
-
-// covers says whether each medicine that the claim names is the one that the
-// document is about, or is named in the evidence itself.
-func (s *subjects) covers(claim, document, evidence string) bool {
-	var said string
-	ok := true
-	s.each(claim, func(name string, documents []string) {
-		if slices.Contains(documents, document) {
-			return
-		}
-		if said == "" {
-			said = " " + strings.Join(nameWords(evidence), " ") + " "
-		}
-		ok = ok && strings.Contains(said, " "+name+" ")
-	})
-	return ok
-}
-
-// each calls f with every known name in the text, and its documents.
-func (s *subjects) each(text string, f func(name string, documents []string)) {
-	ws := nameWords(text)
-	for i := range ws {
-		for n := 1; n <= s.longest && i+n <= len(ws); n++ {
-			name := strings.Join(ws[i:i+n], " ")
-			if ids := s.documents[name]; ids != nil {
-				f(name, ids)
+		if said == nil {
+			var err error
+			if said, err = s.mentions(evidence); err != nil {
+				return false
 			}
 		}
-	}
-}
-
-// find returns the ids of the documents about medicines that the text names.
-func (s *subjects) find(text string) map[string]bool {
-	found := map[string]bool{}
-	s.each(text, func(_ string, ids []string) {
-		for _, id := range ids {
-			found[id] = true
+		if !slices.ContainsFunc(said, func(e names.Subject) bool { return e.Name == m.Name }) {
+			return false
 		}
-	})
-	return found
-}
-
-func nameWords(s string) []string {
-	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	}
+	return true
 }
 
 // prefer puts the passages of the medicines asked about before the others, in
@@ -127,4 +54,45 @@ func prefer(hits []index.Hit, about map[string]bool) []index.Hit {
 		}
 	}
 	return out
+}
+
+// general keeps the passages that may speak of a medicine which no document is
+// about: those of guidelines and the like that name it.
+func general(snap *index.Snapshot, hits []index.Hit, strangers []names.Subject) ([]index.Hit, error) {
+	var out []index.Hit
+	for _, h := range hits {
+		labelled, err := snap.Labelled(h.SetID)
+		if err != nil {
+			return nil, err
+		}
+		if labelled {
+			continue
+		}
+		said, err := snap.Mentions(h.Passage.Heading + "\n" + h.Text)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range strangers {
+			if slices.ContainsFunc(said, func(m names.Subject) bool { return m.Name == s.Name }) {
+				out = append(out, h)
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+// noDocument is the message where no document is about what was asked.
+func noDocument(strangers []names.Subject) string {
+	var words []string
+	for _, s := range strangers {
+		w := "“" + s.Asked + "”"
+		if !strings.EqualFold(s.Asked, s.Name) {
+			w += " (" + s.Name + ")"
+		}
+		if !slices.Contains(words, w) {
+			words = append(words, w)
+		}
+	}
+	return "Not in my documents: none of them is about " + strings.Join(words[:min(3, len(words))], " or ") + "."
 }

@@ -54,6 +54,15 @@ type Options struct {
 	// cover, MinAbout the same where the passage is about a medicine that the
 	// question names; 0: the defaults.
 	MinCoverage, MinAbout float64
+	// Also is what words of the question stand for.
+	Also []Also
+}
+
+// Also is another way to say some words of the question: a passage that has Say
+// has Of, by Weight. With Weight 0 the words of Of say nothing and are left out.
+type Also struct {
+	Of, Say string
+	Weight  float64
 }
 
 // Without a medicine that the documents know, much must agree before anything
@@ -95,13 +104,22 @@ func init() {
 
 type question struct {
 	terms   map[string]float64 // weight
+	order   []string           // terms as they were asked: sums are the same every time
 	words   map[string]string  // as asked, by term
+	other   map[string][]other // ways to say a term
 	total   float64
 	numbers []quantity.Number
 }
 
-func read(text string, lex Lexicon) question {
-	q := question{terms: map[string]float64{}, words: map[string]string{}, numbers: quantity.Numbers(text)}
+// other is a phrase that stands for a term.
+type other struct {
+	terms  []string
+	shares []float64 // of each term, by its weight; together 1
+	weight float64
+}
+
+func read(text string, lex Lexicon, also []Also) question {
+	q := question{terms: map[string]float64{}, words: map[string]string{}, other: map[string][]other{}, numbers: quantity.Numbers(text)}
 	skip := map[string]bool{}
 	for _, w := range strings.Fields(text) {
 		w = strings.Trim(w, ".,;:!?()[]\"'")
@@ -112,18 +130,91 @@ func read(text string, lex Lexicon) question {
 			}
 		}
 	}
+	q.also(lex, also, skip)
 	for _, t := range lex.Terms(text) {
 		// numbers are met by value, not by spelling
 		if skip[t] || t == "" || t[0] >= '0' && t[0] <= '9' {
 			continue
 		}
 		if _, ok := q.terms[t]; !ok {
-			w := lex.Weight(t)
+			w := q.weight(t, lex)
 			q.terms[t] = w
+			q.order = append(q.order, t)
 			q.total += w
 		}
 	}
 	return q
+}
+
+// also takes in what words stand for; those that say nothing go to skip.
+func (q *question) also(lex Lexicon, also []Also, skip map[string]bool) {
+	for _, a := range also {
+		of := lex.Terms(a.Of)
+		if a.Weight <= 0 {
+			for _, t := range of {
+				skip[t] = true
+			}
+			continue
+		}
+		o := other{weight: a.Weight}
+		sum := 0.0
+		for _, t := range lex.Terms(a.Say) {
+			w := lex.Weight(t)
+			o.terms, o.shares = append(o.terms, t), append(o.shares, w)
+			sum += w
+		}
+		if sum == 0 {
+			continue
+		}
+		for i := range o.shares {
+			o.shares[i] /= sum
+		}
+		for _, t := range of {
+			q.other[t] = append(q.other[t], o)
+		}
+	}
+}
+
+// weight of a term; of one that no document has, that of what it stands for.
+func (q *question) weight(t string, lex Lexicon) float64 {
+	if lex.Known(t) {
+		return lex.Weight(t)
+	}
+	most := 0.0
+	for _, o := range q.other[t] {
+		for _, s := range o.terms {
+			if lex.Known(s) {
+				most = max(most, lex.Weight(s))
+			}
+		}
+	}
+	if most > 0 {
+		return most
+	}
+	return lex.Weight(t)
+}
+
+// known says whether any document has the term or what it stands for.
+func (q *question) known(t string, lex Lexicon) bool {
+	return lex.Known(t) || slices.ContainsFunc(q.other[t], func(o other) bool { return slices.ContainsFunc(o.terms, lex.Known) })
+}
+
+// has is how far a text with these terms has t, 0 to 1.
+func (q *question) has(t string, terms map[string]bool) float64 {
+	if terms[t] {
+		return 1
+	}
+	most := 0.0
+	for _, o := range q.other[t] {
+		share := 0.0
+		for i, s := range o.terms {
+			if terms[s] {
+				share += o.shares[i]
+			}
+		}
+		most = max(most, o.weight*share)
+	}
+	return most
 }
 
 // Extract chooses the sentences of the passages (best passage first) that
@@ -140,10 +231,11 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 		opt.MinAbout = DefaultMinAbout
 	}
 	named := slices.ContainsFunc(passages, func(p Passage) bool { return p.About })
-	q := read(text, lex)
+	q := read(text, lex, opt.Also)
 	var res Result
-	for t, w := range q.terms {
-		if !lex.Known(t) {
+	for _, t := range q.order {
+		w := q.terms[t]
+		if !q.known(t, lex) {
 			// What no document says can't be found. Where the medicine is known
 			// it is most often the asker's own word for something.
 			if named {
@@ -197,16 +289,12 @@ func weigh(q question, p *Passage, lex Lexicon) ([]Sentence, float64) {
 		}
 	}
 	covered, rest, said := 0.0, 0.0, 0.0
-	for t, w := range q.terms {
-		if all[t] || heading[t] {
-			covered += w
-		}
-		if !heading[t] {
-			rest += w
-			if all[t] {
-				said += w
-			}
-		}
+	for _, t := range q.order {
+		w := q.terms[t]
+		h, in := q.has(t, heading), q.has(t, all)
+		covered += w * max(h, in)
+		rest += w * (1 - h)
+		said += w * min(in, 1-h)
 	}
 	// That a label is about the medicine answers nothing: something else that
 	// was asked must be in it, or in the section's title.
@@ -217,18 +305,17 @@ func weigh(q question, p *Passage, lex Lexicon) ([]Sentence, float64) {
 	mean := q.total / float64(len(q.terms))
 	for i, s := range p.Sentences {
 		score, direct := 0.0, 0.0
-		for t, w := range q.terms {
-			switch {
-			case own[i][t]:
-				score += w
-				direct += w
-			case heading[t]:
-				score += 0.6 * w
-			case i > 0 && own[i-1][t]:
-				score += 0.4 * w
-			case i+1 < len(own) && own[i+1][t]:
-				score += 0.2 * w
+		for _, t := range q.order {
+			w := q.terms[t]
+			here, near := q.has(t, own[i]), 0.6*q.has(t, heading)
+			if i > 0 {
+				near = max(near, 0.4*q.has(t, own[i-1]))
 			}
+			if i+1 < len(own) {
+				near = max(near, 0.2*q.has(t, own[i+1]))
+			}
+			score += w * max(here, near)
+			direct += w * here
 		}
 		score += 1.5 * mean * meets(q.numbers, p.sentence(i))
 		// A sentence that shares no word of its own with the question answers
