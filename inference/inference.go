@@ -5,6 +5,7 @@ package inference
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -49,6 +50,38 @@ type GenerateRequest struct {
 	TopP        float64  // 0: 1
 	Seed        int64    // used where Temperature > 0
 	Stop        []string // text before the first of these is returned
+
+	TopK          int     // 0: all; used where Temperature > 0, as are the next two
+	MinP          float64 // least probability beside the likeliest token's; 0: none
+	RepeatPenalty float64 // over the last 64 tokens; 0 and 1: none
+
+	Grammar    string          // GBNF that the text must follow; not together with JSONSchema
+	JSONSchema json.RawMessage // a schema that the text must follow
+	LogProbs   int             // so many likeliest tokens at each place, in the result; 0: none
+	Adapters   []Adapter       // of those loaded beside the model; none: the model as it is
+}
+
+// Adapter names a LoRA adapter that was loaded with the model.
+type Adapter struct {
+	Name  string
+	Scale float64 // 1: as it was trained; 0: not at all
+}
+
+// TokenProb is a token and the natural logarithm of its probability, before
+// temperature and all other sampling.
+type TokenProb struct {
+	Token   int     `json:"token"`
+	Piece   string  `json:"piece"` // may be part of a rune
+	LogProb float64 `json:"logprob"`
+}
+
+// TokenLogProb is a token that was written.
+type TokenLogProb struct {
+	TokenProb
+	Top []TokenProb `json:"top"` // the likeliest at its place, likeliest first
+	// Skipped tokens precede this one of which nothing is known: together with
+	// it they make one rune.
+	Skipped int `json:"skipped,omitempty"`
 }
 
 // GenerateResult is what came of it.
@@ -57,7 +90,38 @@ type GenerateResult struct {
 	FinishReason     string // "stop" or "length"
 	PromptTokens     int
 	CompletionTokens int
-	TimeToFirst      time.Duration
+	TimeToFirst      time.Duration // from the call to the first piece, waiting included
+
+	CachedTokens int            // of the prompt, read in an earlier request
+	Queued       time.Duration  // waited for a place at the engine
+	LogProbs     []TokenLogProb // one for each token written, where they were asked for
+}
+
+// Priority says which of the waiting goes first.
+type Priority int
+
+const (
+	Question   Priority = iota // someone waits for it
+	Background                 // re-embedding and the like
+)
+
+// Caller is who asks. Callers take turns, whatever each asks for at once.
+type Caller struct {
+	Key      string // "": shared by all who give none
+	Priority Priority
+}
+
+type callerKey struct{}
+
+// WithCaller returns a context that says who asks.
+func WithCaller(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
+// CallerOf returns who asks; the zero Caller where the context does not say.
+func CallerOf(ctx context.Context) Caller {
+	c, _ := ctx.Value(callerKey{}).(Caller)
+	return c
 }
 
 // Generator writes text.
@@ -83,7 +147,29 @@ func (e *ContextError) Error() string {
 	return fmt.Sprintf("the prompt has %d tokens and the model's context holds %d; ask for less text or load the model with a larger context", e.Tokens, e.Limit)
 }
 
+// BusyError says that too many requests wait already. It is ErrBusy.
+type BusyError struct {
+	Waiting    int
+	RetryAfter time.Duration // when a place can be expected, in whole seconds
+}
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("the language engine is busy and %d requests wait for it; please ask again in %d s", e.Waiting, int(e.RetryAfter.Seconds()))
+}
+
+// Is makes a *BusyError equal to ErrBusy.
+func (e *BusyError) Is(target error) bool { return target == ErrBusy }
+
 var (
+	// ErrBusy: too many requests wait already; the error is a *BusyError.
+	ErrBusy = errors.New("the language engine is busy")
+	// ErrEngineHung: the engine made no progress and was ended. It is also ErrEngineLost.
+	ErrEngineHung = fmt.Errorf("the language engine made no progress and was ended: %w", ErrEngineLost)
+	// ErrGrammar: the grammar or the JSON schema of a request cannot be used.
+	ErrGrammar = errors.New("the grammar or JSON schema of the request cannot be used; check its syntax")
+	// ErrNoAdapter: a request names a LoRA adapter that is not loaded with the model.
+	ErrNoAdapter = errors.New("no such adapter is loaded with the model")
+
 	// ErrEngineMissing: the llama.cpp engine is not installed on this machine.
 	ErrEngineMissing = errors.New("the llama.cpp engine is not installed; run 'make build' (it lies in bin/llama)")
 	// ErrEngineLost: the engine ended while it was answering.

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -29,8 +28,14 @@ type child struct {
 	client *http.Client
 	log    *engineLog
 
-	gone   context.Context // ends when the process has, with ErrEngineLost as its cause
-	exited error           // what Wait said; read after gone
+	// gone ends when the process has, or when it is given up for hung; its cause
+	// is ErrEngineLost or ErrEngineHung.
+	gone   context.Context
+	end    context.CancelCauseFunc
+	reaped chan struct{} // closed when the process has ended
+	exited error         // what Wait said; read after reaped
+	pulse  pulse
+	hung   atomic.Pointer[string] // why it was given up
 
 	// suspect is until when (Unix ns) no new request is given to it: its
 	// connections broke, and a moment later it may be known to have ended.
@@ -50,7 +55,8 @@ func launch(o Options, h header, socket string, log *slog.Logger) (*child, error
 	}
 	secret := make([]byte, 24)
 	rand.Read(secret) // never fails
-	c := &child{o: o, header: h, key: hex.EncodeToString(secret), log: &engineLog{}}
+	c := &child{o: o, header: h, key: hex.EncodeToString(secret), log: &engineLog{}, reaped: make(chan struct{})}
+	c.pulse.works = map[*work]struct{}{}
 	c.cmd = exec.Command(o.Engine.Binary, arguments(o, socket)...)
 	c.cmd.Dir = "/"
 	c.cmd.Env = append(environment(), "LLAMA_API_KEY="+c.key)
@@ -80,8 +86,7 @@ func launch(o Options, h header, socket string, log *slog.Logger) (*child, error
 		DisableCompression: true,
 	}}
 
-	gone, end := context.WithCancelCause(context.Background())
-	c.gone = gone
+	c.gone, c.end = context.WithCancelCause(context.Background())
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
@@ -89,44 +94,19 @@ func launch(o Options, h header, socket string, log *slog.Logger) (*child, error
 	}()
 	go func() {
 		c.exited = c.cmd.Wait()
+		c.pulse.close()
 		// What the engine said last is in the pipe; nobody else holds its end.
 		r.SetReadDeadline(time.Now().Add(time.Second))
 		<-drained
 		r.Close()
-		end(inference.ErrEngineLost)
+		close(c.reaped)
+		c.end(inference.ErrEngineLost)
 	}()
 	return c, nil
 }
 
-func arguments(o Options, socket string) []string {
-	args := []string{
-		"--model", o.Model,
-		"--host", socket,
-		"--offline", "--no-ui", "--no-slots",
-		"--log-colors", "off", "--no-log-timestamps", "--log-verbosity", "3",
-		"--parallel", strconv.Itoa(o.Slots), "--no-kv-unified",
-		"--ctx-size", strconv.Itoa(o.Context * o.Slots),
-		"--no-context-shift", // a text that does not fit is an error, never cut
-		"--cache-ram", "0",   // the slots' own cache is enough; this one may take 8 GB
-		"--no-warmup", // the probe does it
-	}
-	if o.Threads > 0 {
-		args = append(args, "--threads", strconv.Itoa(o.Threads))
-	}
-	switch o.Kind {
-	case Embed:
-		// An encoder reads a text in one piece, and more tokens than a batch
-		// holds abort the process.
-		n := strconv.Itoa(o.Context)
-		args = append(args, "--embeddings", "--pooling", "mean", "--batch-size", n, "--ubatch-size", n)
-	default:
-		args = append(args, "--jinja", "--reasoning", "off")
-	}
-	return args
-}
-
 // environment is what the child may see of ours: nothing that sets llama.cpp's
-// own options (LLAMA_ARG_*), of which some write prompts to disk.
+// own options (LLAMA_*), of which some write prompts to disk.
 func environment() []string {
 	var env []string
 	for _, kv := range os.Environ() {
@@ -141,26 +121,60 @@ func environment() []string {
 	return env
 }
 
-// stop ends the child: it is asked to, and killed after the grace.
-func (c *child) stop(grace time.Duration) {
-	pid := c.cmd.Process.Pid
-	if c.gone.Err() == nil {
-		c.cmd.Process.Signal(syscall.SIGTERM)
-		t := time.NewTimer(grace)
-		defer t.Stop()
-		select {
-		case <-c.gone.Done():
-			return
-		case <-t.C:
-		}
-		syscall.Kill(-pid, syscall.SIGKILL)
+// hang gives the child up: its callers are told at once, and it is killed.
+func (c *child) hang(why string) {
+	c.pulse.close()
+	c.hung.CompareAndSwap(nil, &why)
+	c.end(inference.ErrEngineHung)
+	c.kill()
+}
+
+func (c *child) kill() {
+	select {
+	case <-c.reaped:
+	default:
+		syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL)
 	}
-	<-c.gone.Done()
+}
+
+// stop ends the child: it is asked to, and killed after the grace. False: not
+// even that ended it, because the kernel holds it in a driver or on a disk; it
+// is left to end when it can.
+func (c *child) stop(grace time.Duration) bool {
+	select {
+	case <-c.reaped:
+		return true
+	default:
+	}
+	if grace > 0 {
+		c.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-c.reaped:
+			return true
+		case <-time.After(grace):
+		}
+	}
+	c.kill()
+	select {
+	case <-c.reaped:
+		return true
+	case <-time.After(killGrace):
+		c.end(inference.ErrEngineLost)
+		return false
+	}
 }
 
 // ending says how the child ended and, where it said so, why.
 func (c *child) ending() string {
+	if why := c.hung.Load(); why != nil {
+		return *why + " and was ended"
+	}
 	how := "it ended by itself"
+	select {
+	case <-c.reaped:
+	default:
+		return "it cannot be ended, even by force; a driver or a disk holds it"
+	}
 	var exit *exec.ExitError
 	if errors.As(c.exited, &exit) {
 		how = exit.String()
@@ -174,4 +188,15 @@ func (c *child) ending() string {
 		return why + " (" + how + ")"
 	}
 	return how
+}
+
+// signal is the one that ended the child; 0: none.
+func (c *child) signal() syscall.Signal {
+	var exit *exec.ExitError
+	if errors.As(c.exited, &exit) {
+		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+			return ws.Signal()
+		}
+	}
+	return 0
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"time"
 
 	"rxedge/inference"
@@ -23,13 +24,14 @@ type call struct {
 	c      *child
 	caller context.Context
 	ctx    context.Context
+	fail   context.CancelCauseFunc
 	cancel context.CancelFunc
 }
 
 func (c *child) begin(ctx context.Context) *call {
 	merged, cancel := context.WithCancelCause(ctx)
-	unwatch := context.AfterFunc(c.gone, func() { cancel(inference.ErrEngineLost) })
-	return &call{c: c, caller: ctx, ctx: merged, cancel: func() {
+	unwatch := context.AfterFunc(c.gone, func() { cancel(context.Cause(c.gone)) })
+	return &call{c: c, caller: ctx, ctx: merged, fail: cancel, cancel: func() {
 		unwatch()
 		cancel(nil)
 	}}
@@ -106,6 +108,9 @@ func (k *call) broken(err error) error {
 	k.c.suspect.Store(time.Now().Add(suspicion).UnixNano())
 	var network interface{ Timeout() bool }
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) {
+		if err := context.Cause(k.c.gone); err != nil {
+			return err
+		}
 		return inference.ErrEngineLost
 	}
 	return fmt.Errorf("reading from the engine: %w", err)
@@ -115,10 +120,13 @@ func (k *call) broken(err error) error {
 // so it goes nowhere.
 type engineError struct {
 	Type         string `json:"type"`
+	Message      string `json:"message"` // never handed on: it may quote the request
 	PromptTokens int    `json:"n_prompt_tokens"`
 	Context      int    `json:"n_ctx"`
 	status       int
 }
+
+var grammarMessage = regexp.MustCompile(`(?i)grammar|json_schema|json schema`)
 
 func (e engineError) meaning() error {
 	switch {
@@ -126,6 +134,8 @@ func (e engineError) meaning() error {
 		return &inference.ContextError{Tokens: e.PromptTokens, Limit: e.Context}
 	case e.status == http.StatusServiceUnavailable || e.Type == "unavailable_error":
 		return inference.ErrEngineStarting
+	case e.Type == "invalid_request_error" && grammarMessage.MatchString(e.Message):
+		return inference.ErrGrammar
 	}
 	kind := e.Type
 	if kind == "" {
@@ -135,97 +145,6 @@ func (e engineError) meaning() error {
 		return fmt.Errorf("the engine failed while it was answering (%s)", kind)
 	}
 	return fmt.Errorf("the engine refused the request (%s, status %d)", kind, e.status)
-}
-
-// becomeReady waits for the child to load its model and then has it do what it
-// is for: its /health can say OK while generation hangs.
-func (c *child) becomeReady(ctx context.Context) error {
-	load, cancel := context.WithTimeoutCause(ctx, loadTimeout,
-		fmt.Errorf("the model was not loaded within %v", loadTimeout))
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		k := c.begin(load)
-		resp, err := k.send("/health", nil)
-		if err == nil {
-			resp.Body.Close()
-		}
-		k.cancel()
-		if err == nil {
-			break
-		}
-		select {
-		case <-load.Done():
-			return context.Cause(load)
-		case <-c.gone.Done():
-			return inference.ErrEngineLost
-		case <-tick.C:
-		}
-	}
-	probe, cancelProbe := context.WithTimeoutCause(ctx, probeTimeout,
-		fmt.Errorf("the model was loaded but gave no token within %v", probeTimeout))
-	defer cancelProbe()
-	k := c.begin(probe)
-	defer k.cancel()
-	if err := c.describe(k); err != nil {
-		return fmt.Errorf("asking the engine about the model: %w", err)
-	}
-	const text = "a" // any will do
-	if c.o.Kind == Embed {
-		tokens, err := k.tokenize(text, true, false)
-		if err != nil {
-			return fmt.Errorf("trying the tokenizer: %w", err)
-		}
-		v, err := k.embed([][]int{tokens}, 0)
-		if err != nil {
-			return fmt.Errorf("trying an embedding: %w", err)
-		}
-		c.dimension = len(v[0])
-		return nil
-	}
-	var first struct {
-		Predicted int `json:"tokens_predicted"`
-	}
-	err := k.do("/completion", map[string]any{
-		"prompt": text, "n_predict": 1, "temperature": 0, "cache_prompt": false,
-		"response_fields": []string{"tokens_predicted"},
-	}, &first)
-	if err != nil {
-		return fmt.Errorf("trying a token: %w", err)
-	}
-	if first.Predicted != 1 {
-		return fmt.Errorf("trying a token: the engine wrote %d", first.Predicted)
-	}
-	return nil
-}
-
-// watch stays with a serving child until it is gone or ctx ends, and returns
-// true where it lives but can no longer be spoken to: the socket was removed, or
-// it hangs.
-func (c *child) watch(ctx context.Context) (dead bool) {
-	tick := time.NewTicker(c.o.pulse)
-	defer tick.Stop()
-	for missed := 0; missed < missedPulses; {
-		select {
-		case <-c.gone.Done():
-			return false
-		case <-ctx.Done():
-			return false
-		case <-tick.C:
-		}
-		look, cancel := context.WithTimeout(ctx, c.o.pulse)
-		k := c.begin(look)
-		if resp, err := k.send("/health", nil); err == nil {
-			resp.Body.Close()
-			missed = 0
-		} else {
-			missed++
-		}
-		k.cancel()
-		cancel()
-	}
-	return c.gone.Err() == nil && ctx.Err() == nil
 }
 
 // describe asks what the model is.
@@ -275,9 +194,9 @@ func (s *Server) Tokenize(ctx context.Context, text string) ([]int, error) {
 	return tokens, err
 }
 
-// with runs a request on the child that serves now. It waits for one that
-// starts, up to Options.Wait, and goes to the next one where the child had ended
-// before it could be reached.
+// with runs a request that needs no slot on the child that serves now. It waits
+// for one that starts, up to Options.Wait, and goes to the next one where the
+// child had ended before it could be reached.
 func (s *Server) with(ctx context.Context, f func(*call) error) error {
 	t := time.NewTimer(s.o.Wait)
 	defer t.Stop()
@@ -298,4 +217,37 @@ func (s *Server) with(ctx context.Context, f func(*call) error) error {
 			return err
 		}
 	}
+}
+
+// withSlot runs a request that takes a slot: it waits its turn in the queue.
+// unread is how many tokens the engine will read for it.
+func (s *Server) withSlot(ctx context.Context, unread int, f func(*call, *work) error) (waited time.Duration, err error) {
+	// While no child serves, nobody takes a place.
+	t := time.NewTimer(s.o.Wait)
+	defer t.Stop()
+	if _, err := s.await(ctx, t.C); err != nil {
+		return 0, err
+	}
+	ticket, err := s.queue.enter(inference.CallerOf(ctx))
+	if err != nil {
+		return 0, err
+	}
+	defer ticket.leave()
+	select {
+	case <-ticket.called:
+	case <-ctx.Done():
+		return time.Since(ticket.since), context.Cause(ctx)
+	case <-s.ctx.Done():
+		return time.Since(ticket.since), errClosed
+	}
+	if ticket.refused != nil {
+		return time.Since(ticket.since), ticket.refused
+	}
+	err = s.with(ctx, func(k *call) error {
+		w := k.c.pulse.begin(unread, func() { k.fail(inference.ErrEngineHung) })
+		err := f(k, w)
+		w.done(errors.Is(err, inference.ErrEngineLost))
+		return err
+	})
+	return ticket.waited, err
 }

@@ -6,42 +6,75 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"time"
 
 	"rxedge/inference"
 )
 
-// textsPerCall bounds how many texts are handed to the engine at once; it
-// queues them for its slots.
-const textsPerCall = 32
+const (
+	// textsPerCall bounds how many texts are handed to the engine at once.
+	textsPerCall = 32
+	// A call is as long as the engine needs this time for, so that one that
+	// hangs is soon found; background work is handed over in smaller parts, so
+	// that a question need not wait long.
+	questionCall   = 2 * time.Second
+	backgroundCall = 250 * time.Millisecond
+)
 
 // Embed implements inference.Embedder. Special tokens are added around a text;
-// what looks like one inside it is taken as text.
+// what looks like one inside it is taken as text. Other callers have their turn
+// between the parts of a long list.
 func (s *Server) Embed(ctx context.Context, texts []string) ([][]float32, error) {
 	if s.o.Kind != Embed {
 		return nil, fmt.Errorf("model %s is loaded to write text and makes no embeddings", s.o.Name)
 	}
-	var out [][]float32
-	err := s.with(ctx, func(k *call) error {
-		out = make([][]float32, 0, len(texts))
-		for len(out) < len(texts) {
-			end := min(len(out)+textsPerCall, len(texts))
-			vectors, err := k.embedTexts(texts[len(out):end], len(out))
+	out := make([][]float32, 0, len(texts))
+	var ahead [][]int // tokens of the texts that follow those done
+	for len(out) < len(texts) {
+		var batch [][]int
+		unread := 0
+		err := s.with(ctx, func(k *call) (err error) {
+			if len(ahead) == 0 {
+				end := min(len(out)+textsPerCall, len(texts))
+				if ahead, err = k.tokenizeTexts(texts[len(out):end], len(out)); err != nil {
+					return err
+				}
+			}
+			part := questionCall
+			if inference.CallerOf(ctx).Priority == inference.Background {
+				part = backgroundCall
+			}
+			n, most := 0, k.c.pulse.tokensIn(part)
+			for unread = 0; n < len(ahead) && (n == 0 || unread+len(ahead[n]) <= most); n++ {
+				unread += len(ahead[n])
+			}
+			batch, ahead = ahead[:n], ahead[n:]
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		_, err = s.withSlot(ctx, unread, func(k *call, w *work) error {
+			began := time.Now()
+			vectors, err := k.embed(batch, k.c.dimension)
 			if err != nil {
 				return err
 			}
+			w.progress(0, true)
+			k.c.pulse.measured(unread, time.Since(began))
 			out = append(out, vectors...)
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
 	return out, nil
 }
 
-// embedTexts embeds one call's worth; first is the index of the first text, for
-// errors.
-func (k *call) embedTexts(texts []string, first int) ([][]float32, error) {
+// tokenizeTexts reads one call's worth; first is the index of the first text,
+// for errors.
+func (k *call) tokenizeTexts(texts []string, first int) ([][]int, error) {
 	batch := make([][]int, len(texts))
 	for i, text := range texts {
 		tokens, err := k.tokenize(text, true, false)
@@ -56,7 +89,7 @@ func (k *call) embedTexts(texts []string, first int) ([][]float32, error) {
 		}
 		batch[i] = tokens
 	}
-	return k.embed(batch, k.c.dimension)
+	return batch, nil
 }
 
 // embed returns the unit vectors of token lists; dimension 0 takes what comes.

@@ -2,6 +2,7 @@ package llama
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -10,6 +11,12 @@ import (
 	"time"
 
 	"rxedge/inference"
+)
+
+const (
+	mostLogProbs = 20
+	longestRule  = 64 << 10 // bytes of a grammar or a schema
+	deepestRule  = 64       // brackets open in one: the engine's parsers call themselves at each
 )
 
 // Generate implements inference.Generator. The pieces that emit gets are whole
@@ -21,14 +28,39 @@ func (s *Server) Generate(ctx context.Context, req inference.GenerateRequest, em
 	if err := s.check(req); err != nil {
 		return inference.GenerateResult{}, err
 	}
-	var result inference.GenerateResult
-	err := s.with(ctx, func(k *call) error {
-		g := generation{began: began, emit: emit, stop: stopper{words: req.Stop}}
-		err := g.run(k, req)
+	var tokens []int
+	var limit int
+	err := s.with(ctx, func(k *call) (err error) {
+		limit = k.c.limit
+		tokens, err = k.prompt(req)
+		return err
+	})
+	if err != nil {
+		return inference.GenerateResult{}, err
+	}
+	result := inference.GenerateResult{PromptTokens: len(tokens)}
+	if len(tokens) == 0 {
+		return result, errors.New("the prompt has no tokens")
+	}
+	room := limit - len(tokens)
+	if room < 1 { // a context that is full has no room for an answer
+		return result, &inference.ContextError{Tokens: len(tokens), Limit: limit}
+	}
+	if req.MaxTokens > 0 {
+		room = min(room, req.MaxTokens)
+	}
+	body := s.sampling(req)
+	body["prompt"], body["n_predict"] = tokens, room
+	waited, err := s.withSlot(ctx, len(tokens), func(k *call, w *work) error {
+		g := generation{began: began, emit: emit, stop: stopper{words: req.Stop}, result: result}
+		adapters, _ := body["lora"].([]loraScale)
+		k.c.pulse.remember(tokens, adapters)
+		err := g.run(k, w, body)
 		result = g.result
 		result.Text = g.text.String()
 		return err
 	})
+	result.Queued = waited
 	return result, err
 }
 
@@ -44,8 +76,64 @@ func (s *Server) check(req inference.GenerateRequest) error {
 		return fmt.Errorf("temperature is %v; it must be 0 or more", req.Temperature)
 	case !(req.TopP >= 0 && req.TopP <= 1):
 		return fmt.Errorf("top p is %v; it lies between 0 and 1", req.TopP)
+	case req.TopK < 0 || req.TopK > math.MaxInt32:
+		return fmt.Errorf("top k is %d; it must not be negative", req.TopK)
+	case !(req.MinP >= 0 && req.MinP <= 1):
+		return fmt.Errorf("min p is %v; it lies between 0 and 1", req.MinP)
+	case !(req.RepeatPenalty >= 0 && req.RepeatPenalty <= 10):
+		return fmt.Errorf("repeat penalty is %v; it lies between 0 and 10", req.RepeatPenalty)
+	case req.LogProbs < 0 || req.LogProbs > mostLogProbs:
+		return fmt.Errorf("log-probabilities of %d tokens; there can be %d", req.LogProbs, mostLogProbs)
+	case req.Grammar != "" && len(req.JSONSchema) > 0:
+		return errors.New("a request has either a grammar or a JSON schema")
+	case len(req.JSONSchema) > 0 && !json.Valid(req.JSONSchema):
+		return fmt.Errorf("the schema is not JSON: %w", inference.ErrGrammar)
+	}
+	for _, rule := range []string{req.Grammar, string(req.JSONSchema)} {
+		if len(rule) > longestRule || depth(rule) > deepestRule {
+			return fmt.Errorf("longer than %d bytes, or nested deeper than %d: %w", longestRule, deepestRule, inference.ErrGrammar)
+		}
+	}
+	for _, a := range req.Adapters {
+		if _, ok := s.o.Adapters[a.Name]; !ok {
+			return fmt.Errorf("adapter %q: %w", a.Name, inference.ErrNoAdapter)
+		}
+		if math.IsNaN(a.Scale) || math.Abs(a.Scale) > 100 {
+			return fmt.Errorf("adapter %q has scale %v; it lies between -100 and 100", a.Name, a.Scale)
+		}
 	}
 	return nil
+}
+
+// depth is the largest number of brackets open at a place; brackets in strings
+// count too, which errs on the safe side.
+func depth(rule string) int {
+	open, most := 0, 0
+	for i := range len(rule) {
+		switch rule[i] {
+		case '(', '[', '{':
+			open++
+			most = max(most, open)
+		case ')', ']', '}':
+			open = max(open-1, 0)
+		}
+	}
+	return most
+}
+
+// prompt is a request's text in tokens.
+func (k *call) prompt(req inference.GenerateRequest) ([]int, error) {
+	text := req.Prompt
+	if len(req.Messages) > 0 {
+		if !k.c.header.template {
+			return nil, inference.ErrNoChatTemplate
+		}
+		var err error
+		if text, err = k.applyTemplate(req.Messages); err != nil {
+			return nil, err
+		}
+	}
+	return k.tokenize(text, true, true)
 }
 
 // generation is one answer in the making.
@@ -57,49 +145,47 @@ type generation struct {
 	result inference.GenerateResult
 }
 
-func (g *generation) run(k *call, req inference.GenerateRequest) error {
-	prompt := req.Prompt
-	if len(req.Messages) > 0 {
-		if !k.c.header.template {
-			return inference.ErrNoChatTemplate
-		}
-		var err error
-		if prompt, err = k.applyTemplate(req.Messages); err != nil {
-			return err
-		}
+// token is one of llama-server's completion_probabilities.
+type token struct {
+	ID      int     `json:"id"`
+	Bytes   []int   `json:"bytes"`
+	LogProb float64 `json:"logprob"`
+	Top     []token `json:"top_logprobs"`
+}
+
+func (t token) prob() inference.TokenProb {
+	piece := make([]byte, len(t.Bytes))
+	for i, b := range t.Bytes {
+		piece[i] = byte(b)
 	}
-	tokens, err := k.tokenize(prompt, true, true)
-	if err != nil {
-		return err
-	}
-	if len(tokens) == 0 {
-		return errors.New("the prompt has no tokens")
-	}
-	g.result.PromptTokens = len(tokens)
-	room := k.c.limit - len(tokens)
-	if room < 1 { // a context that is full has no room for an answer
-		return &inference.ContextError{Tokens: len(tokens), Limit: k.c.limit}
-	}
-	if req.MaxTokens > 0 {
-		room = min(room, req.MaxTokens)
-	}
-	resp, err := k.send("/completion", sampling(req, map[string]any{
-		"prompt": tokens, "n_predict": room, "stream": true, "cache_prompt": true, "sse_ping_interval": -1,
-		"response_fields": []string{"content", "stop", "stop_type", "tokens_predicted"},
-	}))
+	return inference.TokenProb{Token: t.ID, Piece: string(piece), LogProb: t.LogProb}
+}
+
+// event is one of llama-server's, of a completion that streams.
+type event struct {
+	Content   string       `json:"content"`
+	Stop      bool         `json:"stop"`
+	StopType  string       `json:"stop_type"`
+	Predicted int          `json:"tokens_predicted"`
+	Error     *engineError `json:"error"`
+	Probs     []token      `json:"completion_probabilities"`
+	Progress  *struct {
+		Total     int     `json:"total"`
+		Cached    int     `json:"cache"`
+		Processed int     `json:"processed"` // the cached ones included
+		Millis    float64 `json:"time_ms"`
+	} `json:"prompt_progress"`
+}
+
+func (g *generation) run(k *call, w *work, body map[string]any) error {
+	resp, err := k.send("/completion", body)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close() // ends the generation where it has not ended
 	events := newEventReader(resp.Body)
 	for {
-		var ev struct {
-			Content   string       `json:"content"`
-			Stop      bool         `json:"stop"`
-			StopType  string       `json:"stop_type"`
-			Predicted int          `json:"tokens_predicted"`
-			Error     *engineError `json:"error"`
-		}
+		var ev event
 		if err := events.next(&ev); err != nil {
 			if errors.Is(err, errEvent) {
 				return err
@@ -109,17 +195,32 @@ func (g *generation) run(k *call, req inference.GenerateRequest) error {
 		if ev.Error != nil {
 			return ev.Error.meaning()
 		}
-		g.result.CompletionTokens = max(g.result.CompletionTokens, ev.Predicted)
+		if p := ev.Progress; p != nil {
+			g.result.CachedTokens = p.Cached
+			w.progress(max(p.Total-p.Processed, 0), false)
+			k.c.pulse.measured(p.Processed-p.Cached, time.Duration(p.Millis*float64(time.Millisecond)))
+			continue
+		}
+		w.progress(0, true)
+		before := g.result.CompletionTokens
+		g.result.CompletionTokens = max(before, ev.Predicted)
+		for _, t := range ev.Probs {
+			g.probability(t, ev.Predicted)
+		}
 		piece, stopped := g.stop.push(ev.Content)
 		if ev.Stop && !stopped {
 			piece += g.stop.rest()
 		}
-		if err := g.give(k.caller, piece); err != nil {
+		w.pause(true)
+		err := g.give(k.caller, piece)
+		w.pause(false)
+		if err != nil {
 			return err
 		}
 		switch {
 		case stopped:
 			g.result.FinishReason = "stop"
+			g.cut()
 			return nil
 		case ev.Stop && ev.StopType == "limit":
 			g.result.FinishReason = "length"
@@ -128,6 +229,32 @@ func (g *generation) run(k *call, req inference.GenerateRequest) error {
 			g.result.FinishReason = "stop"
 			return nil
 		}
+	}
+}
+
+// probability notes the token that is the nth written.
+func (g *generation) probability(t token, n int) {
+	p := inference.TokenLogProb{TokenProb: t.prob()}
+	for _, other := range t.Top {
+		p.Top = append(p.Top, other.prob())
+	}
+	known := 0
+	for _, q := range g.result.LogProbs {
+		known += 1 + q.Skipped
+	}
+	p.Skipped = max(n-known-1, 0)
+	g.result.LogProbs = append(g.result.LogProbs, p)
+}
+
+// cut drops the tokens that lie behind a stop string.
+func (g *generation) cut() {
+	length := 0
+	for i, p := range g.result.LogProbs {
+		if length >= g.text.Len() {
+			g.result.LogProbs = g.result.LogProbs[:i]
+			return
+		}
+		length += len(p.Piece)
 	}
 }
 
@@ -149,13 +276,52 @@ func (g *generation) give(ctx context.Context, piece string) error {
 	return g.emit(piece)
 }
 
-// sampling adds how the next token is chosen: the likeliest, or one drawn by
-// temperature and top p alone, without what llama.cpp would add of its own.
-func sampling(req inference.GenerateRequest, body map[string]any) map[string]any {
+// loraScale is an adapter as the engine knows it.
+type loraScale struct {
+	ID    int     `json:"id"`
+	Scale float64 `json:"scale"`
+}
+
+// sampling is the body of a request less its prompt: how the next token is
+// chosen, the likeliest, or one drawn as was asked, without what llama.cpp would
+// add of its own.
+func (s *Server) sampling(req inference.GenerateRequest) map[string]any {
+	body := map[string]any{
+		"stream": true, "return_progress": true, "cache_prompt": true, "sse_ping_interval": -1,
+		"response_fields": []string{"content", "stop", "stop_type", "tokens_predicted"},
+	}
+	if req.Grammar != "" {
+		body["grammar"] = req.Grammar
+	}
+	if len(req.JSONSchema) > 0 {
+		body["json_schema"] = req.JSONSchema
+	}
+	if req.LogProbs > 0 {
+		body["n_probs"] = req.LogProbs
+	}
+	if names := s.o.adapterNames(); len(names) > 0 {
+		// All are named in every request: one that names none would read from
+		// the cache what an adapter wrote there.
+		scales := make([]loraScale, len(names))
+		for i, name := range names {
+			scales[i].ID = i
+			for _, a := range req.Adapters {
+				if a.Name == name {
+					scales[i].Scale = a.Scale
+				}
+			}
+		}
+		body["lora"] = scales
+	}
+	var samplers []string
+	if req.RepeatPenalty != 0 && req.RepeatPenalty != 1 {
+		body["repeat_penalty"], body["repeat_last_n"] = req.RepeatPenalty, 64
+		samplers = append(samplers, "penalties")
+	}
 	if req.Temperature == 0 {
 		body["temperature"] = 0
 		body["top_k"] = 1
-		body["samplers"] = []string{"top_k"}
+		body["samplers"] = append(samplers, "top_k")
 		return body
 	}
 	topP := req.TopP
@@ -168,10 +334,10 @@ func sampling(req inference.GenerateRequest, body map[string]any) map[string]any
 	}
 	body["temperature"] = req.Temperature
 	body["top_p"] = topP
-	body["top_k"] = 0
-	body["min_p"] = 0
+	body["top_k"] = req.TopK
+	body["min_p"] = req.MinP
 	body["seed"] = seed
-	body["samplers"] = []string{"top_p", "temperature"}
+	body["samplers"] = append(samplers, "top_k", "top_p", "min_p", "temperature")
 	return body
 }
 

@@ -9,8 +9,8 @@
 package llama
 
 import (
+	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 )
 
@@ -30,24 +30,6 @@ const (
 	DefaultWait = 5 * time.Second
 )
 
-// Options say which model is served and how.
-type Options struct {
-	Engine Engine
-	Model  string // path of the GGUF file
-	Name   string // as the catalog names it; "": the file's name
-	SHA256 string // of the model file, for Info
-	Kind   Kind
-
-	Context int           // tokens one request may use; 0: DefaultContext, or what the model was trained for if that is less
-	Slots   int           // requests served at the same time, each with its own Context; 0: 1
-	Threads int           // 0: the engine's choice
-	RunDir  string        // under which the socket's private folder is made; "": the system's runtime folder
-	Wait    time.Duration // how long a request waits for an engine that (re)starts; 0: DefaultWait
-	Log     *slog.Logger  // nil: none
-
-	pulse time.Duration // between two looks at a child that serves; 0: 10 s
-}
-
 // Phase is where a Server stands.
 type Phase string
 
@@ -66,6 +48,13 @@ type State struct {
 	Since    time.Time `json:"since"`            // of Phase
 	Restarts int       `json:"restarts"`         // since Start
 	PID      int       `json:"pid,omitempty"`    // of a child that is starting or ready
+	// Proved is when this child last wrote a token or made an embedding. While
+	// Phase is Ready that is never longer ago than a minute, unless a prompt is
+	// being read: a child that is left idle is tried.
+	Proved  time.Time `json:"proved,omitzero"`
+	Running int       `json:"running"` // requests at the child
+	Waiting int       `json:"waiting"` // requests in the queue before it
+	Cause   error     `json:"-"`       // of Failed: one of the errors below, or nil
 }
 
 // Properties describe the loaded model.
@@ -82,8 +71,22 @@ type Properties struct {
 type FailedError struct {
 	Model  string
 	Reason string
+	Cause  error // what kind of failure, where that is known: one of the errors below
 }
 
 func (e *FailedError) Error() string {
 	return fmt.Sprintf("the engine cannot serve model %s: %s", e.Model, e.Reason)
 }
+
+func (e *FailedError) Unwrap() error { return e.Cause }
+
+var (
+	// ErrOutOfMemory: there was no memory for the model, on this machine or its GPU.
+	ErrOutOfMemory = errors.New("out of memory; give the model a smaller context or fewer slots, put fewer layers on the GPU, or take a smaller model")
+	// ErrBrokenModel: the file is damaged or no model.
+	ErrBrokenModel = errors.New("the model file is damaged; import it again")
+	// ErrUnsupportedModel: the file is whole and the engine knows no such model.
+	ErrUnsupportedModel = errors.New("the engine does not support this kind of model")
+	// ErrSetAside: the model ended its engine again and again while it answered.
+	ErrSetAside = errors.New("the model is set aside because its engine kept failing")
+)

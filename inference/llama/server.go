@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -20,13 +18,14 @@ import (
 )
 
 const (
-	loadTimeout  = 15 * time.Minute // a large model from a slow disk
-	probeTimeout = 2 * time.Minute  // its first token
-	stopGrace    = 2 * time.Second
-	steady       = time.Minute // a child that has served as long as this has not failed quickly
-	missedPulses = 3           // looks in a row without an answer, and a child is taken for dead
-	suspicion    = 250 * time.Millisecond
-	giveUpAfter  = 3 // failed starts in a row of a model that was never ready
+	stopGrace   = 2 * time.Second
+	killGrace   = 5 * time.Second
+	steady      = time.Minute // a child that has served as long as this has not failed quickly
+	suspicion   = 250 * time.Millisecond
+	giveUpAfter = 3 // failed starts in a row of a model that was never ready
+	// A model whose engine ends so often in such a time while it answers is set aside.
+	crashLimit  = 3
+	crashWindow = 10 * time.Minute
 )
 
 var errClosed = errors.New("the language engine is shut down")
@@ -38,7 +37,8 @@ type Server struct {
 	o      Options
 	log    *slog.Logger
 	dir    *runDir
-	header header // after Start the supervisor\'s alone
+	header header // after Start the supervisor's alone
+	queue  *queue
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -63,41 +63,12 @@ var (
 // seen to be wrong beforehand (no engine, no such file, a wrong option) is an
 // error. Until Close the Server restarts the child whenever it ends: at once
 // the first time, then after growing pauses. A model that three starts in a row
-// could not bring up, and that was never up, is Failed.
+// could not bring up, and that was never up, is Failed; so is one whose child
+// ended three times in ten minutes while it answered.
 func Start(o Options) (*Server, error) {
-	if o.Engine.Binary == "" {
-		return nil, inference.ErrEngineMissing
-	}
-	if o.Kind != Generate && o.Kind != Embed {
-		return nil, fmt.Errorf("kind %q: a model is loaded to %q or to %q", o.Kind, Generate, Embed)
-	}
-	if o.Context < 0 || o.Slots < 0 || o.Threads < 0 {
-		return nil, errors.New("context, slots and threads must not be negative")
-	}
-	path, err := filepath.Abs(o.Model)
+	o, err := o.complete()
 	if err != nil {
 		return nil, err
-	}
-	o.Model = path
-	if st, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("model file: %w", err)
-	} else if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("model file %s is not a file", path)
-	}
-	if o.Name == "" {
-		o.Name = filepath.Base(path)
-	}
-	if o.Slots == 0 {
-		o.Slots = 1
-	}
-	if o.Wait == 0 {
-		o.Wait = DefaultWait
-	}
-	if o.pulse == 0 {
-		o.pulse = 10 * time.Second
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
 		log:     o.Log.With(slog.String("model", o.Name)),
@@ -106,7 +77,7 @@ func Start(o Options) (*Server, error) {
 		changed: make(chan struct{}),
 		state:   State{Phase: Starting, Since: time.Now()},
 	}
-	s.header = readHeader(path)
+	s.header = readHeader(o.Model)
 	if o.Context == 0 {
 		o.Context = DefaultContext
 		if s.header.trained > 0 {
@@ -114,6 +85,7 @@ func Start(o Options) (*Server, error) {
 		}
 	}
 	s.o = o
+	s.queue = newQueue(o.Slots, max(o.Queue, 0))
 	if s.dir, err = newRunDir(o.RunDir); err != nil {
 		return nil, err
 	}
@@ -159,6 +131,14 @@ func defuser(m *gguf.Metadata) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
+// run is how one child fared.
+type run struct {
+	served time.Duration // 0: it never did
+	reason string        // why it ended
+	cause  error         // the kind of that, where known
+	busy   bool          // it ended while it answered
+}
+
 // supervise runs one child after the other until Close.
 func (s *Server) supervise() {
 	defer close(s.done)
@@ -172,41 +152,52 @@ func (s *Server) supervise() {
 	pause.Reset()
 	var (
 		wasReady bool
-		quick    int // ends since the last steady run
-		failed   int // of them in a row, those that never became ready
+		quick    int         // ends since the last steady run
+		failed   int         // of them in a row, those that never became ready
+		crashes  []time.Time // ends while answering
 	)
 	for {
-		served, reason := s.runChild()
+		r := s.runChild()
 		if s.ctx.Err() != nil {
-			s.enter(Closed, "", 0, nil)
+			s.enter(Closed, "", 0, nil, nil)
 			return
 		}
-		if served > 0 {
+		if r.served > 0 {
 			wasReady, failed = true, 0
 		} else {
 			failed++
 		}
-		if served > steady {
+		if r.served > steady {
 			quick = 0
 			pause.Reset()
 		}
 		quick++
-		s.log.Warn("the engine ended", slog.String("reason", reason), slog.Duration("served", served), slog.Int("quick_failures", quick))
-		if failed >= giveUpAfter && !wasReady {
-			s.enter(Failed, reason, 0, nil)
+		if r.busy {
+			crashes = append(crashes, time.Now())
+			crashes = crashes[max(0, len(crashes)-crashLimit):]
+		}
+		s.log.Warn("the engine ended", slog.String("reason", r.reason), slog.Duration("served", r.served), slog.Int("quick_failures", quick), slog.Bool("answering", r.busy))
+		aside := r.busy && len(crashes) == crashLimit && time.Since(crashes[0]) < crashWindow
+		if aside {
+			r.cause = ErrSetAside
+			r.reason = fmt.Sprintf("its engine ended %d times within %v while it answered and the model is set aside; the last time: %s",
+				crashLimit, time.Since(crashes[0]).Round(time.Second), r.reason)
+		}
+		if aside || failed >= giveUpAfter && !wasReady {
+			s.enter(Failed, r.reason, 0, nil, r.cause)
 			select {
 			case <-s.ctx.Done():
-				s.enter(Closed, "", 0, nil)
+				s.enter(Closed, "", 0, nil, nil)
 				return
 			case <-s.retry:
-				failed, quick = 0, 0
+				failed, quick, crashes = 0, 0, nil
 				s.header = readHeader(s.o.Model) // it may have been replaced
 				pause.Reset()
 			}
-			s.restarting(reason)
+			s.restarting(r.reason)
 			continue
 		}
-		s.restarting(reason)
+		s.restarting(r.reason)
 		if quick > 1 {
 			t := time.NewTimer(pause.NextBackOff())
 			select {
@@ -219,59 +210,64 @@ func (s *Server) supervise() {
 	}
 }
 
-// runChild brings one child up and stays with it to its end. It returns how
-// long it served, 0 where it never did, and why it ended.
-func (s *Server) runChild() (served time.Duration, reason string) {
+// runChild brings one child up and stays with it to its end.
+func (s *Server) runChild() run {
 	began := time.Now()
 	c, err := launch(s.o, s.header, s.dir.socket(), s.log)
 	if err != nil {
-		return 0, err.Error()
+		return run{reason: err.Error()}
 	}
 	defer c.client.CloseIdleConnections()
+	pid := c.cmd.Process.Pid
 	s.mu.Lock()
-	s.state.PID = c.cmd.Process.Pid
+	s.state.PID = pid
 	s.mu.Unlock()
 	if err := c.becomeReady(s.ctx); err != nil {
 		reason := err.Error()
-		if c.gone.Err() != nil {
+		lost := c.gone.Err() != nil
+		if !c.stop(stopGrace) {
+			s.log.Error("the engine cannot be ended; it is left behind", slog.Int("pid", pid))
+		}
+		if lost {
 			reason = c.ending()
 			if s.header.damage != nil {
 				reason = s.header.damage.Error() + "; the engine says: " + reason
 			}
 		}
-		c.stop(stopGrace)
-		return 0, reason
+		return run{reason: reason, cause: loadFailure(reason, s.header.damage != nil, c)}
 	}
 	ready := time.Now()
 	c.log.serve()
-	s.enter(Ready, "", c.cmd.Process.Pid, c)
-	s.log.Info("the engine is ready", slog.Duration("took", ready.Sub(began)), slog.Int("pid", c.cmd.Process.Pid), slog.Int("context", c.limit))
-	if c.watch(s.ctx) {
-		s.enter(Restarting, "it no longer answers on its socket", 0, nil)
-		c.stop(0)
-		return max(time.Since(ready), 1), "it no longer answered on its socket and was ended"
-	}
+	s.enter(Ready, "", pid, c, nil)
+	s.log.Info("the engine is ready", slog.Duration("took", ready.Sub(began)), slog.Int("pid", pid), slog.Int("context", c.limit))
+	c.watch(s.ctx)
+	grace := time.Duration(0)
 	if s.ctx.Err() != nil {
-		s.enter(Closed, "", 0, nil)
-		c.stop(stopGrace)
+		s.enter(Closed, "", 0, nil, nil)
+		grace = stopGrace
+	} else {
+		s.enter(Restarting, "it stopped answering", 0, nil, nil)
 	}
-	return max(time.Since(ready), 1), c.ending()
+	if !c.stop(grace) {
+		s.log.Error("the engine cannot be ended; it is left behind", slog.Int("pid", pid))
+	}
+	return run{served: max(time.Since(ready), 1), reason: c.ending(), busy: c.pulse.wasBusy()}
 }
 
 func (s *Server) restarting(reason string) {
 	s.mu.Lock()
 	s.state.Restarts++
 	s.mu.Unlock()
-	s.enter(Restarting, reason, 0, nil)
+	s.enter(Restarting, reason, 0, nil, nil)
 }
 
-func (s *Server) enter(p Phase, reason string, pid int, c *child) {
+func (s *Server) enter(p Phase, reason string, pid int, c *child, cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p != s.state.Phase {
 		s.state.Since = time.Now()
 	}
-	s.state.Phase, s.state.PID = p, pid
+	s.state.Phase, s.state.PID, s.state.Cause = p, pid, cause
 	if reason != "" || p == Ready {
 		s.state.Reason = reason
 	}
@@ -287,7 +283,12 @@ func (s *Server) enter(p Phase, reason string, pid int, c *child) {
 func (s *Server) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state
+	state := s.state
+	if s.child != nil {
+		state.Proved = s.child.pulse.lastProof()
+	}
+	state.Running, state.Waiting = s.queue.counts()
+	return state
 }
 
 // Retry starts a Failed model again, and ends the pause before a restart.
@@ -331,7 +332,7 @@ func (s *Server) await(ctx context.Context, tooLong <-chan time.Time) (*child, e
 		}
 		switch {
 		case state.Phase == Failed:
-			return nil, &FailedError{Model: s.o.Name, Reason: state.Reason}
+			return nil, &FailedError{Model: s.o.Name, Reason: state.Reason, Cause: state.Cause}
 		case state.Phase == Closed:
 			return nil, errClosed
 		}
