@@ -12,7 +12,7 @@ import (
 type Classifier interface {
 	// Classify returns as many logits as the model has labels for each list of
 	// tokens, which are handed to the model as they are, in order.
-	Classify(ctx context.Context, tokens [][]int, labels int) ([][]float32, error)
+	Classify(ctx context.Context, tokens [][]int) ([][]float32, error)
 }
 
 // judge asks a classifier about pairs of texts. It is safe for concurrent use.
@@ -49,7 +49,7 @@ func (j judge) ask(ctx context.Context, inputs [][]int, what string) ([][]float3
 		return nil, nil
 	}
 	labels := len(j.model.Labels)
-	logits, err := j.engine.Classify(ctx, inputs, labels)
+	logits, err := j.engine.Classify(ctx, inputs)
 	if err != nil {
 		return nil, err
 	}

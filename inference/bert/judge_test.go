@@ -13,7 +13,7 @@ import (
 // scripted returns what it is told to; the real engine is asked in engine_test.go.
 type scripted func(tokens [][]int) ([][]float32, error)
 
-func (s scripted) Classify(_ context.Context, tokens [][]int, _ int) ([][]float32, error) {
+func (s scripted) Classify(_ context.Context, tokens [][]int) ([][]float32, error) {
 	return s(tokens)
 }
 
