@@ -66,7 +66,7 @@ func holds(t interface{ Fatalf(string, ...any) }, d *document.Document, passages
 func TestSplitHoldsItsPromises(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		gen := rapid.OneOf(labelish, rapid.String(), rapid.Custom(func(t *rapid.T) string {
+		gen := rapid.OneOf(labelish(), rapid.String(), rapid.Custom(func(t *rapid.T) string {
 			return strings.Join(rapid.SliceOfN(rapid.StringMatching(`[a-z]{1,300}[,;]?`), 0, 40).Draw(t, "words"), " ")
 		}))
 		d := doc(rapid.SliceOfN(gen, 1, 3).Draw(t, "sections")...)
