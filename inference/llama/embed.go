@@ -94,6 +94,28 @@ func (k *call) tokenizeTexts(texts []string, first int) ([][]int, error) {
 
 // embed returns the unit vectors of token lists; dimension 0 takes what comes.
 func (k *call) embed(batch [][]int, dimension int) ([][]float32, error) {
+	const unitLength = 2
+	out, err := k.vectors(batch, unitLength)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range out {
+		if dimension == 0 {
+			dimension = len(v)
+		}
+		if len(v) != dimension {
+			return nil, fmt.Errorf("the engine returned a vector of %d numbers where the model has %d", len(v), dimension)
+		}
+		if err := normalise(v); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// vectors are the numbers that the engine makes of token lists, in order;
+// normalise is its embd_normalize.
+func (k *call) vectors(batch [][]int, normalise int) ([][]float32, error) {
 	// In base64 every bit of a number arrives, a NaN included, for which JSON
 	// has no word.
 	var answer struct {
@@ -102,7 +124,7 @@ func (k *call) embed(batch [][]int, dimension int) ([][]float32, error) {
 			Embedding string `json:"embedding"`
 		} `json:"data"`
 	}
-	if err := k.do("/v1/embeddings", map[string]any{"input": batch, "encoding_format": "base64"}, &answer); err != nil {
+	if err := k.do("/v1/embeddings", map[string]any{"input": batch, "encoding_format": "base64", "embd_normalize": normalise}, &answer); err != nil {
 		return nil, err
 	}
 	if len(answer.Data) != len(batch) {
@@ -117,18 +139,9 @@ func (k *call) embed(batch [][]int, dimension int) ([][]float32, error) {
 		if err != nil || len(raw) == 0 || len(raw)%4 != 0 {
 			return nil, fmt.Errorf("the engine returned a vector that cannot be read")
 		}
-		if dimension == 0 {
-			dimension = len(raw) / 4
-		}
-		if len(raw)/4 != dimension {
-			return nil, fmt.Errorf("the engine returned a vector of %d numbers where the model has %d", len(raw)/4, dimension)
-		}
-		v := make([]float32, dimension)
+		v := make([]float32, len(raw)/4)
 		for i := range v {
 			v[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
-		}
-		if err := normalise(v); err != nil {
-			return nil, err
 		}
 		out[d.Index] = v
 	}

@@ -19,7 +19,8 @@ type Kind string
 
 const (
 	Generate Kind = "generate" // a language model that writes text
-	Embed    Kind = "embed"    // an encoder, mean pooling
+	Embed    Kind = "embed"    // an encoder; pooled as its file says, by the mean where it does not
+	Rank     Kind = "rank"     // an encoder with a classification head, whose logits are asked for
 )
 
 const (

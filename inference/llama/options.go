@@ -61,7 +61,7 @@ type Options struct {
 	Batch      int    // tokens of prompts read in one step, after which tokens of other answers come; 0: MicroBatch
 	MicroBatch int    // of which so many are computed at once; 0: 512; an encoder's is its Context
 	KV         KVType // "": f16
-	Flash      Flash  // "": auto
+	Flash      Flash  // "": auto, and off for Rank, whose logits it moves by some thousandths
 	Threads    int    // 0: the engine's choice
 	GPULayers  int    // 0: the engine's choice, what fits; AllLayers; or so many
 	Device     string // backend device as 'rxedge-llama --list-devices' names it, several with commas; "": the engine's choice; NoDevice
@@ -72,6 +72,8 @@ type Options struct {
 	RunDir string        // under which the socket's private folder is made; "": the system's runtime folder
 	Wait   time.Duration // how long a request waits for an engine that (re)starts; 0: DefaultWait
 	Log    *slog.Logger  // nil: none
+
+	pooling string // of an encoder, as its file says
 
 	pulse time.Duration // between two looks at a child that serves; 0: 2 s
 	idle  time.Duration // without a token after which it is probed; 0: 40 s
@@ -94,13 +96,16 @@ func (o Options) complete() (Options, error) {
 	switch o.Flash {
 	case "":
 		o.Flash = FlashAuto
+		if o.Kind == Rank {
+			o.Flash = FlashOff // it rounds keys and values to half precision
+		}
 	case FlashAuto, FlashOn, FlashOff:
 	default:
 		return o, fmt.Errorf("flash attention %q: it is %s, %s or %s", o.Flash, FlashAuto, FlashOn, FlashOff)
 	}
 	switch {
-	case o.Kind != Generate && o.Kind != Embed:
-		return o, fmt.Errorf("kind %q: a model is loaded to %q or to %q", o.Kind, Generate, Embed)
+	case o.Kind != Generate && o.Kind != Embed && o.Kind != Rank:
+		return o, fmt.Errorf("kind %q: a model is loaded to %q, to %q or to %q", o.Kind, Generate, Embed, Rank)
 	case o.Context < 0 || o.Slots < 0 || o.Threads < 0 || o.Batch < 0 || o.MicroBatch < 0 || o.PromptCache < 0:
 		return o, errors.New("context, slots, threads, batch, micro-batch and prompt cache must not be negative")
 	case o.Queue < -1:
@@ -117,7 +122,7 @@ func (o Options) complete() (Options, error) {
 		return o, fmt.Errorf("device %q: name it as 'rxedge-llama --list-devices' does", o.Device)
 	case o.Device == NoDevice && o.GPULayers != 0:
 		return o, fmt.Errorf("%d layers on the GPU, but the device is %q", o.GPULayers, NoDevice)
-	case o.Kind == Embed && len(o.Adapters) > 0:
+	case o.Kind != Generate && len(o.Adapters) > 0:
 		return o, errors.New("adapters can be loaded beside a language model alone")
 	}
 	path, err := regularFile("model file", o.Model)
@@ -233,11 +238,11 @@ func arguments(o Options, socket string) []string {
 	if len(o.Adapters) > 0 {
 		args = append(args, "--lora-init-without-apply")
 	}
-	if o.Kind == Embed {
+	if o.Kind != Generate {
 		// An encoder reads a text in one piece, and more tokens than a batch
 		// holds abort the process.
 		n := number(o.Context)
-		return append(args, "--embeddings", "--pooling", "mean", "--batch-size", n, "--ubatch-size", n)
+		return append(args, "--embeddings", "--pooling", o.poolingFor(), "--batch-size", n, "--ubatch-size", n)
 	}
 	return append(args, "--jinja", "--reasoning", "off",
 		"--batch-size", number(o.Batch), "--ubatch-size", number(o.MicroBatch))

@@ -32,7 +32,8 @@ var errClosed = errors.New("the language engine is shut down")
 
 // Server is one supervised child with one model. It is safe for concurrent use.
 // It writes text (inference.Generator) where its Kind is Generate, makes vectors
-// (inference.Embedder) where it is Embed, and tokenises in both.
+// (inference.Embedder) where it is Embed, classifies where it is Rank, and tokenises
+// in all.
 type Server struct {
 	o      Options
 	log    *slog.Logger
@@ -84,6 +85,7 @@ func Start(o Options) (*Server, error) {
 			o.Context = min(o.Context, s.header.trained)
 		}
 	}
+	o.pooling = s.header.pooling
 	s.o = o
 	s.queue = newQueue(o.Slots, max(o.Queue, 0))
 	if s.dir, err = newRunDir(o.RunDir); err != nil {
@@ -96,8 +98,10 @@ func Start(o Options) (*Server, error) {
 
 // header is what the model file says and the engine does not tell.
 type header struct {
-	template bool // it has a chat template
-	trained  int  // for a context of so many tokens; 0: unknown
+	template bool   // it has a chat template
+	pooling  string // of an encoder; "": it does not say
+	labels   int    // of a classifier
+	trained  int    // for a context of so many tokens; 0: unknown
 	defuse   *strings.Replacer
 	damage   error // what cannot be read is left to the engine to judge
 }
@@ -105,13 +109,14 @@ type header struct {
 func readHeader(path string) header {
 	f, err := gguf.Open(path)
 	if err != nil {
-		return header{damage: err, defuse: strings.NewReplacer()}
+		return header{damage: err, labels: 1, defuse: strings.NewReplacer()}
 	}
 	defer f.Close()
 	template, _ := f.Metadata.Text("tokenizer.chat_template")
 	arch, _ := f.Metadata.Text("general.architecture")
 	n, _ := f.Metadata.Uint(arch + ".context_length")
-	return header{template: template != "", trained: int(min(n, 1<<30)), defuse: defuser(&f.Metadata)}
+	pooling, labels := readHead(&f.Metadata)
+	return header{pooling: pooling, labels: labels, template: template != "", trained: int(min(n, 1<<30)), defuse: defuser(&f.Metadata)}
 }
 
 // defuser makes a replacer that puts a zero-width space into every control token

@@ -87,6 +87,19 @@ func (c *child) firstProof(k *call) error {
 		c.pulse.measured(len(tokens), time.Since(began))
 		return nil
 	}
+	if c.o.Kind == Rank {
+		c.pulse.remember(tokens, nil)
+		var took time.Duration
+		for range 2 { // the first reads the weights from the disk
+			began := time.Now()
+			if _, err := k.logits([][]int{tokens}); err != nil {
+				return fmt.Errorf("trying a pair: %w", err)
+			}
+			took = time.Since(began)
+		}
+		c.pulse.measured(len(tokens), took)
+		return nil
+	}
 	c.pulse.remember(tokens, nil)
 	if _, err := k.try(tokens, nil, false); err != nil {
 		return err
@@ -174,7 +187,7 @@ func effort(pid int) uint64 {
 // nothing when it is tried, is given up.
 func (c *child) watch(ctx context.Context) {
 	batch := c.o.Batch
-	if c.o.Kind == Embed {
+	if c.o.Kind != Generate {
 		batch = 0
 	}
 	silence := silences * c.o.pulse
@@ -254,9 +267,12 @@ func (c *child) probe(ctx context.Context) {
 	tokens, adapters := c.pulse.remembered()
 	w := c.pulse.begin(len(tokens), k.cancel)
 	var err error
-	if c.o.Kind == Embed {
+	switch c.o.Kind {
+	case Embed:
 		_, err = k.embed([][]int{tokens}, c.dimension)
-	} else {
+	case Rank:
+		_, err = k.logits([][]int{tokens})
+	default:
 		_, err = k.try(tokens, adapters, true)
 	}
 	if err == nil {
