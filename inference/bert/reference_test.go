@@ -33,6 +33,9 @@ type checkpoint struct {
 // fill makes the weights. Their spread gives hidden states and logits of the
 // size that trained models have.
 func (c *checkpoint) fill(seed uint64) *checkpoint {
+	if raced && c.hidden > 200 {
+		c.hidden, c.ffn, c.heads = c.hidden/4, c.ffn/4, c.heads/4
+	}
 	c.names, c.shapes, c.weights = nil, make(map[string][]uint64), make(map[string][]float32)
 	r := rand.New(rand.NewPCG(seed, 7))
 	add := func(name string, mean, std float64, shape ...int) {
