@@ -18,6 +18,15 @@ import (
 // that the question asks for. Chosen by measuring: names/DESIGN.md.
 const sectionShare = 0.3
 
+// meaningShare of its weight is what the meaning of shorthand counts in a search:
+// in prose (abstracts, claims) a higher one costs as much as it gains.
+const meaningShare = 0.7
+
+// ownName is what its name counts among the passages about a medicine, beside
+// the other words: nearly all of them have it, and how often says little. Where
+// several medicines are named each tells passages of the others' labels apart.
+const ownName, ownNameOfSeveral = 0.1, 0.5
+
 // reader knows the names in one generation, and in which section of a label
 // each of its passages is, as far as that was asked.
 type reader struct {
@@ -117,7 +126,7 @@ func (s *Snapshot) searchWords(q Query) ([]wordHit, names.Reading, error) {
 		return nil, names.Reading{}, err
 	}
 	reading := r.lexicon.ReadParts(q.Text, s.known, q.Without)
-	terms := weigh(g.Analyzer, q.Text, reading.Expansions)
+	terms := weigh(g.Analyzer, q.Text, reading, 1)
 	var ranges []lexical.Range
 	for _, d := range reading.About() {
 		if x := r.ranges[d]; x.First < x.End {
@@ -125,7 +134,11 @@ func (s *Snapshot) searchWords(q Query) ([]wordHit, names.Reading, error) {
 		}
 	}
 	slices.SortFunc(ranges, func(a, b lexical.Range) int { return cmp.Compare(a.First, b.First) })
-	about := g.Lexical.SearchWithin(terms, ranges, q.Depth)
+	own := terms
+	if len(ranges) > 0 {
+		own = weigh(g.Analyzer, q.Text, reading, nameWeight(reading))
+	}
+	about := g.Lexical.SearchWithin(own, ranges, q.Depth)
 	out := make([]wordHit, 0, len(about)+q.Depth)
 	for _, f := range about {
 		out = append(out, wordHit{passage: f.Passage, score: f.Score})
@@ -171,24 +184,67 @@ func within(ranges []lexical.Range, p uint32) bool {
 	return i < len(ranges) && ranges[i].First <= p
 }
 
+// nameWeight is what the names of the medicines asked about count among the
+// passages about them.
+func nameWeight(r names.Reading) float64 {
+	first := ""
+	for _, s := range r.Subjects {
+		switch {
+		case s.Class || s.Substance || len(s.Documents) == 0:
+		case first == "":
+			first = s.Name
+		case s.Name != first:
+			return ownNameOfSeveral
+		}
+	}
+	return ownName
+}
+
 // weigh gives the terms of a query with their weights. A phrase of n words is
 // worth as much as one word of its weight, times the root of n; words that were
-// typed keep their full weight.
-func weigh(a *lexical.Analyzer, text string, expansions []names.Expansion) []lexical.Weighted {
+// typed keep their full weight, names of medicines that documents are about
+// count own times theirs.
+func weigh(a *lexical.Analyzer, text string, r names.Reading, own float64) []lexical.Weighted {
+	covered := func(start int) bool {
+		for _, s := range r.Subjects {
+			if s.Start == start && !s.Class && !s.Substance && len(s.Documents) > 0 {
+				return true
+			}
+		}
+		return false
+	}
+	name := map[string]bool{}
+	for _, s := range r.Subjects {
+		if covered(s.Start) {
+			for _, t := range a.Terms(s.Asked) {
+				name[t] = true
+			}
+		}
+	}
 	var out []lexical.Weighted
 	typed := map[string]bool{}
 	for _, t := range a.Terms(text) {
 		typed[t] = true
-		out = append(out, lexical.Weighted{Term: t, Weight: 1})
+		w := 1.0
+		if name[t] {
+			w = own
+		}
+		out = append(out, lexical.Weighted{Term: t, Weight: w})
 	}
 	most := map[string]float64{}
 	var order []string
-	for _, e := range expansions {
+	for _, e := range r.Expansions {
 		if e.Weight <= 0 {
 			continue
 		}
 		terms := a.Terms(e.To)
 		w := e.Weight / math.Sqrt(float64(max(1, len(terms))))
+		switch {
+		case e.Why == names.WhyMeaning:
+			w *= meaningShare
+		case covered(e.Start):
+			w *= own
+		}
 		for _, t := range terms {
 			if typed[t] {
 				continue

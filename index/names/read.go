@@ -218,7 +218,9 @@ func (r *reader) shorthand() {
 				end++
 			}
 			start := r.ts[i].start
-			r.Expansions = append(r.Expansions, Expansion{r.text[start:end], start, end, m.to, m.weight, WhyMeaning})
+			for _, to := range m.to {
+				r.Expansions = append(r.Expansions, Expansion{r.text[start:end], start, end, to, m.weight, WhyMeaning})
+			}
 			r.take(i, i+n)
 			i += n - 1
 			break

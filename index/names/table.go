@@ -46,7 +46,7 @@ type class struct {
 // meaning is a line of shorthand.tsv.
 type meaning struct {
 	short  string
-	to     string
+	to     []string
 	weight float64
 	guard  guard
 }
@@ -221,10 +221,14 @@ func parseMeanings(b []byte) ([]meaning, error) {
 		if err != nil {
 			return err
 		}
-		if f[1] == "" {
-			return fmt.Errorf("%q: column 2, the meaning, is empty", f[0])
+		var to []string
+		for _, t := range strings.Split(f[1], "|") {
+			if t = strings.TrimSpace(t); t == "" {
+				return fmt.Errorf("%q: column 2, the meaning, is empty", f[0])
+			}
+			to = append(to, t)
 		}
-		out = append(out, meaning{strings.ToLower(f[0]), f[1], w, g})
+		out = append(out, meaning{strings.ToLower(f[0]), to, w, g})
 		return nil
 	})
 	return out, err
