@@ -66,6 +66,9 @@ func (a *app) showAnswer(res *answer.Answer) {
 			}
 		}
 	} else {
+		if res.Message != "" {
+			a.printf("%s\n\n", wrap(res.Message, "", lineWidth))
+		}
 		number := map[string]int{}
 		var sources []string
 		for _, cl := range res.Claims {

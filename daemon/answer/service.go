@@ -104,7 +104,8 @@ func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 	// The extract is made in any case: it is quick, it says whether the
 	// passages speak of the question at all, and it serves when a model fails.
 	verifying := time.Now()
-	ex := extract.Extract(q.Text, passages(hits, about), lex, extract.Options{Also: also(reading)})
+	ex := extract.Extract(q.Text, passages(hits, about), lex, extract.Options{
+		Also: also(reading), Rest: passages(found.Hits[len(hits):], about)})
 	a.Timings.Verify = since(verifying)
 
 	if len(strangers) > 0 && len(hits) == 0 && snap.Generation().Documents > 0 {
@@ -115,6 +116,9 @@ func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 		return nil, err
 	} else if !done {
 		s.extracted(a, hits, ex, ev)
+	}
+	if a.Status == StatusAnswered {
+		a.Message = corrections(reading)
 	}
 	a.Notices = notices(a, hits)
 	a.Timings.Total = since(began)
@@ -167,6 +171,8 @@ func noEvidence(snap *index.Snapshot, ex extract.Result) string {
 	switch {
 	case snap.Generation().Documents == 0:
 		return "There are no documents on this box yet. Add some with 'rxedge ingest PATH'."
+	case len(ex.Absent) > 0:
+		return "The documents about this medicine do not speak of " + list(ex.Absent) + "."
 	case len(ex.Missing) > 0:
 		return "None of the documents on this box mentions " + list(ex.Missing) + "."
 	}
@@ -208,16 +214,30 @@ func passages(hits []index.Hit, about map[string]bool) []extract.Passage {
 	return out
 }
 
+// specific is the weight from which a meaning names something; what weighs
+// less is a word for how, when and how much.
+const specific = 0.7
+
 // also tells the extract what the question's words stand for. Another name of a
 // medicine is as good as the one that was typed.
 func also(r names.Reading) []extract.Also {
 	out := make([]extract.Also, 0, len(r.Expansions))
-	for _, e := range r.Expansions {
-		w := e.Weight
-		if e.Why == names.WhyMedicine {
-			w = 1
+	things := map[int]bool{} // by where they begin
+	for _, s := range r.Subjects {
+		if !s.Class && len(s.Documents) == 0 {
+			things[s.Start] = true
+			out = append(out, extract.Also{Of: s.Asked, Say: s.Asked, Weight: 1, Thing: true})
 		}
-		out = append(out, extract.Also{Of: e.From, Say: e.To, Weight: w})
+	}
+	for _, e := range r.Expansions {
+		a := extract.Also{Of: e.From, Say: e.To, Weight: e.Weight, Thing: things[e.Start]}
+		switch e.Why {
+		case names.WhyMedicine:
+			a.Weight = 1
+		case names.WhyMeaning:
+			a.Thing = e.Weight >= specific
+		}
+		out = append(out, a)
 	}
 	return out
 }

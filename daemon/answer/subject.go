@@ -94,5 +94,17 @@ func noDocument(strangers []names.Subject) string {
 			words = append(words, w)
 		}
 	}
-	return "Not in my documents: none of them is about " + strings.Join(words[:min(3, len(words))], " or ") + "."
+	return "None of the documents on this box is about " + strings.Join(words[:min(3, len(words))], " or ") + "."
+}
+
+// corrections says which names were read as others for their spelling; "" where
+// none was.
+func corrections(r names.Reading) string {
+	var out []string
+	for _, s := range r.Subjects {
+		if s.Spelling {
+			out = append(out, "“"+s.Asked+"” was read as "+s.Name+".")
+		}
+	}
+	return strings.Join(out, " ")
 }

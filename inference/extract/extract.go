@@ -56,6 +56,11 @@ type Options struct {
 	MinCoverage, MinAbout float64
 	// Also is what words of the question stand for.
 	Also []Also
+	// Rest are passages about the medicine that are not looked at for an answer,
+	// only for whether they speak of what was asked.
+	Rest []Passage
+	// MinAbsent is MinAbout where a thing asked about is in none of them.
+	MinAbsent float64
 }
 
 // Also is another way to say some words of the question: a passage that has Say
@@ -63,6 +68,9 @@ type Options struct {
 type Also struct {
 	Of, Say string
 	Weight  float64
+	// Thing: Of names something (a disease, a laboratory value, another
+	// medicine, a way of giving it) that an answer must speak of.
+	Thing bool
 }
 
 // Without a medicine that the documents know, much must agree before anything
@@ -70,7 +78,9 @@ type Also struct {
 const (
 	DefaultMinCoverage = 0.75
 	DefaultMinAbout    = 0.15
+	DefaultMinAbsent   = 0.35
 	unknownShare       = 0.3
+	presence           = 0.25 // of a thing: its class alone is enough
 )
 
 // Sentence is one that was chosen.
@@ -86,8 +96,9 @@ type Result struct {
 	// Coverage of the best passage: the share, by weight, of the question's
 	// words that it holds.
 	Coverage float64
-	// Missing are the question's weightiest words that no document has at all.
-	Missing []string
+	// Missing are the question's weightiest words that no document has at all,
+	// Absent the things asked about that no passage about the medicine has.
+	Missing, Absent []string
 }
 
 // filler words carry no subject in a pharmacist's question.
@@ -230,6 +241,9 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 	if opt.MinAbout == 0 {
 		opt.MinAbout = DefaultMinAbout
 	}
+	if opt.MinAbsent == 0 {
+		opt.MinAbsent = DefaultMinAbsent
+	}
 	named := slices.ContainsFunc(passages, func(p Passage) bool { return p.About })
 	q := read(text, lex, opt.Also)
 	var res Result
@@ -250,6 +264,12 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 	if q.total == 0 {
 		return res
 	}
+	if named {
+		res.Absent = absent(&q, passages, lex, opt)
+	}
+	if len(res.Absent) > 0 {
+		opt.MinAbout = max(opt.MinAbout, opt.MinAbsent)
+	}
 	var found []Sentence
 	for i := range passages {
 		sentences, coverage := weigh(q, &passages[i], lex)
@@ -268,6 +288,32 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 	}
 	res.Sentences = choose(found, passages, opt.MaxSentences)
 	return res
+}
+
+// absent gives the things that the question names and no passage about its
+// medicine does.
+func absent(q *question, passages []Passage, lex Lexicon, opt Options) []string {
+	var things []string
+	for _, a := range opt.Also {
+		if a.Thing && !slices.Contains(things, a.Of) {
+			things = append(things, a.Of)
+		}
+	}
+	for _, ps := range [][]Passage{passages, opt.Rest} {
+		for i := range ps {
+			if len(things) == 0 {
+				return nil
+			}
+			if !ps[i].About {
+				continue
+			}
+			terms := set(lex.Terms(ps[i].Heading + " " + ps[i].Text))
+			things = slices.DeleteFunc(things, func(of string) bool {
+				return !slices.ContainsFunc(lex.Terms(of), func(t string) bool { return q.has(t, terms) < presence })
+			})
+		}
+	}
+	return things
 }
 
 func minimum(opt Options, p *Passage) float64 {

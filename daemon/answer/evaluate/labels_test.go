@@ -88,6 +88,19 @@ func TestLabelQuestions(t *testing.T) {
 	if v := rep.CitationValid; v.Of != v.All || v.All == 0 {
 		t.Errorf("%d of %d citations read again byte for byte", v.Of, v.All)
 	}
+	// What was reached, less a margin.
+	for name, v := range map[string][2]float64{
+		"right_section@1":   {rep.RightSectionAt1.Value(), 0.85},
+		"right_section@5":   {rep.RightSectionAt5.Value(), 0.95},
+		"evidence_recall":   {rep.EvidenceRecall.Value(), 0.70},
+		"number_recall":     {rep.NumberRecall.Value(), 0.63},
+		"abstain_precision": {rep.AbstainPrecision.Value(), 0.80},
+		"abstain_recall":    {rep.AbstainRecall.Value(), 0.90},
+	} {
+		if !(v[0] >= v[1]) {
+			t.Errorf("%s is %.3f, want %.2f at least", name, v[0], v[1])
+		}
+	}
 	t.Logf("%+v", rep.Figures)
 	for k, f := range rep.ByKind {
 		t.Logf("%s: %+v", k, *f)
