@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -205,5 +206,76 @@ func TestImportFolderResumes(t *testing.T) {
 	restore()
 	if _, err := c.Import(t.Context(), model(t, t.TempDir(), "other.gguf", nil), ImportOptions{}, nil); err != nil || len(conversions(t, c)) != 0 {
 		t.Errorf("%v, left %v", err, conversions(t, c))
+	}
+}
+
+// A folder of the BERT family goes another way, and is told by its class.
+func TestImportBERTFolder(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "encoder")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const hidden, ffn, positions = 32, 64, 16
+	words := []string{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "##c"}
+	save := func(name string, b []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save("vocab.txt", []byte(strings.Join(words, "\n")+"\n"))
+	save("config.json", fmt.Appendf(nil, `{"architectures":["BertModel"],"model_type":"bert","hidden_act":"gelu","hidden_size":%d,"intermediate_size":%d,"num_hidden_layers":1,"num_attention_heads":2,"vocab_size":%d,"max_position_embeddings":%d,"type_vocab_size":2,"pad_token_id":0,"layer_norm_eps":1e-12}`, hidden, ffn, len(words), positions))
+	var tensors []safetensors.Tensor
+	add := func(name string, shape ...uint64) {
+		tensors = append(tensors, safetensors.Tensor{Name: name, DType: safetensors.F32, Shape: shape})
+	}
+	both := func(name string, shape ...uint64) {
+		add(name+".weight", shape...)
+		add(name+".bias", shape[0])
+	}
+	add("embeddings.word_embeddings.weight", uint64(len(words)), hidden)
+	add("embeddings.position_embeddings.weight", positions, hidden)
+	add("embeddings.token_type_embeddings.weight", 2, hidden)
+	both("embeddings.LayerNorm", hidden)
+	for _, name := range []string{"attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"} {
+		both("encoder.layer.0."+name, hidden, hidden)
+	}
+	both("encoder.layer.0.attention.output.LayerNorm", hidden)
+	both("encoder.layer.0.intermediate.dense", ffn, hidden)
+	both("encoder.layer.0.output.dense", hidden, ffn)
+	both("encoder.layer.0.output.LayerNorm", hidden)
+	f, err := os.Create(filepath.Join(dir, safetensors.SingleName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w, err := safetensors.NewWriter(f, nil, tensors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tensor := range tensors {
+		n := int64(4)
+		for _, d := range tensor.Shape {
+			n *= int64(d)
+		}
+		if err := w.WriteTensor(tensor.Name, io.LimitReader(zeros{}, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := open(t)
+	for as, want := range map[string]string{"": "F32", "q8_0": "Q8_0"} {
+		e, err := c.Import(t.Context(), dir, ImportOptions{Name: "encoder" + as, Type: as}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Kind != Embedder || e.Architecture != "bert" || e.Quantisation != want || e.ConvertedFrom != "huggingface" {
+			t.Errorf("%+v", e)
+		}
+	}
+	if _, err := c.Import(t.Context(), dir, ImportOptions{Name: "x", Type: "q4_0"}, nil); err == nil || !strings.Contains(err.Error(), `not as "q4_0"`) {
+		t.Error(err)
+	}
+	if left := conversions(t, c); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }

@@ -30,7 +30,7 @@ type ImportOptions struct {
 	// Lineage of a model that was made from another of the catalog.
 	Lineage *Lineage
 	// Type of plain matrices in a folder of Hugging Face: f16, q8_0 or q4_0; "":
-	// as they are. Weights that are quantised already stay so.
+	// as they are, of the BERT family F32. Weights that are quantised already stay so.
 	Type string
 }
 
@@ -68,9 +68,9 @@ func (c *Catalog) Import(ctx context.Context, path string, o ImportOptions, prog
 		return Entry{}, fmt.Errorf("%q can't be a model's name: use letters, digits, '.', '_' and '-', at most 100 (--name)", o.Name)
 	}
 	switch o.Kind {
-	case "", Generator, Embedder, Reranker:
+	case "", Generator, Embedder, Reranker, Entailer:
 	default:
-		return Entry{}, fmt.Errorf("kind %q: a model is a generator, an embedder or a reranker", o.Kind)
+		return Entry{}, fmt.Errorf("kind %q: a model is a generator, an embedder, a reranker or an entailer", o.Kind)
 	}
 	if progress == nil {
 		progress = func(int64, int64) {}

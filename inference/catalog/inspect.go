@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"rxedge/inference/bert"
 	"rxedge/inference/gguf"
 )
 
@@ -15,6 +16,7 @@ const (
 	Generator Kind = "generator"
 	Embedder  Kind = "embedder"
 	Reranker  Kind = "reranker"
+	Entailer  Kind = "entailer"
 )
 
 // Facts are what a GGUF file says about the model in it.
@@ -42,7 +44,8 @@ var fileTypes = map[uint64]string{
 // Inspect tells what a model is. A file that is no model that can be served
 // alone (a vocabulary, an adapter, a part of a split model) is an error.
 //
-// It is a reranker where the pooling is rank or it has a classification head,
+// It is an entailer where it is of the BERT family and its labels are those of
+// entailment, a reranker where the pooling is rank or it has a classification head,
 // an embedder where there is any other pooling or the architecture is one of
 // the BERT family, and a generator otherwise.
 func Inspect(f *gguf.File) (Facts, error) {
@@ -90,6 +93,8 @@ func Inspect(f *gguf.File) (Facts, error) {
 		out.Pooling = poolings[pooling]
 	}
 	switch {
+	case bert.KindOf(m) == bert.Entailer:
+		out.Kind = Entailer
 	case out.Pooling == "rank" || head:
 		out.Kind = Reranker
 	case out.Pooling != "" && out.Pooling != "none", strings.Contains(arch, "bert"):

@@ -128,14 +128,16 @@ func IsModel(dir string) bool {
 	return false
 }
 
-// ModelType is what the folder's config.json calls the model, such as "llama"
-// or "bert"; "" where it does not say.
-func ModelType(dir string) string {
+// Architectures are the classes that the folder's config.json names, such as
+// LlamaForCausalLM; none where it does not say.
+func Architectures(dir string) []string {
 	s, err := readSettings(dir, "config.json")
 	if err != nil || s == nil {
-		return ""
+		return nil
 	}
-	return s.text("model_type", "")
+	var out []string
+	s.decode("architectures", &out)
+	return out
 }
 
 // Conversion is a folder that has been read and found good. Close it.
@@ -145,7 +147,6 @@ type Conversion struct {
 	items      []*item
 	metadata   gguf.Metadata
 	quantised  string
-	size       int64
 	dir        string
 	identities []identity
 }

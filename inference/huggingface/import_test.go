@@ -390,10 +390,10 @@ func TestEngineReadsByteLevelTokens(t *testing.T) {
 func TestIsModel(t *testing.T) {
 	t.Parallel()
 	dir := newRandom("LlamaForCausalLM", "llama", map[string]any{"hidden_act": "silu"}).folder(t)
-	if !IsModel(dir) || ModelType(dir) != "llama" {
+	if !IsModel(dir) || !slices.Equal(Architectures(dir), []string{"LlamaForCausalLM"}) {
 		t.Error("not taken for a model")
 	}
-	if IsModel(t.TempDir()) || IsModel(filepath.Join(dir, "none")) || ModelType(t.TempDir()) != "" {
+	if IsModel(t.TempDir()) || IsModel(filepath.Join(dir, "none")) || Architectures(t.TempDir()) != nil {
 		t.Error("taken for a model")
 	}
 }
