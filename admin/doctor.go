@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -303,11 +305,14 @@ func checkProfile(ctx context.Context, p *patient) diagnosis {
 		return fault(checkWarn, "'rxedge gpu' says more", "the machine can't be read: %v", err)
 	}
 	prof, why := profiles.Detect(m)
-	for _, f := range profiles.Check(prof, m) {
+	found := profiles.Check(prof, m)
+	slices.SortStableFunc(found, func(a, b profiles.Finding) int { return strings.Compare(string(a.Level), string(b.Level)) })
+	if len(found) > 0 { // "refuse" sorts before "warn"
+		f, outcome := found[0], checkWarn
 		if f.Level == profiles.Refuse {
-			return fault(checkFail, f.Fix, "%s (%s): %s", prof.Name, why, f.What)
+			outcome = checkFail
 		}
-		return fault(checkWarn, f.Fix, "%s (%s): %s", prof.Name, why, f.What)
+		return fault(outcome, f.Fix, "%s (%s): %s", prof.Name, why, f.What)
 	}
 	return ok("%s: %s", prof.Name, why)
 }

@@ -168,7 +168,7 @@ func TestEngineKilled(t *testing.T) {
 		Model: "stories260K", Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Once upon a time")},
 		Temperature: openai.Float(0),
 	}
-	for round := range 3 {
+	for round := range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		stream := client.Chat.Completions.NewStreaming(ctx, params)
 		if !stream.Next() {
@@ -199,6 +199,36 @@ func TestEngineKilled(t *testing.T) {
 		if told > 10*time.Second || next > 30*time.Second {
 			t.Errorf("round %d: told after %v, next answer after %v", round, told, next)
 		}
+	}
+}
+
+// A model whose engine dies three times in a row while it answers is set aside:
+// its callers are told at once, and questions to the documents go on.
+func TestModelSetAside(t *testing.T) {
+	t.Parallel()
+	s := withStories(t, nil)
+	client := s.openAI()
+	params := openai.ChatCompletionNewParams{
+		Model: "stories260K", Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Once upon a time")}, Temperature: openai.Float(0),
+	}
+	var last error
+	for round := 0; round < 12 && last == nil; round++ {
+		stream := client.Chat.Completions.NewStreaming(t.Context(), params)
+		if stream.Next() {
+			_ = syscall.Kill(enginePID(t, s), syscall.SIGKILL)
+		}
+		for stream.Next() {
+		}
+		if err := stream.Err(); err != nil && !strings.Contains(err.Error(), "engine_lost") {
+			last = err
+		}
+	}
+	var apiErr *openai.Error
+	if !errors.As(last, &apiErr) || apiErr.StatusCode != http.StatusServiceUnavailable || apiErr.Code != "model_set_aside" {
+		t.Errorf("after many deaths the caller is told %v", last)
+	}
+	if a := s.ask(t, "Can metformin be started with an eGFR of 40?"); a.Status != answer.StatusAnswered {
+		t.Errorf("the documents no longer answer: %+v", a)
 	}
 }
 

@@ -287,6 +287,8 @@ func unavailable(err error) string {
 	switch {
 	case errors.Is(err, inference.ErrEngineMissing):
 		return "the language engine is not installed; these are sentences of the documents, verbatim"
+	case errors.Is(err, inference.ErrBusy):
+		return "the language engine is busy; these are sentences of the documents, verbatim"
 	case errors.Is(err, inference.ErrEngineStarting):
 		return "the language model is not ready yet; these are sentences of the documents, verbatim"
 	case errors.Is(err, inference.ErrEngineLost):

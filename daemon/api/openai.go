@@ -163,6 +163,7 @@ func (s *server) openAIError(w http.ResponseWriter, p *Problem) {
 	if p.Status >= 500 {
 		kind = "server_error"
 	}
+	p.setRetryAfter(w)
 	writeJSON(w, p.Status, map[string]any{"error": map[string]any{"message": p.Detail, "type": kind, "code": p.Code, "param": nil}})
 }
 
@@ -181,7 +182,8 @@ func (s *server) chat(w http.ResponseWriter, r *http.Request) {
 		s.openAIError(w, p)
 		return
 	}
-	ctx, cancel := s.context(r.Context())
+	// Each connection is a caller of its own: none waits for all of another's.
+	ctx, cancel := s.context(inference.WithCaller(r.Context(), inference.Caller{Key: r.RemoteAddr}))
 	defer cancel()
 	c := &completion{s: s, w: w, req: &req, head: ChatCompletion{ID: "chatcmpl-" + fmt.Sprintf("%x", time.Now().UnixNano()), Created: time.Now().Unix(), Model: req.Model}}
 	if req.Model == "" || req.Model == GroundedModel {

@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"rxedge/daemon/answer"
 	"rxedge/index"
 	"rxedge/inference"
+	"rxedge/inference/llama"
 )
 
 // Problem is an error as RFC 9457 writes it, with a code that clients may
@@ -21,6 +24,8 @@ type Problem struct {
 	Detail string              `json:"detail,omitempty"`
 	Code   string              `json:"code"`
 	Errors []*huma.ErrorDetail `json:"errors,omitempty"`
+
+	retryAfter time.Duration // sent as Retry-After
 }
 
 func (p *Problem) Error() string { return p.Detail }
@@ -72,6 +77,8 @@ func (s *server) problem(err error) *Problem {
 		p       *Problem
 		invalid *answer.InvalidError
 		full    *inference.ContextError
+		busy    *inference.BusyError
+		aside   *llama.FailedError
 	)
 	mk := func(status int, code, detail string) *Problem {
 		return &Problem{Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
@@ -83,6 +90,17 @@ func (s *server) problem(err error) *Problem {
 		return mk(http.StatusBadRequest, "invalid_request", invalid.Error())
 	case errors.As(err, &full):
 		return mk(http.StatusBadRequest, "context_length_exceeded", full.Error())
+	case errors.As(err, &busy):
+		p := mk(http.StatusServiceUnavailable, "busy", busy.Error())
+		p.retryAfter = busy.RetryAfter
+		return p
+	case errors.As(err, &aside):
+		// its reason may name files; it is for the technician
+		return mk(http.StatusServiceUnavailable, "model_set_aside", "the engine cannot serve this model and it was set aside; 'rxedge status' says why")
+	case errors.Is(err, inference.ErrGrammar):
+		return mk(http.StatusBadRequest, "invalid_grammar", inference.ErrGrammar.Error())
+	case errors.Is(err, inference.ErrNoAdapter):
+		return mk(http.StatusBadRequest, "no_such_adapter", inference.ErrNoAdapter.Error())
 	case errors.Is(err, index.ErrNotFound):
 		return mk(http.StatusNotFound, "not_found", "there is no such document on this box")
 	case errors.Is(err, inference.ErrModelNotFound):
@@ -110,8 +128,15 @@ func (s *server) problem(err error) *Problem {
 	return mk(http.StatusInternalServerError, "internal", "something went wrong on this box; 'rxedge status' and the service's log say more")
 }
 
+func (p *Problem) setRetryAfter(w http.ResponseWriter) {
+	if p.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(p.retryAfter.Seconds()))))
+	}
+}
+
 func writeProblem(w http.ResponseWriter, p *Problem) {
 	w.Header().Set("Content-Type", "application/problem+json")
+	p.setRetryAfter(w)
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p)
 }

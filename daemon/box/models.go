@@ -70,7 +70,7 @@ func (m *Models) server(name string, kind catalog.Kind, as llama.Kind) (*llama.S
 		if s.State().Phase != llama.Failed {
 			return s, nil
 		}
-		return nil, fmt.Errorf("model %s: %s", name, s.State().Reason)
+		return nil, &llama.FailedError{Model: name, Reason: s.State().Reason}
 	}
 	e, err := m.catalog.Get(name)
 	if err != nil {
@@ -155,6 +155,14 @@ func (m *Models) embedder(ctx context.Context, name string) (*embedder, error) {
 		}
 	}
 	return e, nil
+}
+
+// Embed lets a single text, a question, go before the many of an index.
+func (e *embedder) Embed(ctx context.Context, texts []string) ([][]float32, error) {
+	if len(texts) > 1 {
+		ctx = inference.WithCaller(ctx, inference.Caller{Key: "index", Priority: inference.Background})
+	}
+	return e.Server.Embed(ctx, texts)
 }
 
 // Embedding runs the configured embedder without taking the data folder, for
