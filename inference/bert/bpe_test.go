@@ -55,8 +55,8 @@ func TestBPELongWord(t *testing.T) {
 	t.Parallel()
 	tok := smallBPE(t)
 	// Joining is not quadratic: this takes milliseconds.
-	n := len(tok.encode(nil, strings.Repeat("the", 200_000)))
-	if n < 100_000 || n > 400_000 {
+	n := len(tok.encode(nil, strings.Repeat("the", 20_000)))
+	if n < 10_000 || n > 40_000 {
 		t.Errorf("%d tokens", n)
 	}
 }

@@ -156,6 +156,8 @@ func writeJSON(t testing.TB, path string, v any) {
 }
 
 // linear is x·Wᵀ + b for each row of x.
+//
+//go:norace
 func (c *checkpoint) linear(x [][]float64, name string) [][]float64 {
 	w, b := c.weights[name+".weight"], c.weights[name+".bias"]
 	out := make([][]float64, len(x))
@@ -267,6 +269,7 @@ func (c *checkpoint) states(ids, segments []int, tokens int) [][]float64 {
 	return x
 }
 
+//go:norace
 func attend(q, k, v [][]float64, heads int) [][]float64 {
 	width := len(q[0]) / heads
 	out := make([][]float64, len(q))

@@ -409,6 +409,8 @@ func (m *stories) times(module string, x []float32) []float32 {
 
 // roundedLikeGGML is what ggml's CPU kernels make of the inputs of a matrix in
 // blocks: 32 at a time they become 8-bit integers with a scale (Q8_0).
+//
+//go:norace
 func roundedLikeGGML(x []float32, order []int) []float32 {
 	at := func(i int) int {
 		if order == nil {
@@ -437,6 +439,7 @@ func addTo(x, y []float32) {
 	}
 }
 
+//go:norace
 func times(w, x []float32) []float32 {
 	out := make([]float32, len(w)/len(x))
 	for r := range out {
