@@ -108,7 +108,9 @@ func launch(o Options, h header, socket string, log *slog.Logger) (*child, error
 // environment is what the child may see of ours: nothing that sets llama.cpp's
 // own options (LLAMA_*), of which some write prompts to disk.
 func environment() []string {
-	var env []string
+	// Where a debugger is installed, ggml_abort would have it write a trace first,
+	// for seconds.
+	env := []string{"GGML_NO_BACKTRACE=1"}
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
 		switch {

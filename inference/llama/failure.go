@@ -7,7 +7,7 @@ import (
 
 // What llama.cpp and its backends say when a model cannot be loaded.
 var (
-	noMemory = regexp.MustCompile(`(?i)out of memory|unable to allocate|failed to allocate|bad_alloc|OutOfDeviceMemory|OutOfHostMemory|cannot allocate memory|failed to initialize the context|cudaMalloc failed`)
+	noMemory = regexp.MustCompile(`(?i)out of memory|unable to allocate|failed to allocate|bad_alloc|OutOfDeviceMemory|OutOfHostMemory|cannot allocate memory|cudaMalloc failed`)
 	noSuch   = regexp.MustCompile(`(?i)unknown model architecture|unsupported model|unknown pre-tokenizer|unknown tokenizer|unknown projector|invalid ggml type`)
 	damaged  = regexp.MustCompile(`(?i)invalid magic|bad magic|corrupted|incomplete|not within (the )?file bounds|failed to read|unexpectedly reached end|wrong shape|missing tensor|wrong number of tensors|key not found|no direction|failed to load (model )?metadata|failed to seek`)
 )

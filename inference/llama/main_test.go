@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 		playDaemon()
 		return
 	}
+	if pid := os.Getenv("RXEDGE_TEST_HOLD"); pid != "" {
+		hold(pid)
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -81,7 +84,9 @@ func tinyLlama(t *testing.T) string {
 // start starts a server that ends with the test.
 func start(t *testing.T, o Options) *Server {
 	t.Helper()
-	o.Engine = engineOrSkip(t)
+	if o.Engine == (Engine{}) {
+		o.Engine = engineOrSkip(t)
+	}
 	o.Threads = 1
 	if o.Context == 0 {
 		o.Context = 512
@@ -212,13 +217,19 @@ func writeModel(t *testing.T, path string, m *gguf.Metadata, tensors []gguf.Tens
 // withTemplate copies a model and gives it a chat template.
 func withTemplate(t *testing.T, model, template string) string {
 	t.Helper()
+	return rewritten(t, model, func(m *gguf.Metadata) { m.Set("tokenizer.chat_template", template) })
+}
+
+// rewritten copies a model and changes its metadata.
+func rewritten(t *testing.T, model string, change func(*gguf.Metadata)) string {
+	t.Helper()
 	f, err := gguf.Open(model)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
 	m := f.Metadata
-	m.Set("tokenizer.chat_template", template)
+	change(&m)
 	path := filepath.Join(t.TempDir(), "chat.gguf")
 	out, err := os.Create(path)
 	if err != nil {

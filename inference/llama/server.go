@@ -189,6 +189,10 @@ func (s *Server) supervise() {
 				crashLimit, time.Since(crashes[0]).Round(time.Second), r.reason)
 		}
 		if aside || failed >= giveUpAfter && !wasReady {
+			select {
+			case <-s.retry: // meant for the restart before
+			default:
+			}
 			s.enter(Failed, r.reason, 0, nil, r.cause)
 			select {
 			case <-s.ctx.Done():
@@ -269,6 +273,11 @@ func (s *Server) restarting(reason string) {
 func (s *Server) enter(p Phase, reason string, pid int, c *child, cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.change(p, reason, pid, c, cause)
+}
+
+// change is enter for who holds the lock.
+func (s *Server) change(p Phase, reason string, pid int, c *child, cause error) {
 	if p != s.state.Phase {
 		s.state.Since = time.Now()
 	}
@@ -298,7 +307,13 @@ func (s *Server) State() State {
 
 // Retry starts a Failed model again, and ends the pause before a restart.
 func (s *Server) Retry() {
-	if p := s.State().Phase; p != Failed && p != Restarting {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.state.Phase {
+	case Failed: // from here on requests wait for it again
+		s.change(Restarting, "", 0, nil, nil)
+	case Restarting:
+	default:
 		return
 	}
 	select {
