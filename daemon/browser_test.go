@@ -93,5 +93,11 @@ func TestPageEndToEnd(t *testing.T) {
 			t.Errorf("%s: abstention reads %q", size.name, got)
 		}
 		shot("abstention-" + size.name)
+		do(chromedp.Navigate("about:blank"), chromedp.Navigate(s.url+"/"))
+		ask("max adult dose of metforman?")
+		if got := eval(`document.querySelector("#notices .correction")?.textContent ?? ""`); !strings.Contains(got, "metformin") {
+			t.Errorf("%s: the page does not say that a name was corrected: %q", size.name, got)
+		}
+		shot("correction-" + size.name)
 	}
 }

@@ -76,7 +76,11 @@ export class AnswerView {
       this.claims = [];
       for (const c of claims) this.claim(c);
     }
+    // On an answered question the message says that a name was read as another:
+    // the first thing to see.
+    const read = answer.status !== "abstained" && answer.message ? [answer.message] : [];
     byId("notices").replaceChildren(
+      ...read.map((m) => el("p", { class: "notice correction" }, m)),
       ...(answer.notices ?? []).map((n) => el("p", { class: "notice" }, n)),
       ...(answer.fallback ? [el("p", { class: "fallback" }, answer.fallback)] : []),
     );
@@ -249,6 +253,7 @@ function how({ status, mode }) {
 export function plainText(answer) {
   const sources = sourcesOf(answer.claims ?? []);
   const lines = [answer.question, ""];
+  if (answer.status !== "abstained" && answer.message) lines.push(answer.message, "");
   for (const n of answer.notices ?? []) lines.push(`${n}.`.replace(/\.\.$/, "."), "");
   for (const claim of answer.claims ?? []) {
     const numbers = (claim.citations ?? []).map((c) => `[${sources.get(hashOf(c)).number}]`);
