@@ -47,7 +47,7 @@ func playDaemon() {
 }
 
 // engineOrSkip finds the engine or says why the test cannot run.
-func engineOrSkip(t *testing.T) Engine {
+func engineOrSkip(t testing.TB) Engine {
 	t.Helper()
 	e, err := Find()
 	if errors.Is(err, inference.ErrEngineMissing) {
@@ -60,7 +60,7 @@ func engineOrSkip(t *testing.T) Engine {
 }
 
 // testData is the folder of real files, or a skip.
-func testData(t *testing.T, name string) string {
+func testData(t testing.TB, name string) string {
 	t.Helper()
 	dir := os.Getenv("RXEDGE_TESTDATA")
 	if dir == "" {
@@ -76,7 +76,7 @@ func testData(t *testing.T, name string) string {
 	return path
 }
 
-func tinyLlama(t *testing.T) string {
+func tinyLlama(t testing.TB) string {
 	t.Helper()
 	return testData(t, "models/llama-2-tiny-random.gguf")
 }
@@ -120,7 +120,7 @@ type bertShape struct{ layers, dim, ff, heads, positions int }
 
 // randomBERT writes an encoder of random weights; broken fills one of its
 // matrices with NaN.
-func randomBERT(t *testing.T, shape bertShape, broken bool) string {
+func randomBERT(t testing.TB, shape bertShape, broken bool) string {
 	t.Helper()
 	vocabulary, err := gguf.Open(testData(t, "tokenizers/ggml-vocab-bert-bge.gguf"))
 	if err != nil {
@@ -189,7 +189,7 @@ func randomBERT(t *testing.T, shape bertShape, broken bool) string {
 	return path
 }
 
-func writeModel(t *testing.T, path string, m *gguf.Metadata, tensors []gguf.Tensor, value func(gguf.Tensor, int) float32) {
+func writeModel(t testing.TB, path string, m *gguf.Metadata, tensors []gguf.Tensor, value func(gguf.Tensor, int) float32) {
 	t.Helper()
 	f, err := os.Create(path)
 	if err != nil {
