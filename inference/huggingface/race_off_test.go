@@ -1,0 +1,5 @@
+//go:build !race
+
+package huggingface
+
+const raced = false

@@ -1,0 +1,6 @@
+//go:build race
+
+package huggingface
+
+// raced: the race detector makes the forward passes ten times slower.
+const raced = true
