@@ -189,7 +189,14 @@ func TestEngineKilled(t *testing.T) {
 		told := time.Since(killed)
 		short := params
 		short.MaxTokens = openai.Int(5)
-		if _, err := client.Chat.Completions.New(t.Context(), short); err != nil {
+		var err error
+		for time.Since(killed) < 30*time.Second {
+			// On a loaded machine a start can outlast a request's patience.
+			if _, err = client.Chat.Completions.New(t.Context(), short); err == nil || !strings.Contains(err.Error(), "503") {
+				break
+			}
+		}
+		if err != nil {
 			t.Errorf("round %d: the next question: %v", round, err)
 		}
 		// On a quiet machine both are well under a second; a loaded one gets
@@ -212,14 +219,18 @@ func TestModelSetAside(t *testing.T) {
 		Model: "stories260K", Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Once upon a time")}, Temperature: openai.Float(0),
 	}
 	var last error
-	for round := 0; round < 12 && last == nil; round++ {
+	for round := 0; round < 40 && last == nil; round++ {
 		stream := client.Chat.Completions.NewStreaming(t.Context(), params)
 		if stream.Next() {
-			_ = syscall.Kill(enginePID(t, s), syscall.SIGKILL)
+			if pid := engineOf(s); pid > 0 {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
 		}
 		for stream.Next() {
 		}
-		if err := stream.Err(); err != nil && !strings.Contains(err.Error(), "engine_lost") {
+		// Until then it is lost, or not ready again yet.
+		var apiErr *openai.Error
+		if err := stream.Err(); errors.As(err, &apiErr) && apiErr.Code != "engine_starting" {
 			last = err
 		}
 	}
@@ -235,9 +246,17 @@ func TestModelSetAside(t *testing.T) {
 // enginePID finds the engine among this process's children.
 func enginePID(t *testing.T, s *station) int {
 	t.Helper()
-	blob, err := filepath.Glob(filepath.Join(s.data, "models", "blobs", "*.gguf"))
-	if err != nil || len(blob) != 1 {
-		t.Fatal("no model file", err)
+	pid := engineOf(s)
+	if pid == 0 {
+		t.Fatal("no engine runs")
+	}
+	return pid
+}
+
+func engineOf(s *station) int {
+	blob, _ := filepath.Glob(filepath.Join(s.data, "models", "blobs", "*.gguf"))
+	if len(blob) != 1 {
+		return 0
 	}
 	procs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, p := range procs {
@@ -251,6 +270,5 @@ func enginePID(t *testing.T, s *station) int {
 		}
 		return pid
 	}
-	t.Fatal("no engine runs")
 	return 0
 }
