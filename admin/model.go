@@ -23,8 +23,9 @@ func (a *app) modelImport() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "import FILE|DIR",
 		Short: "Put a model into the catalog",
-		Long: `Copy a GGUF file, or convert a llama2.c folder (*.bin and tok*.bin), into the data
-folder, under its SHA-256. Importing the same again changes nothing.`,
+		Long: `Copy a GGUF file, or convert a Hugging Face folder (safetensors, GPTQ and AWQ too) or
+a llama2.c folder (*.bin and tok*.bin), into the data folder, under its SHA-256.
+A conversion that was cut off is resumed. Importing the same again changes nothing.`,
 		Example: `  rxedge model import stories260K/
   rxedge model import model.gguf --name qwen`,
 		Args: args(cobra.ExactArgs(1)),
@@ -42,6 +43,9 @@ folder, under its SHA-256. Importing the same again changes nothing.`,
 				return s.ImportModel(c.Context(), paths[0], opt, func(done, total int64) { bar.set("importing", done, total) })
 			}, func(e catalog.Entry) {
 				a.printf("%s: %s, %s, %s, %s\n  sha256 %s\n", e.Name, e.Kind, e.Architecture, e.Quantisation, size(e.Size), e.SHA256)
+				for _, n := range e.Notes {
+					a.printf("  %s\n", n)
+				}
 				switch e.Kind {
 				case catalog.Generator:
 					a.printf("To let it write answers, set in rxedge.toml and restart rxedged:\n  [model]\n  generator = %q\n", e.Name)
@@ -51,6 +55,7 @@ folder, under its SHA-256. Importing the same again changes nothing.`,
 			})
 		},
 	}
+	c.Flags().StringVar(&opt.Type, "type", "", "of a Hugging Face folder's weights: f16, q8_0, q4_0; f32 for BERT (default: as they are)")
 	c.Flags().StringVar(&opt.Name, "name", "", "name in the catalog (default: of the file)")
 	return c
 }
