@@ -82,12 +82,14 @@ func tinyLlama(t testing.TB) string {
 }
 
 // start starts a server that ends with the test.
-func start(t *testing.T, o Options) *Server {
+func start(t testing.TB, o Options) *Server {
 	t.Helper()
 	if o.Engine == (Engine{}) {
 		o.Engine = engineOrSkip(t)
 	}
-	o.Threads = 1
+	if o.Threads == 0 {
+		o.Threads = 1
+	}
 	if o.Context == 0 {
 		o.Context = 512
 	}
@@ -104,10 +106,10 @@ func start(t *testing.T, o Options) *Server {
 }
 
 // ready is start and the wait for the model.
-func ready(t *testing.T, o Options) *Server {
+func ready(t testing.TB, o Options) *Server {
 	t.Helper()
 	s := start(t, o)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := s.WaitReady(ctx); err != nil {
 		t.Fatal(err)
@@ -121,6 +123,28 @@ type bertShape struct{ layers, dim, ff, heads, positions int }
 // randomBERT writes an encoder of random weights; broken fills one of its
 // matrices with NaN.
 func randomBERT(t testing.TB, shape bertShape, broken bool) string {
+	t.Helper()
+	m, tensors := bertOf(t, shape, gguf.F32)
+	path := filepath.Join(t.TempDir(), "bert.gguf")
+	r := rand.New(rand.NewPCG(1, 2))
+	writeModel(t, path, m, tensors, func(ten gguf.Tensor, i int) float32 {
+		switch {
+		case broken && ten.Name == "blk.0.ffn_down.weight":
+			return float32(math.NaN())
+		case ten.Name == "token_embd.weight":
+			return float32(r.NormFloat64()) * 0.5
+		case len(ten.Shape) == 1 && ten.Name[len(ten.Name)-6:] == "weight":
+			return 1 + float32(r.NormFloat64())*0.05
+		case len(ten.Shape) == 1:
+			return float32(r.NormFloat64()) * 0.02
+		}
+		return float32(r.NormFloat64() / math.Sqrt(float64(ten.Shape[0])))
+	})
+	return path
+}
+
+// bertOf is what an encoder's file holds, with its matrices in a type.
+func bertOf(t testing.TB, shape bertShape, weights gguf.Type) (*gguf.Metadata, []gguf.Tensor) {
 	t.Helper()
 	vocabulary, err := gguf.Open(testData(t, "tokenizers/ggml-vocab-bert-bge.gguf"))
 	if err != nil {
@@ -149,7 +173,11 @@ func randomBERT(t testing.TB, shape bertShape, broken bool) string {
 	d, ff := uint64(shape.dim), uint64(shape.ff)
 	var tensors []gguf.Tensor
 	add := func(name string, dims ...uint64) {
-		tensors = append(tensors, gguf.Tensor{Name: name, Shape: dims, Type: gguf.F32})
+		kind := weights
+		if len(dims) == 1 || name == "position_embd.weight" || name == "token_types.weight" {
+			kind = gguf.F32
+		}
+		tensors = append(tensors, gguf.Tensor{Name: name, Shape: dims, Type: kind})
 	}
 	add("token_embd.weight", d, uint64(len(words)))
 	add("position_embd.weight", d, uint64(shape.positions))
@@ -171,22 +199,7 @@ func randomBERT(t testing.TB, shape bertShape, broken bool) string {
 		add(p+"layer_output_norm.weight", d)
 		add(p+"layer_output_norm.bias", d)
 	}
-	path := filepath.Join(t.TempDir(), "bert.gguf")
-	r := rand.New(rand.NewPCG(1, 2))
-	writeModel(t, path, &m, tensors, func(ten gguf.Tensor, i int) float32 {
-		switch {
-		case broken && ten.Name == "blk.0.ffn_down.weight":
-			return float32(math.NaN())
-		case ten.Name == "token_embd.weight":
-			return float32(r.NormFloat64()) * 0.5
-		case len(ten.Shape) == 1 && ten.Name[len(ten.Name)-6:] == "weight":
-			return 1 + float32(r.NormFloat64())*0.05
-		case len(ten.Shape) == 1:
-			return float32(r.NormFloat64()) * 0.02
-		}
-		return float32(r.NormFloat64() / math.Sqrt(float64(ten.Shape[0])))
-	})
-	return path
+	return &m, tensors
 }
 
 func writeModel(t testing.TB, path string, m *gguf.Metadata, tensors []gguf.Tensor, value func(gguf.Tensor, int) float32) {

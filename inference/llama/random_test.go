@@ -99,16 +99,20 @@ func writeRandom(t testing.TB, path string, m *gguf.Metadata, tensors []gguf.Ten
 					}
 				}
 				return nil
-			case ten.Type == gguf.F32:
+			case ten.Type == gguf.F32 || ten.Type == gguf.F16:
 				var b []byte
 				for range ten.Elements() {
 					v := float32(0)
-					if strings.HasSuffix(ten.Name, "norm.weight") {
+					if strings.HasSuffix(ten.Name, "norm.weight") && len(ten.Shape) == 1 {
 						v = 1
 					} else if !strings.HasSuffix(ten.Name, ".bias") {
 						v = float32(size * (float64(noise.Uint64()>>11)/(1<<52) - 1))
 					}
-					b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+					if ten.Type == gguf.F16 {
+						b = binary.LittleEndian.AppendUint16(b, gguf.Float16(v))
+					} else {
+						b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+					}
 				}
 				_, err := w.Write(b)
 				return err
