@@ -147,6 +147,16 @@ func (p *pulse) stalled(now time.Time, batch int) bool {
 	return false
 }
 
+// excuse counts every silence from now on.
+func (p *pulse) excuse(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.progressed = now
+	for w := range p.works {
+		w.last = now
+	}
+}
+
 // close says that the child has ended; the first call counts.
 func (p *pulse) close() {
 	p.mu.Lock()

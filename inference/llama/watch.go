@@ -195,6 +195,7 @@ func (c *child) watch(ctx context.Context) {
 	defer tick.Stop()
 	var (
 		answered = time.Now()
+		ticked   = answered
 		looks    = make(chan error, 1)
 		looking  bool
 		probing  = make(chan struct{}, 1)
@@ -228,6 +229,13 @@ func (c *child) watch(ctx context.Context) {
 		case <-tick.C:
 		}
 		now, hung := time.Now(), ""
+		if now.Sub(ticked) > silence/2 {
+			// We did not run ourselves: the machine was halted, or had no time for
+			// anybody. The child has had none either.
+			answered = now
+			c.pulse.excuse(now)
+		}
+		ticked = now
 		switch {
 		case now.Sub(answered) > silence:
 			hung = fmt.Sprintf("it did not answer for %v", silence)
