@@ -2,7 +2,6 @@ package llama
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -13,11 +12,7 @@ import (
 	"rxedge/inference"
 )
 
-const (
-	mostLogProbs = 20
-	longestRule  = 64 << 10 // bytes of a grammar or a schema
-	deepestRule  = 64       // brackets open in one: the engine's parsers call themselves at each
-)
+const mostLogProbs = 20
 
 // Generate implements inference.Generator. The pieces that emit gets are whole
 // runes; text that may yet turn out to begin a stop string is held back until
@@ -86,13 +81,9 @@ func (s *Server) check(req inference.GenerateRequest) error {
 		return fmt.Errorf("log-probabilities of %d tokens; there can be %d", req.LogProbs, mostLogProbs)
 	case req.Grammar != "" && len(req.JSONSchema) > 0:
 		return errors.New("a request has either a grammar or a JSON schema")
-	case len(req.JSONSchema) > 0 && !json.Valid(req.JSONSchema):
-		return fmt.Errorf("the schema is not JSON: %w", inference.ErrGrammar)
 	}
-	for _, rule := range []string{req.Grammar, string(req.JSONSchema)} {
-		if len(rule) > longestRule || depth(rule) > deepestRule {
-			return fmt.Errorf("longer than %d bytes, or nested deeper than %d: %w", longestRule, deepestRule, inference.ErrGrammar)
-		}
+	if err := checkRules(req); err != nil {
+		return err
 	}
 	for _, a := range req.Adapters {
 		if _, ok := s.o.Adapters[a.Name]; !ok {
@@ -103,22 +94,6 @@ func (s *Server) check(req inference.GenerateRequest) error {
 		}
 	}
 	return nil
-}
-
-// depth is the largest number of brackets open at a place; brackets in strings
-// count too, which errs on the safe side.
-func depth(rule string) int {
-	open, most := 0, 0
-	for i := range len(rule) {
-		switch rule[i] {
-		case '(', '[', '{':
-			open++
-			most = max(most, open)
-		case ')', ']', '}':
-			open = max(open-1, 0)
-		}
-	}
-	return most
 }
 
 // prompt is a request's text in tokens.

@@ -55,6 +55,12 @@ func TestGrammar(t *testing.T) {
 		"no such type":   {JSONSchema: json.RawMessage(`{"type":"secret"}`)},
 		"no such ref":    {JSONSchema: json.RawMessage(`{"$ref":"#/definitions/secret"}`)},
 		"deep schema":    {JSONSchema: json.RawMessage(strings.Repeat(`{"items":`, 500) + "{}" + strings.Repeat("}", 500))},
+		"llguidance":     {Grammar: "%llguidance {}"},
+		"5 to 2":         {Grammar: `root ::= "secret"{5,2}`},
+		"5 to 2, spaced": {Grammar: "root ::= \"a\"{ 5 , 2 }"},
+		"pattern 5 to 2": {JSONSchema: json.RawMessage(`{"type":"array","items":{"type":"string","pattern":"^(ab){\u0035,2}$"}}`)},
+		"length 5 to 2":  {JSONSchema: json.RawMessage(`{"properties":{"a":{"type":"string","minLength":5,"maxLength":2}}}`)},
+		"items 5 to 2":   {JSONSchema: json.RawMessage(`{"anyOf":[{"type":"array","minItems":5,"maxItems":2}]}`)},
 		"endless string": {JSONSchema: json.RawMessage(`{"type":"string","minLength":100000000}`)},
 	} {
 		_, err := ask(req)
