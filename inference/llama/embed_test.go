@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math"
+	"os"
 	"strings"
 	"testing"
 
@@ -70,6 +72,33 @@ func TestEmbed(t *testing.T) {
 	}
 	if _, err := s.Generate(t.Context(), inference.GenerateRequest{Prompt: "a"}, nil); err == nil {
 		t.Error("an encoder wrote text")
+	}
+}
+
+// An encoder reads no longer texts than it has places for, and takes no memory
+// for longer ones.
+func TestEncoderContextIsTrained(t *testing.T) {
+	t.Parallel()
+	engineOrSkip(t)
+	o := Options{Model: randomBERT(t, smallBERT, false), Kind: Embed, Context: 512}
+	s := ready(t, o)
+	var over *inference.ContextError
+	if _, err := s.Embed(t.Context(), []string{strings.Repeat("the ", 200)}); !errors.As(err, &over) || over.Limit != smallBERT.positions {
+		t.Errorf("200 words: %v", err)
+	}
+	if _, err := s.Embed(t.Context(), []string{strings.Repeat("the ", smallBERT.positions-2)}); err != nil {
+		t.Errorf("as many as there are places: %v", err)
+	}
+	if n := s.Info().MaxTokens; n != smallBERT.positions || s.State().Restarts != 0 {
+		t.Errorf("%d tokens, state %+v", n, s.State())
+	}
+	if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", s.State().PID)); err == nil && !strings.Contains(string(line), "--ubatch-size\x00128") {
+		t.Errorf("%q", line)
+	}
+	much, err := EstimateMemory(o)
+	o.Context = smallBERT.positions
+	if little, _ := EstimateMemory(o); err != nil || much != little {
+		t.Errorf("%+v for what cannot be used, %+v, %v", much, little, err)
 	}
 }
 

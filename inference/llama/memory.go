@@ -97,11 +97,14 @@ func (s shape) estimate(o Options) Estimate {
 			context = min(context, s.trained)
 		}
 	}
+	encoder := o.Kind == Embed || o.Kind == Rank
+	if encoder && s.trained > 0 {
+		context = min(context, s.trained)
+	}
 	context = (context + 255) / 256 * 256
 	e := Estimate{Weights: s.weights, Process: processMemory + int64(o.PromptCache)<<20}
 	// The words themselves, in the vocabulary and in two tables of it.
 	e.Process += s.vocabulary * 320
-	encoder := o.Kind == Embed || o.Kind == Rank
 	batch := context
 	if !encoder {
 		kind := o.KV

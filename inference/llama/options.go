@@ -55,7 +55,7 @@ type Options struct {
 	SHA256 string // of the model file, for Info
 	Kind   Kind
 
-	Context    int    // tokens one request may use; 0: DefaultContext, or what the model was trained for if that is less
+	Context    int    // tokens one request may use; 0: DefaultContext, or what the model was trained for if that is less, which an encoder's never exceeds
 	Slots      int    // requests served at the same time, each with its own Context; 0: 1
 	Queue      int    // requests that may wait for a slot; 0: 64; -1: none may
 	Batch      int    // tokens of prompts read in one step, after which tokens of other answers come; 0: MicroBatch

@@ -85,6 +85,10 @@ func Start(o Options) (*Server, error) {
 			o.Context = min(o.Context, s.header.trained)
 		}
 	}
+	if o.Kind != Generate && s.header.trained > 0 {
+		// It has no vector for a further place; memory would be set aside for nothing.
+		o.Context = min(o.Context, s.header.trained)
+	}
 	o.pooling = s.header.pooling
 	s.o = o
 	s.queue = newQueue(o.Slots, max(o.Queue, 0))
