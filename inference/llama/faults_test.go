@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -14,59 +13,67 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"rxedge/inference"
-	"rxedge/inference/gguf"
 )
-
-// go test ./inference/llama -run TestFaults -faults=100 -v
-var faultCount = flag.Int("faults", 10, "how many faults TestFaults makes")
 
 // foundWithin is how soon a fault is to be noticed.
 const foundWithin = 15 * time.Second
 
-// fault harms a child that answers; what it returns ends the harm.
+// fault harms a child that answers.
 type fault struct {
 	name string
+	// harm returns what ends the harm. errCannotHarm: not on this machine.
 	harm func(s *Server, pid int) (mend func(), err error)
+	// passes: who is connected may be served to the end.
+	passes bool
 }
+
+var errCannotHarm = errors.New("this fault cannot be made here")
 
 func signal(sig syscall.Signal) func(*Server, int) (func(), error) {
 	return func(_ *Server, pid int) (func(), error) { return func() {}, syscall.Kill(pid, sig) }
 }
 
-var faults = []fault{
-	{"killed", signal(syscall.SIGKILL)},
-	{"stopped", signal(syscall.SIGSTOP)},
-	{"aborts", signal(syscall.SIGABRT)}, // as ggml_abort ends it
-	{"thread hangs", hangThread},
-	{"socket gone", func(s *Server, _ int) (func(), error) { return func() {}, os.Remove(s.dir.socket()) }},
-	{"socket silent", silentSocket},
-	{"crafted request", craftedRequest},
-	{"model truncated", func(s *Server, _ int) (func(), error) {
+var (
+	killed     = fault{name: "killed", harm: signal(syscall.SIGKILL)}
+	stopped    = fault{name: "stopped", harm: signal(syscall.SIGSTOP)}
+	hangs      = fault{name: "a thread hangs", harm: hangThread}
+	silent     = fault{name: "socket silent", harm: silentSocket}
+	socketGone = fault{name: "socket gone", passes: true, harm: func(s *Server, _ int) (func(), error) {
+		return func() {}, os.Remove(s.dir.socket())
+	}}
+	truncated = fault{name: "model truncated", harm: func(s *Server, _ int) (func(), error) {
 		whole, err := os.ReadFile(s.o.Model)
 		if err != nil {
 			return nil, err
 		}
 		return func() { os.WriteFile(s.o.Model, whole, 0o600) }, os.Truncate(s.o.Model, int64(len(whole)/3))
-	}},
-}
+	}}
+	aborts = fault{name: "aborts in ggml", harm: func(s *Server, _ int) (func(), error) {
+		return lethal(s, map[string]any{"grammar": "%llguidance"})
+	}}
+	overflows = fault{name: "stack overflows", harm: func(s *Server, _ int) (func(), error) {
+		const n = 50_000 // its parser calls itself for each
+		return lethal(s, map[string]any{"grammar": "root ::= " + strings.Repeat("(", n) + `"a"` + strings.Repeat(")", n)})
+	}}
 
-// craftedRequest sends past our own checks what llama.cpp's parser calls itself
-// for until its stack ends.
-func craftedRequest(s *Server, _ int) (func(), error) {
+	languageFaults = []fault{killed, stopped, aborts, hangs, silent, truncated, socketGone, overflows}
+	encoderFaults  = []fault{killed, stopped, hangs, silent}
+)
+
+// lethal sends past our own checks a request that ends the engine.
+func lethal(s *Server, body map[string]any) (func(), error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	const n = 50_000
-	err := s.with(ctx, func(k *call) error {
-		return k.do("/completion", map[string]any{"prompt": "a", "n_predict": 1,
-			"grammar": "root ::= " + strings.Repeat("(", n) + `"a"` + strings.Repeat(")", n)}, &struct{}{})
-	})
+	body["prompt"], body["n_predict"] = "a", 1
+	err := s.with(ctx, func(k *call) error { return k.do("/completion", body, &struct{}{}) })
 	if !errors.Is(err, inference.ErrEngineLost) {
-		return nil, fmt.Errorf("the crafted request: %w", err)
+		return nil, fmt.Errorf("the request that should end the engine: %w", err)
 	}
 	return func() {}, nil
 }
@@ -87,7 +94,7 @@ func hangThread(_ *Server, pid int) (func(), error) {
 	if said, _ := bufio.NewReader(out).ReadString('\n'); said != "held\n" {
 		holder.Process.Kill()
 		holder.Wait()
-		return nil, fmt.Errorf("a thread cannot be held here (as root, or with kernel.yama.ptrace_scope=0, it can): %s", said)
+		return nil, fmt.Errorf("%w: holding a thread wants root or kernel.yama.ptrace_scope=0: %s", errCannotHarm, said)
 	}
 	return func() {
 		holder.Process.Kill()
@@ -146,112 +153,350 @@ func silentSocket(s *Server, _ int) (func(), error) {
 	}, nil
 }
 
+// faultCount is how many faults TestFaults makes: RXEDGE_FAULTS, else one of each.
+func faultCount(t *testing.T, kinds int) int {
+	text := os.Getenv("RXEDGE_FAULTS")
+	if text == "" {
+		return kinds
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("RXEDGE_FAULTS=%s: it is a number of faults", text)
+	}
+	return n
+}
+
+// toll is what came of the faults of one kind.
+type toll struct {
+	made            int
+	found           time.Duration // the longest until it was noticed
+	again           time.Duration // the longest until a request was answered
+	waited          time.Duration // the longest that a caller waited for an answer or an error
+	answered, erred int           // requests meanwhile
+}
+
+func (a *toll) add(b toll) {
+	a.made += b.made
+	a.found, a.again, a.waited = max(a.found, b.found), max(a.again, b.again), max(a.waited, b.waited)
+	a.answered, a.erred = a.answered+b.answered, a.erred+b.erred
+}
+
 // Whatever happens to an engine is found within 15 s, every caller gets an
-// answer or a clear error, and nothing is left over.
+// answer or a clear error, and nothing is left over; nor where the daemon
+// itself is killed.
+//
+//	RXEDGE_FAULTS=100 go test ./inference/llama -run TestFaults -v
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	engineOrSkip(t)
 	const lanes = 10
-	var mu sync.Mutex
-	longest := map[string]time.Duration{}
+	type situation struct {
+		kind Kind // "": of the daemon itself
+		fault
+	}
+	var situations []situation
+	for _, f := range languageFaults {
+		situations = append(situations, situation{Generate, f})
+	}
+	for _, f := range encoderFaults {
+		situations = append(situations, situation{Embed, f})
+	}
+	situations = append(situations, situation{fault: fault{name: "killed"}})
+	models := map[Kind]string{Generate: tinyLlama(t), Embed: randomBERT(t, smallBERT, false)}
+
+	n := faultCount(t, len(situations))
 	base := t.TempDir()
+	var mu sync.Mutex
+	tolls := map[string]*toll{}
+	var pids []int // of every child that was harmed
+	var next atomic.Int64
 	// Most of the time is waiting: not as parallel subtests, of which there are
 	// no more at once than processors.
 	var all sync.WaitGroup
-	for lane := range min(lanes, *faultCount) {
-		s := start(t, Options{Model: copyOf(t, tinyLlama(t)), Kind: Generate, Context: 4096, Slots: 2, Wait: 30 * time.Second, RunDir: base})
+	for range min(lanes, n) {
+		dir := t.TempDir()
 		all.Go(func() {
-			defer s.Close()
-			for i := lane; i < *faultCount; i += lanes {
-				f := faults[i%len(faults)]
-				found, err := suffer(t, s, f)
-				if err != nil {
-					t.Errorf("fault %d, %s: %v", i, f.name, err)
+			servers := map[Kind]*Server{}
+			defer func() {
+				for _, s := range servers {
+					if err := s.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+			}()
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				f := situations[i%len(situations)]
+				name := map[Kind]string{Generate: "language model", Embed: "encoder", "": "daemon"}[f.kind] + ": " + f.name
+				var got toll
+				var harmed []int
+				var err error
+				if f.kind == "" {
+					got, harmed, err = killDaemon(models, base, i/len(situations)%2 == 1)
+				} else {
+					s := servers[f.kind]
+					if s == nil {
+						if s, err = startLane(models[f.kind], dir, base, f.kind); err != nil {
+							t.Error(err)
+							return
+						}
+						servers[f.kind] = s
+					}
+					got, harmed, err = suffer(t.Context(), s, f.fault)
+				}
+				switch {
+				case errors.Is(err, errCannotHarm):
+					t.Log(err)
+				case err != nil:
+					t.Errorf("fault %d, %s: %v", i, name, err)
 					return
 				}
 				mu.Lock()
-				longest[f.name] = max(longest[f.name], found)
+				if tolls[name] == nil {
+					tolls[name] = &toll{}
+				}
+				tolls[name].add(got)
+				pids = append(pids, harmed...)
 				mu.Unlock()
 			}
 		})
 	}
 	all.Wait()
-	for name, d := range longest {
-		t.Logf("%-16s found within %v", name, d.Round(time.Millisecond))
+	// What the last killed daemons left goes when the next starts.
+	if s, err := startLane(models[Generate], t.TempDir(), base, Generate); err != nil {
+		t.Error(err)
+	} else if err := s.Close(); err != nil {
+		t.Error(err)
 	}
-	if left, _ := os.ReadDir(base); len(left) != 0 {
-		t.Errorf("left behind: %v", left)
+	var sum toll
+	t.Logf("%-32s %5s %10s %10s %10s %9s %6s", "fault", "made", "found", "again", "waited", "answered", "erred")
+	for _, f := range situations {
+		name := map[Kind]string{Generate: "language model", Embed: "encoder", "": "daemon"}[f.kind] + ": " + f.name
+		if got := tolls[name]; got != nil {
+			t.Log(got.line(name))
+			sum.add(*got)
+		}
+	}
+	processes, sockets, files := leftovers(t, base, pids)
+	t.Log(sum.line("all, at the longest"))
+	t.Logf("left over: %d processes, %d sockets, %d files", len(processes), len(sockets), len(files))
+	if len(processes)+len(sockets)+len(files) > 0 {
+		t.Errorf("left over: processes %v, sockets %v, files %v", processes, sockets, files)
 	}
 }
 
-// suffer makes one fault and returns how soon it was found.
-func suffer(t *testing.T, s *Server, f fault) (found time.Duration, err error) {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+func (a *toll) line(name string) string {
+	ms := func(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
+	return fmt.Sprintf("%-32s %5d %10v %10v %10v %9d %6d", name, a.made, ms(a.found), ms(a.again), ms(a.waited), a.answered, a.erred)
+}
+
+func startLane(model, dir, base string, kind Kind) (*Server, error) {
+	engine, err := Find()
+	if err != nil {
+		return nil, err
+	}
+	// A copy of its own, to be harmed.
+	b, err := os.ReadFile(model)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, string(kind)+".gguf")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		return nil, err
+	}
+	return Start(Options{Engine: engine, Model: path, Kind: kind, Context: 4096, Slots: 2, Threads: 1, Wait: 30 * time.Second, RunDir: base})
+}
+
+// ask has a model do what it is for, for some tenths of a second.
+func ask(ctx context.Context, s *Server) error {
+	if s.o.Kind == Embed {
+		texts := make([]string, 200)
+		for i := range texts {
+			texts[i] = strings.Repeat("take with food ", 1+i%40)
+		}
+		_, err := s.Embed(ctx, texts)
+		return err
+	}
+	_, err := s.Generate(ctx, inference.GenerateRequest{Prompt: "a", MaxTokens: 300, Temperature: 1}, nil)
+	return err
+}
+
+// suffer makes one fault while several callers ask again and again.
+func suffer(ctx context.Context, s *Server, f fault) (got toll, pids []int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	if err := s.WaitReady(ctx); err != nil {
-		return 0, err
+		return got, nil, err
 	}
 	pid := s.State().PID
 
-	type outcome struct {
-		err  error
-		took time.Duration
-	}
 	const callers = 4 // at two slots
-	outcomes := make(chan outcome, callers)
-	writing := make(chan struct{}, callers)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var over atomic.Bool
+	var surprise error
 	for i := range callers {
-		go func() {
-			began, told := time.Now(), false
-			_, err := s.Generate(inference.WithCaller(ctx, inference.Caller{Key: fmt.Sprint(i)}),
-				inference.GenerateRequest{Prompt: "a", MaxTokens: 500, Temperature: 1, Seed: int64(i)}, func(string) error {
-					if !told {
-						told = true
-						writing <- struct{}{}
-					}
-					return nil
-				})
-			outcomes <- outcome{err, time.Since(began)}
-		}()
+		ctx := inference.WithCaller(ctx, inference.Caller{Key: fmt.Sprint(i)})
+		wg.Go(func() {
+			for !over.Load() {
+				began := time.Now()
+				err := ask(ctx, s)
+				mu.Lock()
+				got.waited = max(got.waited, time.Since(began))
+				var failed *FailedError
+				switch {
+				case err == nil:
+					got.answered++
+				case errors.Is(err, inference.ErrEngineLost), errors.Is(err, inference.ErrEngineStarting), errors.As(err, &failed):
+					got.erred++
+				default:
+					surprise = err
+				}
+				mu.Unlock()
+				if err != nil {
+					return
+				}
+			}
+		})
 	}
-	<-writing
+	defer wg.Wait()
+	defer over.Store(true)
+	if !within(20*time.Second, func() bool { return s.State().Running > 0 }) {
+		return got, nil, errors.New("no request got to the engine")
+	}
 	struck := time.Now()
 	mend, err := f.harm(s, pid)
 	if err != nil {
-		return 0, err
+		return toll{}, nil, err
 	}
-	if !within(foundWithin, func() bool { st := s.State(); return st.PID != pid || st.Phase == Failed }) {
-		return 0, fmt.Errorf("not found within %v", foundWithin)
-	}
-	found = time.Since(struck)
-	if !within(5*time.Second, func() bool { return !alive(pid) }) {
-		return 0, errors.New("the old child lives on")
-	}
+	found := within(foundWithin, func() bool { st := s.State(); return st.PID != pid || st.Phase == Failed })
+	took := time.Since(struck)
+	gone := within(5*time.Second, func() bool { return !alive(pid) })
 	mend()
-	lost := 0
-	for range callers {
-		o := <-outcomes
-		var failed *FailedError
-		switch {
-		case o.err == nil:
-		case errors.Is(o.err, inference.ErrEngineLost), errors.Is(o.err, inference.ErrEngineStarting), errors.As(o.err, &failed):
-			lost++
-		default:
-			return 0, fmt.Errorf("a caller was told %w", o.err)
+	over.Store(true)
+	if !found || !gone {
+		return got, nil, fmt.Errorf("found within %v: %v; the old child ended: %v", foundWithin, found, gone)
+	}
+	// The model may be set aside, which a person mends.
+	again := within(40*time.Second, func() bool {
+		if s.State().Phase == Failed {
+			s.Retry()
 		}
-		if o.took > 40*time.Second {
-			return 0, fmt.Errorf("a caller waited %v", o.took)
+		one, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		if s.o.Kind == Embed {
+			_, err = s.Embed(one, []string{"a"})
+		} else {
+			_, err = s.Generate(one, inference.GenerateRequest{Prompt: "a", MaxTokens: 2}, nil)
 		}
-		s.Retry() // the model may be set aside by now, or have been damaged
+		return err == nil
+	})
+	got.made, got.found, got.again = 1, took, time.Since(struck)
+	wg.Wait()
+	switch {
+	case !again:
+		return got, nil, fmt.Errorf("not answered again: %w; %+v", err, s.State())
+	case surprise != nil:
+		return got, nil, fmt.Errorf("a caller was told %w", surprise)
+	case got.erred == 0 && !f.passes:
+		return got, nil, errors.New("no caller noticed")
 	}
-	if lost == 0 && f.name != "socket gone" { // what was connected goes on
-		return 0, errors.New("no caller noticed")
+	return got, []int{pid, s.State().PID}, nil
+}
+
+// killDaemon kills a process that holds a pool with two busy children, or with
+// two that load their models, and starts it anew.
+func killDaemon(models map[Kind]string, base string, loading bool) (got toll, pids []int, err error) {
+	until := "busy"
+	if loading {
+		until = "loading"
 	}
-	if !within(30*time.Second, func() bool { s.Retry(); return s.State().Phase == Ready }) {
-		return 0, fmt.Errorf("not ready again: %+v", s.State())
+	run := func(until string) (d *exec.Cmd, pids []int, err error) {
+		d = exec.Command(os.Args[0])
+		d.Env = append(os.Environ(), "RXEDGE_TEST_DAEMON="+models[Generate]+","+models[Embed], "RXEDGE_TEST_RUNDIR="+base)
+		out, err := d.StdoutPipe()
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := d.Start(); err != nil {
+			return nil, nil, err
+		}
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			what, numbers, _ := strings.Cut(lines.Text(), " ")
+			if what == until {
+				for _, n := range strings.Fields(numbers) {
+					pid, _ := strconv.Atoi(n)
+					pids = append(pids, pid)
+				}
+				return d, pids, nil
+			}
+		}
+		d.Process.Kill()
+		return nil, nil, fmt.Errorf("the daemon never was %s: %w", until, d.Wait())
 	}
-	_, err = s.Generate(ctx, inference.GenerateRequest{Prompt: "a", MaxTokens: 2}, nil)
-	return found, err
+	d, pids, err := run(until)
+	if err != nil {
+		return got, nil, err
+	}
+	if len(pids) != 2 || !alive(pids[0]) || !alive(pids[1]) {
+		err = fmt.Errorf("the daemon's children %v do not run", pids)
+	}
+	struck := time.Now()
+	d.Process.Kill()
+	d.Wait()
+	if err != nil {
+		return got, nil, err
+	}
+	if !within(foundWithin, func() bool { return !alive(pids[0]) && !alive(pids[1]) }) {
+		return got, nil, errors.New("its children live on")
+	}
+	got.made, got.found = 1, time.Since(struck)
+	d, more, err := run("busy")
+	if err != nil {
+		return got, nil, err
+	}
+	got.again = time.Since(struck)
+	d.Process.Kill()
+	d.Wait()
+	within(foundWithin, func() bool { return !alive(more[0]) && !alive(more[1]) })
+	return got, append(pids, more...), nil
+}
+
+// leftovers looks for what should be gone: processes, those that nobody has
+// collected included, sockets, and files under base.
+func leftovers(t *testing.T, base string, pids []int) (processes []int, sockets, files []string) {
+	t.Helper()
+	for _, pid := range pids {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err == nil && strings.Contains(string(stat), "rxedge-llama") {
+			processes = append(processes, pid)
+		}
+	}
+	found, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range found {
+		if line, err := os.ReadFile(path); err == nil && strings.Contains(string(line), base) {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			processes = append(processes, pid)
+		}
+	}
+	if b, err := os.ReadFile("/proc/net/unix"); err == nil {
+		for line := range strings.Lines(string(b)) {
+			if strings.Contains(line, base) {
+				sockets = append(sockets, line)
+			}
+		}
+	}
+	left, err := os.ReadDir(base)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, e := range left {
+		files = append(files, e.Name())
+	}
+	return processes, sockets, files
 }
 
 // within polls for what another process does.
@@ -262,143 +507,4 @@ func within(limit time.Duration, ok func() bool) bool {
 		}
 	}
 	return true
-}
-
-func copyOf(t *testing.T, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := filepath.Join(t.TempDir(), "model.gguf")
-	if err := os.WriteFile(out, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// A model that ends its engine three times while it answers is set aside, by
-// name and with the reason, until told otherwise; ends at rest don't count.
-func TestSetAside(t *testing.T) {
-	t.Parallel()
-	s := ready(t, Options{Model: tinyLlama(t), Kind: Generate, Name: "tiny", Context: 4096, Wait: 20 * time.Second})
-	crash := func(idle bool) {
-		t.Helper()
-		pid := s.State().PID
-		if idle {
-			syscall.Kill(pid, syscall.SIGKILL)
-		} else {
-			s.Generate(t.Context(), inference.GenerateRequest{Prompt: "a"}, func(string) error {
-				syscall.Kill(pid, syscall.SIGABRT)
-				return nil
-			})
-		}
-		eventually(t, 20*time.Second, "another state", func() bool {
-			st := s.State()
-			return st.Phase == Failed || st.Phase == Ready && st.PID != pid
-		})
-	}
-	for i, idle := range []bool{true, false, true, false} {
-		crash(idle)
-		if st := s.State(); st.Phase != Ready {
-			t.Fatalf("crash %d: %+v", i, st)
-		}
-	}
-	crash(false)
-	var failed *FailedError
-	_, err := s.Generate(t.Context(), inference.GenerateRequest{Prompt: "a"}, nil)
-	if !errors.As(err, &failed) || !errors.Is(err, ErrSetAside) || failed.Model != "tiny" || !strings.Contains(failed.Reason, "signal 6") {
-		t.Fatalf("after three crashes: %v", err)
-	}
-	t.Log(err)
-	s.Retry()
-	if _, err := s.Generate(t.Context(), inference.GenerateRequest{Prompt: "a", MaxTokens: 1}, nil); err != nil {
-		t.Errorf("after Retry: %v", err)
-	}
-}
-
-// Failed starts are told apart.
-func TestLoadFailures(t *testing.T) {
-	t.Parallel()
-	engineOrSkip(t)
-	whole, err := os.ReadFile(tinyLlama(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := func(content []byte) string {
-		path := filepath.Join(t.TempDir(), "m.gguf")
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	for name, test := range map[string]struct {
-		o    Options
-		want error
-	}{
-		// The keys and values of 4 M tokens take 128 MB.
-		"out of memory":        {Options{Model: tinyLlama(t), Context: 4 << 20, Engine: poorEngine(t)}, ErrOutOfMemory},
-		"truncated":            {Options{Model: file(whole[:len(whole)*2/3])}, ErrBrokenModel},
-		"noise":                {Options{Model: file([]byte(strings.Repeat("noise", 1000)))}, ErrBrokenModel},
-		"unknown architecture": {Options{Model: changed(t, "general.architecture", "lama")}, ErrUnsupportedModel},
-		"aborts inside ggml":   {Options{Model: unevenHeads(t)}, nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			o := test.o
-			o.Kind = Generate
-			s := start(t, o)
-			began := time.Now()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			err := s.WaitReady(ctx)
-			var failed *FailedError
-			if !errors.As(err, &failed) || failed.Cause != test.want {
-				t.Fatalf("%v (%v), want %v", err, failed, test.want)
-			}
-			t.Logf("after %v: %v", time.Since(began), err)
-		})
-	}
-}
-
-// poorEngine is the engine with 400 MB of address space.
-func poorEngine(t *testing.T) Engine {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "poor")
-	script := fmt.Sprintf("#!/bin/sh\nulimit -v 400000\nexec '%s' \"$@\"\n", engineOrSkip(t).Binary)
-	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return Engine{Dir: filepath.Dir(path), Binary: path}
-}
-
-// changed is the tiny model with one key's value changed.
-func changed(t *testing.T, key string, value any) string {
-	t.Helper()
-	return rewritten(t, tinyLlama(t), func(m *gguf.Metadata) { m.Set(key, value) })
-}
-
-// unevenHeads is a model whose file is in order and whose four heads cannot
-// share three: ggml finds out when it computes, and aborts.
-func unevenHeads(t *testing.T) string {
-	t.Helper()
-	source, err := gguf.Open(tinyLlama(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer source.Close()
-	m := source.Metadata
-	m.Set("llama.attention.head_count", uint32(4))
-	m.Set("llama.attention.head_count_kv", uint32(3))
-	m.Set("llama.rope.dimension_count", uint32(2))
-	tensors := append([]gguf.Tensor(nil), source.Tensors...)
-	for i := range tensors {
-		tensors[i].Type = gguf.F32
-		if strings.HasSuffix(tensors[i].Name, "attn_k.weight") || strings.HasSuffix(tensors[i].Name, "attn_v.weight") {
-			tensors[i].Shape = []uint64{8, 6}
-		}
-	}
-	path := filepath.Join(t.TempDir(), "uneven.gguf")
-	writeModel(t, path, &m, tensors, func(gguf.Tensor, int) float32 { return 0.01 })
-	return path
 }

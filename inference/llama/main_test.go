@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,21 +29,49 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// playDaemon is a daemon that serves a model until it is killed.
+// playDaemon is a daemon with two models in a pool, both at work, until it is
+// killed. It says in lines how far it is, with the children's process ids.
 func playDaemon() {
-	engine, err := Find()
-	if err == nil {
-		var s *Server
-		s, err = Start(Options{Engine: engine, Model: os.Getenv("RXEDGE_TEST_DAEMON"), Kind: Generate, Context: 256, RunDir: os.Getenv("RXEDGE_TEST_RUNDIR")})
-		if err == nil {
-			err = s.WaitReady(context.Background())
-			fmt.Println(s.State().PID)
+	fail := func(err error) {
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
 		}
 	}
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
+	engine, err := Find()
+	fail(err)
+	language, encoder, _ := strings.Cut(os.Getenv("RXEDGE_TEST_DAEMON"), ",")
+	p, err := NewPool(PoolOptions{Memory: 1 << 40, Load: func(name string) (Options, error) {
+		o := Options{Engine: engine, Model: language, Kind: Generate, Context: 4096, Threads: 1, RunDir: os.Getenv("RXEDGE_TEST_RUNDIR")}
+		if name == "encoder" {
+			o.Model, o.Kind = encoder, Embed
+		}
+		return o, nil
+	}})
+	fail(err)
+	var servers []*Server
+	for _, name := range []string{"language", "encoder"} {
+		l, err := p.Acquire(context.Background(), name)
+		fail(err)
+		servers = append(servers, l.Server())
 	}
+	for servers[0].State().PID == 0 || servers[1].State().PID == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	say := func(what string) { fmt.Println(what, servers[0].State().PID, servers[1].State().PID) }
+	say("loading")
+	for _, s := range servers {
+		fail(s.WaitReady(context.Background()))
+		go func() {
+			for {
+				ask(context.Background(), s)
+			}
+		}()
+	}
+	for servers[0].State().Running == 0 || servers[1].State().Running == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	say("busy")
 	select {}
 }
 

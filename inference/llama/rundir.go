@@ -59,23 +59,35 @@ func newRunDir(base string) (*runDir, error) {
 	return nil, fmt.Errorf("no folder for the engine's socket: %w", last)
 }
 
+// makeRunDir makes a folder and locks it. Between the two another process that
+// starts may take it for a dead one's and remove it.
 func makeRunDir(base string) (*runDir, error) {
-	path, err := os.MkdirTemp(base, runDirPattern)
-	if err != nil {
-		return nil, err
-	}
-	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_CREATE|os.O_RDWR, 0o600)
-	if err == nil {
-		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	}
-	if err != nil {
-		if lock != nil {
-			lock.Close()
+	for range 10 {
+		path, err := os.MkdirTemp(base, runDirPattern)
+		if err != nil {
+			return nil, err
 		}
-		os.RemoveAll(path)
-		return nil, fmt.Errorf("lock %s: %w", path, err)
+		lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			os.RemoveAll(path)
+			return nil, err
+		}
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			if _, err := os.Lstat(lock.Name()); err == nil {
+				return &runDir{path: path, lock: lock}, nil
+			}
+		}
+		lock.Close()
+		if err != nil && err != syscall.EWOULDBLOCK {
+			os.RemoveAll(path)
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
 	}
-	return &runDir{path: path, lock: lock}, nil
+	return nil, fmt.Errorf("%s: another process removes what is made there", base)
 }
 
 func (d *runDir) socket() string { return filepath.Join(d.path, socketName) }
@@ -90,16 +102,16 @@ func sweep(base string) {
 	found, _ := filepath.Glob(filepath.Join(base, runDirPattern+"*"))
 	for _, path := range found {
 		st, err := os.Lstat(path)
-		// A young one may not have its lock yet.
-		if err != nil || !st.IsDir() || time.Since(st.ModTime()) < 2*time.Second {
+		if err != nil || !st.IsDir() {
 			continue
 		}
 		lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR, 0)
 		if err != nil {
-			if errors.Is(err, os.ErrNotExist) {
+			// A young one may not have its lock yet.
+			if errors.Is(err, os.ErrNotExist) && time.Since(st.ModTime()) > 2*time.Second {
 				os.RemoveAll(path)
 			}
-			continue // another user's
+			continue // or another user's
 		}
 		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
 			os.RemoveAll(path)

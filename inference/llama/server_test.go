@@ -1,7 +1,6 @@
 package llama
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -10,9 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -224,50 +221,6 @@ func TestBrokenModel(t *testing.T) {
 	if _, err := Start(Options{Model: "x", Kind: Generate}); !errors.Is(err, inference.ErrEngineMissing) {
 		t.Errorf("no engine: %v", err)
 	}
-}
-
-// The child dies with a daemon that is killed, and the next start clears what it left.
-func TestDaemonKilled(t *testing.T) {
-	t.Parallel()
-	engineOrSkip(t)
-	base := t.TempDir()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	daemon := exec.Command(exe)
-	daemon.Env = append(os.Environ(), "RXEDGE_TEST_DAEMON="+tinyLlama(t), "RXEDGE_TEST_RUNDIR="+base)
-	out, err := daemon.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, _ := bufio.NewReader(out).ReadString('\n')
-	pid, err := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil || !alive(pid) {
-		daemon.Process.Kill()
-		daemon.Wait()
-		t.Fatalf("the daemon said %q", line)
-	}
-	daemon.Process.Kill()
-	daemon.Wait()
-	eventually(t, 5*time.Second, "the child is gone", func() bool { return !alive(pid) })
-
-	left, _ := filepath.Glob(filepath.Join(base, runDirPattern+"*"))
-	if len(left) != 1 {
-		t.Fatalf("left behind: %v", left)
-	}
-	old := time.Now().Add(-time.Hour)
-	if err := os.Chtimes(left[0], old, old); err != nil {
-		t.Fatal(err)
-	}
-	s := start(t, Options{Model: tinyLlama(t), Kind: Generate, RunDir: base})
-	if now, _ := os.ReadDir(base); len(now) != 1 || now[0].Name() == filepath.Base(left[0]) {
-		t.Errorf("%v was left by the killed daemon and is still there: %v", left, now)
-	}
-	s.Close()
 }
 
 // What is asked and answered stays out of the log, whatever goes wrong.
