@@ -61,7 +61,7 @@ func TestQueueTakesTurns(t *testing.T) {
 
 func TestQueuePriorities(t *testing.T) {
 	t.Parallel()
-	q, now := clocked(1, 100)
+	q, _ := clocked(1, 100)
 	all := []*ticket{asked(t, q, "now", inference.Question)}
 	for i := range 3 {
 		all = append(all, asked(t, q, fmt.Sprint("work", i), inference.Background))
@@ -73,7 +73,7 @@ func TestQueuePriorities(t *testing.T) {
 		t.Errorf("young work: %q, want %q", got, want)
 	}
 	// Work that has waited long has one place in four.
-	q, now = clocked(1, 100)
+	q, now := clocked(1, 100)
 	all = []*ticket{asked(t, q, "now", inference.Question)}
 	for i := range 3 {
 		all = append(all, asked(t, q, fmt.Sprint("work", i), inference.Background))
