@@ -40,8 +40,9 @@ type PoolOptions struct {
 	// Memory is the budget of all children together, in bytes; 0: 80 % of the
 	// machine's. DeviceMemory is that of the GPU; 0: unchecked.
 	Memory, DeviceMemory int64
-	Idle                 time.Duration // without use, after which a model is unloaded; 0: never
-	Log                  *slog.Logger  // nil: none
+	Idle                 time.Duration           // without use, after which a model is unloaded; 0: never
+	Keep                 func(model string) bool // tells which are not unloaded for idleness; nil: none
+	Log                  *slog.Logger            // nil: none
 }
 
 // Pool keeps a child for each model that is in use, within a budget of memory:
@@ -67,6 +68,10 @@ type entry struct {
 	estimate Estimate
 	leases   int
 	used     time.Time // the latest lease's end
+	// stale says why it is to be loaded anew; idle is closed then when its last
+	// lease has ended.
+	stale string
+	idle  chan struct{}
 }
 
 // NewPool makes an empty pool.
@@ -113,6 +118,9 @@ func (p *Pool) Acquire(ctx context.Context, model string) (*Lease, error) {
 	if l, err := p.lease(model); l != nil || err != nil { // another was first
 		return l, err
 	}
+	if err := p.drain(ctx, model); err != nil {
+		return nil, err
+	}
 	o, err := p.o.Load(model)
 	if err != nil {
 		return nil, err
@@ -149,7 +157,7 @@ func (p *Pool) lease(model string) (*Lease, error) {
 		return nil, errClosed
 	}
 	e := p.entries[model]
-	if e == nil {
+	if e == nil || e.stale != "" {
 		return nil, nil
 	}
 	e.leases++
@@ -255,7 +263,7 @@ func (p *Pool) retire() {
 		p.mu.Lock()
 		var idle []*entry
 		for _, e := range p.entries {
-			if e.leases == 0 && time.Since(e.used) >= p.o.Idle {
+			if e.leases == 0 && time.Since(e.used) >= p.o.Idle && (p.o.Keep == nil || !p.o.Keep(e.name)) {
 				idle = append(idle, e)
 			}
 		}
@@ -353,6 +361,9 @@ func (l *Lease) Release() {
 		defer l.pool.mu.Unlock()
 		l.entry.leases--
 		l.entry.used = time.Now()
+		if l.entry.leases == 0 && l.entry.stale != "" {
+			close(l.entry.idle)
+		}
 	})
 }
 
