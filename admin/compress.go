@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"rxedge/daemon/box"
 	profiles "rxedge/firmware-profiles"
 	"rxedge/inference/catalog"
 	"rxedge/inference/compress"
@@ -296,7 +297,7 @@ func clearWork(data string) {
 // catalog, at so many bits a weight.
 func (w *workshop) room(bits uint64) error {
 	need := 2 * w.from.Parameters / 8 * bits
-	if free := diskFree(w.dir); free != 0 && free < need {
+	if free := box.DiskFree(w.dir); free != 0 && free < need {
 		return fmt.Errorf("to make %s takes up to %s of room for a while, and the disk has %s free; make room or set another data folder", w.name, size(int64(need)), size(int64(free)))
 	}
 	return nil

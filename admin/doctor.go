@@ -156,7 +156,7 @@ func checkData(_ context.Context, p *patient) diagnosis {
 }
 
 func checkDisk(_ context.Context, p *patient) diagnosis {
-	free := diskFree(p.cfg.Data)
+	free := box.DiskFree(p.cfg.Data)
 	// A new generation is written beside the old one, so there must be room for
 	// the index once more.
 	index := folderSize(filepath.Join(p.cfg.Data, "index"))
@@ -340,8 +340,14 @@ func checkModels(ctx context.Context, p *patient) diagnosis {
 	for _, e := range es {
 		have[e.Name] = true
 	}
-	for role, name := range map[string]string{"generator": p.cfg.Model.Generator, "embedder": p.cfg.Model.Embedder} {
-		if name != "" && !have[name] {
+	for i, ad := range p.cfg.Model.Adapters {
+		if _, err := os.Stat(ad.Path); err != nil {
+			return fault(checkFail, "correct its path, or take it out of rxedge.toml", "model.adapter number %d (%s): %v", i+1, ad.Name, err)
+		}
+	}
+	for role, name := range map[string]string{"generator": p.cfg.Model.Generator, "embedder": p.cfg.Model.Embedder,
+		"reranker": p.cfg.Model.Reranker, "entailer": p.cfg.Model.Entailer} {
+		if name != "" && name != config.Auto && !have[name] {
 			return fault(checkFail, "'rxedge model import' or 'rxedge model pull "+name+"'", "model.%s names %s, which is not in the catalog", role, name)
 		}
 	}

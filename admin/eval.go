@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"rxedge/daemon/box"
 	"rxedge/index"
 	"rxedge/index/evaluate"
+	"rxedge/inference"
 )
 
 func (a *app) eval() *cobra.Command {
@@ -40,11 +42,12 @@ with the columns query-id, corpus-id, score.`,
 		Example: `  rxedge eval retrieval --corpus corpus.jsonl --queries queries.jsonl --qrels qrels/dev.tsv --mode bm25 --json`,
 		Args:    args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
+			rerank := false
 			req.Mode = index.Mode(mode)
 			switch req.Mode {
 			case index.ModeBM25, index.ModeDense, index.ModeHybrid:
 			case "rerank":
-				return &refusedError{"--mode rerank needs a reranker, and this version has none; use bm25, dense or hybrid"}
+				rerank = true
 			default:
 				return usage("--mode: %q is none of bm25, dense, hybrid, rerank", mode)
 			}
@@ -57,19 +60,13 @@ with the columns query-id, corpus-id, score.`,
 				}
 			}
 			if req.Mode != index.ModeBM25 {
-				cfg, err := a.settings()
+				closers, err := a.evalModels(c.Context(), &req, rerank)
+				for _, cl := range closers {
+					defer cl.Close()
+				}
 				if err != nil {
 					return err
 				}
-				if cfg.Model.Embedder == "" {
-					return &refusedError{fmt.Sprintf("--mode %s needs an embedder: import one with 'rxedge model import' and name it as model.embedder in rxedge.toml", mode)}
-				}
-				opt, closer, err := box.Embedding(c.Context(), cfg, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
-				if err != nil {
-					return err
-				}
-				defer closer.Close()
-				req.Options = opt
 			}
 			bar := a.progress()
 			req.Progress = func(p index.Progress) { bar.set(p.Stage, int64(p.Done), int64(p.Total)) }
@@ -91,6 +88,40 @@ with the columns query-id, corpus-id, score.`,
 	c.Flags().StringVar(&req.Qrels, "qrels", "", "qrels.tsv")
 	c.Flags().StringVar(&mode, "mode", string(index.ModeHybrid), "bm25, dense, hybrid or rerank")
 	return c
+}
+
+// evalModels loads what the mode needs. Reranking is of what both sources find,
+// or of BM25's where there is no embedder.
+func (a *app) evalModels(ctx context.Context, req *evaluate.RetrievalRequest, rerank bool) (closers []io.Closer, err error) {
+	cfg, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	needs := func(what string, err error) error {
+		if !errors.Is(err, inference.ErrModelNotFound) {
+			return err
+		}
+		return &refusedError{fmt.Sprintf("--mode %s needs %s: import one with 'rxedge model import' and name it in rxedge.toml (%v)", req.Mode, what, err)}
+	}
+	opt, closer, err := box.Embedding(ctx, cfg, log)
+	if err == nil {
+		req.Options, closers = opt, append(closers, closer)
+	} else if !rerank || !errors.Is(err, inference.ErrModelNotFound) {
+		return nil, needs("an embedder", err)
+	}
+	if !rerank {
+		return closers, nil
+	}
+	r, closer, err := box.Reranking(ctx, cfg, log)
+	if err != nil {
+		return closers, needs("a reranker", err)
+	}
+	req.Reranker, closers = r, append(closers, closer)
+	if req.Mode = index.ModeHybrid; req.Options.Embedder == nil {
+		req.Mode = index.ModeBM25
+	}
+	return closers, nil
 }
 
 func f4(v float64) string { return fmt.Sprintf("%.4f", v) }

@@ -2,20 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"rxedge/daemon/box"
 	"rxedge/inference/gpu"
 	"rxedge/inference/llama"
 )
-
-// gpuTimeout is how long a driver may take to answer; nvidia-smi's first call
-// after a start takes several seconds.
-const gpuTimeout = 20 * time.Second
 
 // gpuReport is what 'rxedge gpu' prints.
 type gpuReport struct {
@@ -69,21 +64,12 @@ Exit code 4 where a card can't be used.`,
 
 // readGPU reads the cards once. That there are none is noGPU and no error.
 func readGPU(ctx context.Context) (r gpuReport, noGPU, err error) {
-	ctx, cancel := context.WithTimeout(ctx, gpuTimeout)
-	defer cancel()
-	src, err := gpu.Open(ctx)
-	if errors.Is(err, gpu.ErrNoGPU) {
-		return gpuReport{NoGPU: err.Error()}, err, nil
+	snap, noGPU, err := box.ReadGPU(ctx)
+	if noGPU != nil {
+		r.NoGPU = noGPU.Error()
 	}
-	if err != nil {
-		return r, nil, err
-	}
-	defer src.Close()
-	snap, err := src.Read(ctx)
-	if err != nil {
-		return r, nil, err
-	}
-	return gpuReport{Snapshot: &snap}, nil, nil
+	r.Snapshot = snap
+	return r, noGPU, err
 }
 
 func (a *app) showGPU(r gpuReport) {

@@ -6,19 +6,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
+	"rxedge/daemon/box"
 	profiles "rxedge/firmware-profiles"
 	"rxedge/inference/catalog"
-	"rxedge/inference/gpu"
 	"rxedge/inference/ladder"
-	"rxedge/inference/llama"
 )
 
 func (a *app) profile() *cobra.Command {
@@ -119,53 +115,11 @@ func (a *app) showProfile(p profiles.Profile) {
 
 // machine looks at this one.
 func (a *app) machine(ctx context.Context) (profiles.Machine, error) {
-	m := profiles.Machine{Arch: runtime.GOARCH, Board: gpu.Board(), Cores: runtime.NumCPU(), Memory: hostMemory(), Cards: []gpu.Card{}}
-	r, noGPU, err := readGPU(ctx)
-	if err != nil {
-		return m, err
-	}
-	m.NoGPU = r.NoGPU
-	if r.Snapshot != nil {
-		m.Driver, m.Cards = r.Driver, r.Cards
-		if e, err := llama.Find(); err == nil {
-			if report, err := gpu.Engine(ctx, e.Dir, noGPU); err == nil {
-				m.Engine = report.Uses
-			}
-		}
-	}
 	cfg, err := a.settings()
 	if err != nil {
-		return m, err
+		return profiles.Machine{}, err
 	}
-	m.Disk = diskFree(cfg.Data)
-	return m, nil
-}
-
-// hostMemory in bytes; 0 where it is not known.
-func hostMemory() uint64 {
-	b, _ := os.ReadFile("/proc/meminfo")
-	_, rest, _ := strings.Cut(string(b), "MemTotal:")
-	if f := strings.Fields(rest); len(f) > 0 {
-		if kb, err := strconv.ParseUint(f[0], 10, 50); err == nil {
-			return kb << 10
-		}
-	}
-	return 0
-}
-
-// diskFree of the folder, or of the first above it that there is.
-func diskFree(dir string) uint64 {
-	for {
-		var st unix.Statfs_t
-		if err := unix.Statfs(dir, &st); err == nil {
-			return st.Bavail * uint64(st.Bsize)
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			return 0
-		}
-		dir = up
-	}
+	return box.LookAround(ctx, cfg.Data)
 }
 
 type detection struct {

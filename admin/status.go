@@ -46,6 +46,15 @@ func (a *app) status() *cobra.Command {
 			if h.Embedder != nil {
 				a.printf("Embedder   %s: %s %s\n", h.Embedder.Name, h.Embedder.Phase, h.Embedder.Reason)
 			}
+			for _, m := range h.Others {
+				a.printf("Loaded     %s: %s, %s of memory %s\n", m.Name, m.Phase, size(m.MemoryBytes), m.Reason)
+			}
+			if h.Profile != "" {
+				a.printf("Profile    %s\n", h.Profile)
+			}
+			if h.Step != "" {
+				a.printf("Ladder     %s %s\n", h.Step, h.StepWhy)
+			}
 			a.printf("Engine     llama.cpp %s\n", h.Engine)
 			for _, d := range h.Degraded {
 				a.printf("  ! %s\n", d)

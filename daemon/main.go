@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -128,8 +129,13 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 		log.Info("the sample formulary was put in; it is not for clinical use", "documents", rep.Generation.Documents)
 	}
 
+	watching, unwatch := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { b.WatchCards(watching) })
+	defer watch.Wait()
+	defer unwatch()
 	public := api.New(api.Deps{
-		Answers: b.Answers, Index: b.Index, Models: b.Models, RawCompletions: cfg.API.RawCompletions, Health: b.Health,
+		Answers: b.Answers, Index: b.Index, Models: b.Models, RawCompletions: cfg.API.RawCompletions, Health: b.Health, Metrics: b.Metrics(),
 		Page: web.Handler(), Timeout: time.Duration(cfg.Answer.Timeout), MaxRequestBytes: cfg.API.MaxRequestBytes, Log: log,
 	})
 	tcp, err := net.Listen("tcp", cfg.Listen)

@@ -170,6 +170,10 @@ var (
 	// ErrNoAdapter: a request names a LoRA adapter that is not loaded with the model.
 	ErrNoAdapter = errors.New("no such adapter is loaded with the model")
 
+	// ErrSteppedBack: no model writes for now, to spare a card that is hot, full
+	// or at fault.
+	ErrSteppedBack = errors.New("no language model runs at the moment, to spare the card")
+
 	// ErrEngineMissing: the llama.cpp engine is not installed on this machine.
 	ErrEngineMissing = errors.New("the llama.cpp engine is not installed; run 'make build' (it lies in bin/llama)")
 	// ErrEngineLost: the engine ended while it was answering.

@@ -43,6 +43,9 @@ type Service struct {
 	Passages  int // 0: 8
 	MaxTokens int // of a generated answer; 0: 256
 	Log       *slog.Logger
+	// Observe is called with each answer, or with the error where there is none;
+	// it is for counting alone. May be nil.
+	Observe func(*Answer, error)
 }
 
 // Events of one question, in the order they happen. Each may be nil.
@@ -56,6 +59,14 @@ type Events struct {
 // the question could not be looked at. The text of the question goes into no
 // log and no error.
 func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, error) {
+	a, err := s.ask(ctx, q, ev)
+	if s.Observe != nil {
+		s.Observe(a, err)
+	}
+	return a, err
+}
+
+func (s *Service) ask(ctx context.Context, q Question, ev Events) (*Answer, error) {
 	began := time.Now()
 	if err := q.check(); err != nil {
 		return nil, err
@@ -287,6 +298,8 @@ func unavailable(err error) string {
 	switch {
 	case errors.Is(err, inference.ErrEngineMissing):
 		return "the language engine is not installed; these are sentences of the documents, verbatim"
+	case errors.Is(err, inference.ErrSteppedBack):
+		return "no language model runs at the moment, to spare the card; these are sentences of the documents, verbatim"
 	case errors.Is(err, inference.ErrBusy):
 		return "the language engine is busy; these are sentences of the documents, verbatim"
 	case errors.Is(err, inference.ErrEngineStarting):

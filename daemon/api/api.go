@@ -27,6 +27,9 @@ type Models interface {
 	Names() []string
 	// Generator of that name, or inference.ErrModelNotFound.
 	Generator(ctx context.Context, name string) (inference.Generator, error)
+	// Embedder and Reranker of that name, or the configured one by "".
+	Embedder(ctx context.Context, name string) (inference.Embedder, error)
+	Reranker(ctx context.Context, name string) (inference.Reranker, error)
 }
 
 // Health says what the box can do now.
@@ -43,7 +46,15 @@ type Health struct {
 	Generator *ModelState `json:"generator,omitempty"`
 	Embedder  *ModelState `json:"embedder,omitempty"`
 	Engine    string      `json:"engine"` // of llama.cpp: installed or missing
-	Started   time.Time   `json:"started"`
+	// Others are models that are loaded beside these.
+	Others []ModelState `json:"other_models,omitempty"`
+	// Profile is the firmware profile; "" until a model or a card calls for it.
+	Profile string `json:"profile,omitempty"`
+	// Step is where the ladder stands that spares a hot or full card; "" where
+	// no card is watched.
+	Step    string    `json:"step,omitempty"`
+	StepWhy string    `json:"step_why,omitempty"`
+	Started time.Time `json:"started"`
 }
 
 // ModelState is a model and how its engine is.
@@ -53,6 +64,10 @@ type ModelState struct {
 	Reason   string    `json:"reason,omitempty"`
 	Since    time.Time `json:"since"`
 	Restarts int       `json:"restarts"`
+	Running  int       `json:"running"` // requests at the engine
+	Waiting  int       `json:"waiting"` // requests before it
+	// MemoryBytes that its engine holds.
+	MemoryBytes int64 `json:"memory_bytes,omitempty"`
 }
 
 // Deps are what the interface stands on.
@@ -62,6 +77,7 @@ type Deps struct {
 	Models          Models
 	RawCompletions  bool // models other than rxedge may be asked without documents
 	Health          func() Health
+	Metrics         http.Handler // nil: none
 	Page            http.Handler // everything that is no API path
 	Timeout         time.Duration
 	MaxRequestBytes int64
@@ -94,6 +110,7 @@ func (s *server) register(mux *http.ServeMux) huma.API {
 	api := humago.New(mux, cfg)
 	s.native(api)
 	s.openAI(api, mux)
+	s.encoders(api)
 	s.health(mux, api)
 	if s.Page != nil {
 		mux.Handle("/", s.Page)

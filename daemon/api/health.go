@@ -28,6 +28,9 @@ func (s *server) health(mux *http.ServeMux, api huma.API) {
 		}
 		writeJSON(w, status, h)
 	})
+	if s.Metrics != nil {
+		mux.Handle("GET /metrics", s.Metrics)
+	}
 	add("/v1/status", "status", "What the box can do now", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, s.Health())
 	})

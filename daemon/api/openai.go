@@ -36,6 +36,32 @@ type ChatRequest struct {
 	Seed                int64    `json:"seed,omitempty"`
 	N                   int      `json:"n,omitempty"`
 	Stop                stops    `json:"stop,omitempty"`
+	// LogProbs asks for the probability of each token that is written, and
+	// TopLogProbs for those of so many others at its place.
+	LogProbs       bool            `json:"logprobs,omitempty"`
+	TopLogProbs    int             `json:"top_logprobs,omitempty"`
+	ResponseFormat *responseFormat `json:"response_format,omitempty"`
+
+	// What follows is llama.cpp's and ours, beyond OpenAI's.
+	TopK          int       `json:"top_k,omitempty"`
+	MinP          float64   `json:"min_p,omitempty"`
+	RepeatPenalty float64   `json:"repeat_penalty,omitempty"`
+	Grammar       string    `json:"grammar,omitempty"` // GBNF
+	Adapters      []adapter `json:"adapters,omitempty"`
+}
+
+// adapter is a LoRA adapter that the configuration loads beside the model.
+type adapter struct {
+	Name  string   `json:"name"`
+	Scale *float64 `json:"scale,omitempty"` // 1 where it is not given
+}
+
+// responseFormat asks for text, JSON, or JSON of a schema.
+type responseFormat struct {
+	Type       string `json:"type"`
+	JSONSchema *struct {
+		Schema json.RawMessage `json:"schema"`
+	} `json:"json_schema,omitempty"`
 }
 
 // ChatMessage is one turn; Content is a string or a list of text parts.
@@ -98,6 +124,43 @@ type ChatChoice struct {
 	Message      *ChatDelta `json:"message,omitempty"`
 	Delta        *ChatDelta `json:"delta,omitempty"`
 	FinishReason *string    `json:"finish_reason"`
+	LogProbs     *logProbs  `json:"logprobs,omitempty"`
+}
+
+// logProbs are of the tokens written, as OpenAI lays them out. Where the answer
+// is streamed they come with its last piece.
+type logProbs struct {
+	Content []tokenLogProb `json:"content"`
+}
+
+type tokenLogProb struct {
+	tokenProb
+	Top []tokenProb `json:"top_logprobs"`
+}
+
+type tokenProb struct {
+	Token   string  `json:"token"`
+	LogProb float64 `json:"logprob"`
+	Bytes   []int   `json:"bytes"`
+}
+
+func layOut(of []inference.TokenLogProb, top int) *logProbs {
+	one := func(t inference.TokenProb) tokenProb {
+		p := tokenProb{Token: t.Piece, LogProb: t.LogProb, Bytes: make([]int, len(t.Piece))}
+		for i := range len(t.Piece) {
+			p.Bytes[i] = int(t.Piece[i])
+		}
+		return p
+	}
+	out := &logProbs{Content: make([]tokenLogProb, 0, len(of))}
+	for _, t := range of {
+		l := tokenLogProb{tokenProb: one(t.TokenProb), Top: []tokenProb{}}
+		for _, o := range t.Top[:min(top, len(t.Top))] {
+			l.Top = append(l.Top, one(o))
+		}
+		out.Content = append(out.Content, l)
+	}
+	return out
 }
 
 // ChatDelta is a message or a piece of one.
@@ -111,6 +174,12 @@ type Usage struct {
 	PromptTokens     int `json:"prompt_tokens"`
 	CompletionTokens int `json:"completion_tokens"`
 	TotalTokens      int `json:"total_tokens"`
+	// Details say how many of the prompt's were known from an earlier request.
+	Details *promptDetails `json:"prompt_tokens_details,omitempty"`
+}
+
+type promptDetails struct {
+	CachedTokens int `json:"cached_tokens"`
 }
 
 // Model is an entry of /v1/models.
@@ -224,6 +293,24 @@ func (r *ChatRequest) check() *Problem {
 		return bad("temperature: must be between 0 and 2")
 	case len(r.Stop) > 16:
 		return bad("stop: at most 16 strings")
+	case r.TopLogProbs < 0 || r.TopLogProbs > 20:
+		return bad("top_logprobs: must be between 0 and 20")
+	case r.TopLogProbs > 0 && !r.LogProbs:
+		return bad("top_logprobs: set logprobs too")
+	case r.TopP < 0 || r.TopP > 1 || r.MinP < 0 || r.MinP > 1:
+		return bad("top_p and min_p: must be between 0 and 1")
+	case r.TopK < 0 || r.RepeatPenalty < 0:
+		return bad("top_k and repeat_penalty: must not be negative")
+	}
+	if f := r.ResponseFormat; f != nil {
+		switch {
+		case f.Type != "text" && f.Type != "json_object" && f.Type != "json_schema":
+			return bad("response_format.type: must be text, json_object or json_schema")
+		case f.Type == "json_schema" && (f.JSONSchema == nil || len(f.JSONSchema.Schema) == 0):
+			return bad("response_format.json_schema.schema: send the schema")
+		case f.Type != "text" && r.Grammar != "":
+			return bad("grammar: not together with response_format")
+		}
 	}
 	for i, m := range r.Messages {
 		switch m.Role {
@@ -243,6 +330,7 @@ type completion struct {
 	head    ChatCompletion
 	started bool
 	text    strings.Builder
+	probs   *logProbs
 }
 
 // piece is the next text.
@@ -292,12 +380,12 @@ func (c *completion) done(finish string, usage Usage) {
 	usage.TotalTokens = usage.PromptTokens + usage.CompletionTokens
 	if !c.req.Stream {
 		c.head.Object = "chat.completion"
-		c.head.Choices = []ChatChoice{{Message: &ChatDelta{Role: "assistant", Content: c.text.String()}, FinishReason: &finish}}
+		c.head.Choices = []ChatChoice{{Message: &ChatDelta{Role: "assistant", Content: c.text.String()}, FinishReason: &finish, LogProbs: c.probs}}
 		c.head.Usage = &usage
 		writeJSON(c.w, http.StatusOK, c.head)
 		return
 	}
-	_ = c.event([]ChatChoice{{Delta: &ChatDelta{}, FinishReason: &finish}}, nil)
+	_ = c.event([]ChatChoice{{Delta: &ChatDelta{}, FinishReason: &finish, LogProbs: c.probs}}, nil)
 	if o := c.req.StreamOptions; o != nil && o.IncludeUsage {
 		_ = c.event([]ChatChoice{}, &usage)
 	}
@@ -317,7 +405,24 @@ func (c *completion) raw(ctx context.Context) {
 		return
 	}
 	g := inference.GenerateRequest{MaxTokens: max(c.req.MaxTokens, c.req.MaxCompletionTokens), Temperature: 1,
-		TopP: c.req.TopP, Seed: c.req.Seed, Stop: c.req.Stop}
+		TopP: c.req.TopP, Seed: c.req.Seed, Stop: c.req.Stop, TopK: c.req.TopK, MinP: c.req.MinP, RepeatPenalty: c.req.RepeatPenalty, Grammar: c.req.Grammar}
+	if c.req.LogProbs {
+		g.LogProbs = max(c.req.TopLogProbs, 1)
+	}
+	switch f := c.req.ResponseFormat; {
+	case f == nil:
+	case f.Type == "json_object":
+		g.JSONSchema = json.RawMessage(`{"type":"object"}`)
+	case f.Type == "json_schema":
+		g.JSONSchema = f.JSONSchema.Schema
+	}
+	for _, a := range c.req.Adapters {
+		scale := 1.0
+		if a.Scale != nil {
+			scale = *a.Scale
+		}
+		g.Adapters = append(g.Adapters, inference.Adapter{Name: a.Name, Scale: scale})
+	}
 	if c.req.Temperature != nil {
 		g.Temperature = *c.req.Temperature
 	}
@@ -333,7 +438,11 @@ func (c *completion) raw(ctx context.Context) {
 		c.fail(err)
 		return
 	}
-	c.done(res.FinishReason, Usage{PromptTokens: res.PromptTokens, CompletionTokens: res.CompletionTokens})
+	if c.req.LogProbs {
+		c.probs = layOut(res.LogProbs, c.req.TopLogProbs)
+	}
+	c.done(res.FinishReason, Usage{PromptTokens: res.PromptTokens, CompletionTokens: res.CompletionTokens,
+		Details: &promptDetails{CachedTokens: res.CachedTokens}})
 }
 
 // grounded answers the last user message from the documents: each claim with

@@ -79,6 +79,7 @@ func (s *server) problem(err error) *Problem {
 		full    *inference.ContextError
 		busy    *inference.BusyError
 		aside   *llama.FailedError
+		memory  *llama.MemoryError
 	)
 	mk := func(status int, code, detail string) *Problem {
 		return &Problem{Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
@@ -97,6 +98,10 @@ func (s *server) problem(err error) *Problem {
 	case errors.As(err, &aside):
 		// its reason may name files; it is for the technician
 		return mk(http.StatusServiceUnavailable, "model_set_aside", "the engine cannot serve this model and it was set aside; 'rxedge status' says why")
+	case errors.As(err, &memory):
+		return mk(http.StatusServiceUnavailable, "out_of_memory", memory.Error())
+	case errors.Is(err, inference.ErrSteppedBack):
+		return mk(http.StatusServiceUnavailable, "stepped_back", inference.ErrSteppedBack.Error())
 	case errors.Is(err, inference.ErrGrammar):
 		return mk(http.StatusBadRequest, "invalid_grammar", inference.ErrGrammar.Error())
 	case errors.Is(err, inference.ErrNoAdapter):

@@ -25,6 +25,7 @@ import (
 	"rxedge/index/document"
 	"rxedge/inference"
 	"rxedge/inference/catalog"
+	"rxedge/inference/ladder"
 	"rxedge/inference/llama"
 )
 
@@ -54,6 +55,10 @@ type Box struct {
 	lock    *os.File
 	started time.Time
 	ingest  sync.Mutex // one ingest at a time
+
+	generator, embedder string // the configured models; "": none
+	cards               cards
+	metrics             *metrics
 }
 
 // Open takes the data folder for this process and opens what is in it. The
@@ -77,13 +82,14 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	if b.Quarantine, err = document.OpenQuarantine(cfg.Data, 0); err != nil {
 		return b, err
 	}
-	b.Models = newModels(b.Catalog, cfg.Model, log)
+	b.Models = newModels(b.Catalog, cfg.Model, cfg.Data, log)
+	b.generator, b.embedder = b.Models.use[catalog.Generator], b.Models.use[catalog.Embedder]
 	opt := index.Options{Logger: log}
-	if cfg.Model.Embedder != "" {
-		e, err := b.Models.embedder(ctx, cfg.Model.Embedder)
+	if b.embedder != "" {
+		e, err := b.Models.embedder(ctx, b.embedder)
 		if err != nil {
 			// Search by words goes on; status says what is missing.
-			log.Warn("searching without vectors", "embedder", cfg.Model.Embedder, "error", err)
+			log.Warn("searching without vectors", "embedder", b.embedder, "error", err)
 		} else {
 			opt = e.options()
 			opt.Logger = log
@@ -96,7 +102,9 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 		log.Warn("index", "note", n)
 	}
 	b.Answers = &answer.Service{Index: b.Index, Passages: cfg.Answer.Passages, MaxTokens: cfg.Answer.MaxTokens, Log: log}
-	if name := cfg.Model.Generator; name != "" {
+	b.metrics = newMetrics(b)
+	b.Answers.Observe = b.metrics.observe
+	if name := b.generator; name != "" {
 		b.Answers.Generator = func(ctx context.Context) (inference.Generator, error) { return b.Models.Generator(ctx, name) }
 	}
 	return b, nil
@@ -125,8 +133,16 @@ func (b *Box) Health() api.Health {
 	if _, err := llama.Find(); err != nil {
 		h.Engine = "missing"
 	}
-	h.Generator, h.Degraded = b.modelState(b.Config.Model.Generator, "answers are sentences of the documents, verbatim", h.Degraded)
-	h.Embedder, h.Degraded = b.modelState(b.Config.Model.Embedder, "documents are searched by words alone", h.Degraded)
+	h.Generator, h.Degraded = b.modelState(b.generator, "answers are sentences of the documents, verbatim", h.Degraded)
+	h.Embedder, h.Degraded = b.modelState(b.embedder, "documents are searched by words alone", h.Degraded)
+	h.Others = b.Models.loaded(b.generator, b.embedder)
+	if st, watched := b.cards.state(b.Models); watched {
+		h.Step, h.StepWhy = st.Step.String(), st.Why
+		if st.Step > ladder.Normal {
+			h.Degraded = append(h.Degraded, fmt.Sprintf("%s (%s)", st.Step.Text(), st.Why))
+		}
+	}
+	h.Profile = b.Models.profileName()
 	if why := b.Index.NeedsRebuild(); why != "" {
 		h.Degraded = append(h.Degraded, why)
 	}

@@ -4,39 +4,240 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"rxedge/daemon/api"
 	"rxedge/daemon/config"
-	"rxedge/index"
-	"rxedge/index/chunk"
+	profiles "rxedge/firmware-profiles"
 	"rxedge/inference"
+	"rxedge/inference/bert"
 	"rxedge/inference/catalog"
-	"rxedge/inference/gguf"
+	"rxedge/inference/ladder"
 	"rxedge/inference/llama"
-	"rxedge/inference/wordpiece"
 )
 
 // phaseIdle: a model that is loaded when it is first asked for.
 const phaseIdle = "idle"
 
-// Models runs one engine for each model that is asked for, and keeps it.
+// Models runs one engine for each model that is asked for, as the firmware
+// profile and the configuration say, within a budget of memory.
 type Models struct {
 	catalog *catalog.Catalog
 	cfg     config.Model
 	log     *slog.Logger
+	chosen  func() choice               // of the profile; looks around once
+	pool    func() (*llama.Pool, error) // made when a model is first asked for
 
-	mu      sync.Mutex
-	servers map[string]*llama.Server
-	closed  bool
+	use map[catalog.Kind]string // the configured models; "": none
+
+	mu     sync.Mutex
+	step   ladder.State // where the ladder stands
+	kept   map[string]bool
+	named  string                 // the profile, once it is chosen
+	berts  map[string]*bert.Model // by the hash of their file
+	opened *llama.Pool
+	closed bool
 }
 
-func newModels(c *catalog.Catalog, cfg config.Model, log *slog.Logger) *Models {
-	return &Models{catalog: c, cfg: cfg, log: log, servers: map[string]*llama.Server{}}
+// choice of the firmware profile.
+type choice struct {
+	profile profiles.Profile
+	why     string
+	// onCard: the engine can put layers on a card.
+	onCard bool
+	memory uint64 // of the machine, bytes
+}
+
+func newModels(c *catalog.Catalog, cfg config.Model, data string, log *slog.Logger) *Models {
+	m := &Models{catalog: c, cfg: cfg, log: log, kept: map[string]bool{}, use: map[catalog.Kind]string{}}
+	m.chosen = sync.OnceValue(func() choice {
+		c := choose(cfg, data, log)
+		m.mu.Lock()
+		m.named = c.profile.Name
+		m.mu.Unlock()
+		return c
+	})
+	m.pool = sync.OnceValues(m.open)
+	for kind, name := range map[catalog.Kind]string{catalog.Generator: cfg.Generator, catalog.Embedder: cfg.Embedder,
+		catalog.Reranker: cfg.Reranker, catalog.Entailer: cfg.Entailer} {
+		m.use[kind] = m.resolve(name, kind)
+	}
+	return m
+}
+
+func choose(cfg config.Model, data string, log *slog.Logger) choice {
+	ctx, cancel := context.WithTimeout(context.Background(), gpuTimeout)
+	defer cancel()
+	machine, err := LookAround(ctx, data)
+	if err != nil {
+		log.Warn("the cards can't be read; models run on the processor", "error", err)
+	}
+	c := choice{memory: machine.Memory, onCard: machine.Engine != "" && machine.Engine != "cpu"}
+	if cfg.Profile == config.Auto || cfg.Profile == "" {
+		c.profile, c.why = profiles.Detect(machine)
+	} else if c.profile, err = profiles.Get(cfg.Profile); err != nil { // config.Check has seen it
+		c.profile, c.why = profiles.Detect(machine)
+	} else {
+		c.why = "the configuration names it"
+	}
+	log.Info("firmware profile", "profile", c.profile.Name, "because", c.why, "on_card", c.onCard)
+	return c
+}
+
+// open makes the pool.
+func (m *Models) open() (*llama.Pool, error) {
+	c := m.chosen()
+	o := llama.PoolOptions{Load: m.load, Idle: time.Duration(m.cfg.Idle), Keep: m.keeps, Log: m.log}
+	switch {
+	case m.cfg.Memory > 0:
+		o.Memory = int64(m.cfg.Memory) << 20
+	case !c.profile.GPU() || c.profile.Memory.Shared:
+		// The profile's budget is for the least machine it is meant for; half of
+		// a larger one may be taken.
+		o.Memory = max(int64(c.profile.Memory.Budget)<<20, int64(c.memory/2))
+		if total := int64(c.memory / 10 * 8); total > 0 {
+			o.Memory = min(o.Memory, total)
+		}
+	}
+	if c.profile.GPU() && !c.profile.Memory.Shared && c.onCard {
+		o.DeviceMemory = int64(c.profile.Memory.Budget) << 20
+	}
+	p, err := llama.NewPool(o)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, errors.Join(inference.ErrEngineStarting, p.Close())
+	}
+	m.opened = p
+	return p, nil
+}
+
+func (m *Models) keeps(model string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.kept[model]
+}
+
+// resolve turns "auto" into the profile's model where the catalog has it, and
+// else into "". A model that is configured is not unloaded for idleness.
+func (m *Models) resolve(name string, kind catalog.Kind) string {
+	if name == config.Auto {
+		name = ""
+		entries, _ := m.catalog.List()
+		for _, e := range entries {
+			if e.Kind != kind {
+				continue
+			}
+			p := m.chosen().profile // looks around only where there is something to choose
+			wants := map[catalog.Kind]string{catalog.Generator: p.Generator.Model, catalog.Embedder: p.Embedder.Model,
+				catalog.Reranker: p.Reranker.Model, catalog.Entailer: p.Entailer.Model}[kind]
+			if strings.EqualFold(e.Name, wants) {
+				name = e.Name
+			}
+		}
+	}
+	if name != "" {
+		if e, err := m.catalog.Get(name); err == nil {
+			name = e.Name // with its capitals
+		}
+		m.mu.Lock()
+		m.kept[name] = true
+		m.mu.Unlock()
+	}
+	return name
+}
+
+// roles are what a model of each kind is loaded for.
+var roles = map[catalog.Kind]llama.Kind{catalog.Generator: llama.Generate, catalog.Embedder: llama.Embed, catalog.Reranker: llama.Rank, catalog.Entailer: llama.Rank}
+
+// load says how a model is loaded: as the profile has it on the ladder's step,
+// with what the configuration sets before it.
+func (m *Models) load(name string) (llama.Options, error) {
+	e, err := m.catalog.Get(name)
+	if err != nil {
+		return llama.Options{}, err
+	}
+	engine, err := llama.Find()
+	if err != nil {
+		return llama.Options{}, err
+	}
+	m.mu.Lock()
+	step := m.step.Step
+	m.mu.Unlock()
+	o := m.options(e, m.chosen(), step)
+	o.Engine = engine
+	return o, nil
+}
+
+func (m *Models) options(e catalog.Entry, c choice, step ladder.Step) llama.Options {
+	p, cfg := c.profile, m.cfg
+	o := llama.Options{Model: m.catalog.Path(e), Name: e.Name, SHA256: e.SHA256, Kind: roles[e.Kind], Log: m.log, Threads: cfg.Threads}
+	if o.Kind != llama.Generate {
+		enc := map[catalog.Kind]profiles.Encoder{catalog.Embedder: p.Embedder, catalog.Reranker: p.Reranker, catalog.Entailer: p.Entailer}[e.Kind]
+		if o.Threads == 0 {
+			o.Threads = enc.Threads
+		}
+		if enc.GPU && c.onCard && step.Apply(p.Settings()).EmbedOnGPU {
+			o.GPULayers = llama.AllLayers
+		} else {
+			o.Device = llama.NoDevice
+		}
+		return o
+	}
+	at := p.Settings()
+	set := func(to *int, from int) {
+		if from > 0 {
+			*to = from
+		}
+	}
+	set(&at.Context, cfg.Context)
+	set(&at.Slots, cfg.Slots)
+	set(&at.Batch, cfg.Batch)
+	at.MicroBatch = min(at.MicroBatch, at.Batch)
+	layers := p.Generator.GPULayers
+	if cfg.GPULayers != nil {
+		layers = *cfg.GPULayers
+		at.GenerateOnGPU = layers != 0
+	}
+	at = step.Apply(at)
+	o.Context, o.Slots, o.Batch, o.MicroBatch = at.Context, at.Slots, at.Batch, at.MicroBatch
+	if trained := int(min(e.ContextLength, 1<<30)); trained > 0 {
+		o.Context = min(o.Context, trained)
+	}
+	if at.GenerateOnGPU && c.onCard {
+		o.GPULayers = layers
+	} else {
+		o.Device = llama.NoDevice
+	}
+	if o.KV = llama.KVType(p.Generator.KVType); cfg.KVType != "" {
+		o.KV = llama.KVType(cfg.KVType)
+	}
+	if p.Generator.FlashAttention || o.KV != llama.KVF16 {
+		o.Flash = llama.FlashAuto
+		if o.KV != llama.KVF16 {
+			o.Flash = llama.FlashOn
+		}
+	} else {
+		o.Flash = llama.FlashOff
+	}
+	if o.Threads == 0 {
+		o.Threads = p.Generator.Threads
+	}
+	for _, a := range cfg.Adapters {
+		if strings.EqualFold(a.Base, e.Name) {
+			if o.Adapters == nil {
+				o.Adapters = map[string]string{}
+			}
+			o.Adapters[a.Name] = a.Path
+		}
+	}
+	return o
 }
 
 // Names implements api.Models.
@@ -54,24 +255,34 @@ func (m *Models) Names() []string {
 	return out
 }
 
-// Generator implements api.Models; the model's engine is started where it does
-// not run yet.
-func (m *Models) Generator(_ context.Context, name string) (inference.Generator, error) {
-	return m.server(name, catalog.Generator, llama.Generate)
+// SteppedBackError says that no model writes now, to spare the card.
+type SteppedBackError struct{ State ladder.State }
+
+func (e *SteppedBackError) Error() string {
+	return fmt.Sprintf("no language model runs at the moment, to spare the card: %s", e.State.Why)
 }
 
-func (m *Models) server(name string, kind catalog.Kind, as llama.Kind) (*llama.Server, error) {
+// Unwrap lets those who know nothing of ladders answer without a model.
+func (e *SteppedBackError) Unwrap() error { return inference.ErrSteppedBack }
+
+// Generator implements api.Models; the model is loaded when it is asked
+// something.
+func (m *Models) Generator(_ context.Context, name string) (inference.Generator, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return nil, inference.ErrEngineStarting
+	st := m.step
+	m.mu.Unlock()
+	if st.Step == ladder.ExtractiveOnly {
+		return nil, &SteppedBackError{st}
 	}
-	if s := m.servers[name]; s != nil {
-		if s.State().Phase != llama.Failed {
-			return s, nil
-		}
-		return nil, &llama.FailedError{Model: name, Reason: s.State().Reason}
+	h, err := m.handle(name, catalog.Generator)
+	if err != nil {
+		return nil, err // an interface that holds nothing is not nil
 	}
+	return h, nil
+}
+
+// handle of a model of that kind; nothing is loaded yet.
+func (m *Models) handle(name string, kind catalog.Kind) (*llama.Handle, error) {
 	e, err := m.catalog.Get(name)
 	if err != nil {
 		return nil, err
@@ -79,26 +290,59 @@ func (m *Models) server(name string, kind catalog.Kind, as llama.Kind) (*llama.S
 	if e.Kind != kind {
 		return nil, fmt.Errorf("model %s is a %s, not a %s: %w", name, e.Kind, kind, inference.ErrModelNotFound)
 	}
-	engine, err := llama.Find()
+	if _, err := llama.Find(); err != nil {
+		return nil, err
+	}
+	p, err := m.pool()
 	if err != nil {
 		return nil, err
 	}
-	s, err := llama.Start(llama.Options{Engine: engine, Model: m.catalog.Path(e), Name: e.Name, SHA256: e.SHA256, Kind: as,
-		Context: m.cfg.Context, Threads: m.cfg.Threads, Log: m.log})
-	if err != nil {
-		return nil, err
+	return p.Handle(e.Name), nil
+}
+
+// Step is where the ladder stands.
+func (m *Models) Step() ladder.State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.step
+}
+
+// stepTo lets models be loaded anew with the settings of a step.
+func (m *Models) stepTo(st ladder.State) {
+	m.mu.Lock()
+	was, pool := m.step, m.opened
+	m.step = st
+	m.mu.Unlock()
+	m.log.Warn("stepping", "from", was.Step.String(), "to", st.Step.String(), "because", st.Why, "so", st.Step.Text())
+	at := m.chosen().profile.Settings()
+	if pool != nil && was.Step.Apply(at) != st.Step.Apply(at) {
+		pool.Refresh("its settings change: " + st.Step.Text())
 	}
-	m.servers[name] = s
-	return s, nil
+}
+
+func (m *Models) profileName() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.named
+}
+
+// States of the models that are loaded.
+func (m *Models) States() []llama.ModelState {
+	m.mu.Lock()
+	p := m.opened
+	m.mu.Unlock()
+	if p == nil {
+		return nil
+	}
+	return p.States()
 }
 
 func (m *Models) state(name string) api.ModelState {
-	m.mu.Lock()
-	s := m.servers[name]
-	m.mu.Unlock()
-	if s != nil {
-		st := s.State()
-		return api.ModelState{Name: name, Phase: string(st.Phase), Reason: st.Reason, Since: st.Since, Restarts: st.Restarts}
+	for _, st := range m.States() {
+		if st.Model == name {
+			return api.ModelState{Name: name, Phase: string(st.Phase), Reason: st.Reason, Since: st.Since, Restarts: st.Restarts,
+				Running: st.Running, Waiting: st.Waiting, MemoryBytes: st.Resident}
+		}
 	}
 	if _, err := m.catalog.Get(name); err != nil {
 		return api.ModelState{Name: name, Phase: "missing", Reason: "not in the catalog; 'rxedge model import' adds it"}
@@ -106,82 +350,29 @@ func (m *Models) state(name string) api.ModelState {
 	return api.ModelState{Name: name, Phase: phaseIdle}
 }
 
+// loaded are those beside the configured ones.
+func (m *Models) loaded(but ...string) []api.ModelState {
+	var out []api.ModelState
+next:
+	for _, st := range m.States() {
+		for _, b := range but {
+			if st.Model == b {
+				continue next
+			}
+		}
+		out = append(out, m.state(st.Model))
+	}
+	return out
+}
+
 // Close ends every engine.
 func (m *Models) Close() error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.closed = true
-	var errs []error
-	for name, s := range m.servers {
-		errs = append(errs, s.Close())
-		delete(m.servers, name)
+	p := m.opened
+	m.mu.Unlock()
+	if p == nil {
+		return nil
 	}
-	return errors.Join(errs...)
-}
-
-// embedder is a model ready to make vectors, and how its texts are counted.
-type embedder struct {
-	*llama.Server
-	info          index.EmbedderInfo
-	passageTokens int
-	counter       chunk.Counter
-	counterName   string
-}
-
-// all-MiniLM-L6-v2 was trained on texts of at most 256 tokens, and is used so.
-const maxPassageTokens = 256
-
-func (m *Models) embedder(ctx context.Context, name string) (*embedder, error) {
-	s, err := m.server(name, catalog.Embedder, llama.Embed)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(m.cfg.Start))
-	defer cancel()
-	if err := s.WaitReady(ctx); err != nil {
-		return nil, err
-	}
-	i := s.Info()
-	e := &embedder{Server: s, info: index.EmbedderInfo{Name: i.Name, SHA256: i.SHA256, Dimension: i.Dimension}}
-	e.passageTokens = min(maxPassageTokens, i.MaxTokens) - 2 // [CLS] and [SEP]
-	entry, err := m.catalog.Get(name)
-	if err != nil {
-		return nil, err
-	}
-	if f, err := gguf.Open(m.catalog.Path(entry)); err == nil {
-		defer f.Close()
-		if tok, err := wordpiece.FromGGUF(&f.Metadata); err == nil {
-			e.counter, e.counterName = tok, "wordpiece "+i.SHA256
-		}
-	}
-	return e, nil
-}
-
-// Embed lets a single text, a question, go before the many of an index.
-func (e *embedder) Embed(ctx context.Context, texts []string) ([][]float32, error) {
-	if len(texts) > 1 {
-		ctx = inference.WithCaller(ctx, inference.Caller{Key: "index", Priority: inference.Background})
-	}
-	return e.Server.Embed(ctx, texts)
-}
-
-// Embedding runs the configured embedder without taking the data folder, for
-// an index beside the box's own. The caller closes it.
-func Embedding(ctx context.Context, cfg config.Config, log *slog.Logger) (index.Options, io.Closer, error) {
-	c, err := catalog.Open(filepath.Join(cfg.Data, "models"))
-	if err != nil {
-		return index.Options{}, nil, fmt.Errorf("opening the catalog of models: %w", err)
-	}
-	m := newModels(c, cfg.Model, log)
-	e, err := m.embedder(ctx, cfg.Model.Embedder)
-	if err != nil {
-		_ = m.Close()
-		return index.Options{}, nil, err
-	}
-	return e.options(), m, nil
-}
-
-// options of an index that is searched by this embedder.
-func (e *embedder) options() index.Options {
-	return index.Options{Embedder: e, EmbedderInfo: e.info, MaxTokens: e.passageTokens, Counter: e.counter, CounterName: e.counterName}
+	return p.Close()
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+
+	profiles "rxedge/firmware-profiles"
 )
 
 // Config of one box. The zero value of a field that Default sets is never meant.
@@ -37,16 +39,42 @@ type Log struct {
 	Format string `toml:"format"` // text or json
 }
 
+// Auto lets the firmware profile choose.
+const Auto = "auto"
+
 // Model names the models of the catalog that are used, and how they are run.
+// What is 0 or "" here is as the firmware profile has it.
 type Model struct {
-	Generator string   `toml:"generator"` // writes answers; "": extractive answers alone
-	Embedder  string   `toml:"embedder"`  // makes vectors; "": BM25 alone
-	Context   int      `toml:"context"`   // tokens; 0: the model's own, within reason
-	Threads   int      `toml:"threads"`   // 0: one a core
+	// Profile is the firmware profile; "auto": the one that suits the machine.
+	Profile string `toml:"profile"`
+	// Generator writes answers; "": extractive answers alone. Embedder makes
+	// vectors; "": BM25 alone. "auto" is the profile's, where the catalog has it.
+	Generator string `toml:"generator"`
+	Embedder  string `toml:"embedder"`
+	// Reranker orders passages, Entailer judges whether they support a claim.
+	Reranker  string   `toml:"reranker"`
+	Entailer  string   `toml:"entailer"`
+	Context   int      `toml:"context"`     // tokens of one request
+	Slots     int      `toml:"slots"`       // requests at the same time
+	Batch     int      `toml:"batch"`       // tokens
+	KVType    string   `toml:"kv_type"`     // f16, q8_0 or q4_0
+	GPULayers *int     `toml:"gpu_layers"`  // -1: all; 0: none
+	Threads   int      `toml:"threads"`     // 0: one a core
+	Memory    int      `toml:"memory_mb"`   // MiB of the machine's that all models together may take
+	Idle      Duration `toml:"idle_unload"` // after which a model that is not configured above is unloaded
 	Start     Duration `toml:"start_timeout"`
 	// Mirror is where 'rxedge model pull' gets models: the address of a hub or
 	// its mirror, or a folder; "": nowhere.
-	Mirror string `toml:"mirror"`
+	Mirror   string    `toml:"mirror"`
+	Adapters []Adapter `toml:"adapter"`
+}
+
+// Adapter is a LoRA adapter that is loaded beside its base and used by those
+// requests that name it.
+type Adapter struct {
+	Name string `toml:"name"`
+	Base string `toml:"base"` // model of the catalog
+	Path string `toml:"path"` // GGUF file
 }
 
 // Answer holds the settings of the pipeline.
@@ -90,7 +118,7 @@ func Default() Config {
 		Data:   DefaultData(),
 		Log:    Log{Level: "info", Format: "text"},
 		Sample: true,
-		Model:  Model{Start: Duration(2 * time.Minute)},
+		Model:  Model{Profile: Auto, Embedder: Auto, Reranker: Auto, Entailer: Auto, Idle: Duration(15 * time.Minute), Start: Duration(2 * time.Minute)},
 		Answer: Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second)},
 		API:    API{MaxRequestBytes: 1 << 20, RawCompletions: true},
 	}
@@ -179,7 +207,10 @@ func (c *Config) Check() error {
 		v, lo, hi int64
 	}{
 		{"model.context", int64(c.Model.Context), 0, 1 << 20},
+		{"model.slots", int64(c.Model.Slots), 0, 256},
+		{"model.batch", int64(c.Model.Batch), 0, 1 << 16},
 		{"model.threads", int64(c.Model.Threads), 0, 1024},
+		{"model.memory_mb", int64(c.Model.Memory), 0, 1 << 24},
 		{"answer.passages", int64(c.Answer.Passages), 1, 100},
 		{"answer.max_tokens", int64(c.Answer.MaxTokens), 1, 8192},
 		{"api.max_request_bytes", c.API.MaxRequestBytes, 1024, 1 << 30},
@@ -187,6 +218,34 @@ func (c *Config) Check() error {
 		if f.v < f.lo || f.v > f.hi {
 			return fmt.Errorf("%s: %d is outside %d to %d", f.name, f.v, f.lo, f.hi)
 		}
+	}
+	return c.Model.check()
+}
+
+func (m *Model) check() error {
+	if m.Profile != Auto {
+		if _, err := profiles.Get(m.Profile); err != nil {
+			return fmt.Errorf("model.profile: %w; 'rxedge profile list' shows those there are, \"auto\" chooses", err)
+		}
+	}
+	switch m.KVType {
+	case "", "f16", "q8_0", "q4_0":
+	default:
+		return fmt.Errorf("model.kv_type: %q is none of f16, q8_0, q4_0", m.KVType)
+	}
+	if m.GPULayers != nil && *m.GPULayers < -1 {
+		return fmt.Errorf("model.gpu_layers: %d is neither -1 (all), 0 (none) nor a number of layers", *m.GPULayers)
+	}
+	seen := map[string]bool{}
+	for i, a := range m.Adapters {
+		what := fmt.Sprintf("model.adapter number %d", i+1)
+		switch {
+		case a.Name == "" || a.Base == "" || a.Path == "":
+			return fmt.Errorf("%s: it needs a name, a base (a model of the catalog) and a path", what)
+		case seen[a.Base+"\x00"+a.Name]:
+			return fmt.Errorf("%s: %s has an adapter named %q already", what, a.Base, a.Name)
+		}
+		seen[a.Base+"\x00"+a.Name] = true
 	}
 	return nil
 }

@@ -18,6 +18,12 @@ func TestLoad(t *testing.T) {
 		{"no host", "listen = \":80\"\n", "not a loopback address"},
 		{"duration", "[answer]\ntimeout = \"soon\"\n", "not a duration"},
 		{"range", "[answer]\npassages = 0\n", "answer.passages: 0 is outside"},
+		{"profile", "[model]\nprofile = \"l5\"\n", "model.profile: no such firmware profile"},
+		{"kv type", "[model]\nkv_type = \"q5\"\n", "model.kv_type: \"q5\" is none of"},
+		{"layers", "[model]\ngpu_layers = -2\n", "model.gpu_layers: -2"},
+		{"adapter", "[[model.adapter]]\nname = \"a\"\n", "model.adapter number 1: it needs"},
+		{"adapter twice", strings.Repeat("[[model.adapter]]\nname = \"a\"\nbase = \"b\"\npath = \"c\"\n", 2), "model.adapter number 2: b has an adapter named \"a\" already"},
+		{"adapters", "[model]\nprofile = \"l4\"\n[[model.adapter]]\nname = \"a\"\nbase = \"b\"\npath = \"c\"\n", ""},
 		{"level", "[log]\nlevel = \"loud\"\n", "log.level"},
 		{"syntax", "listen = \n", "line 1"},
 	} {

@@ -19,7 +19,10 @@ type RetrievalRequest struct {
 	// With BM25 alone each document is one passage, as the collections mean it;
 	// with an embedder it is cut to what that can read, and a document scores
 	// as its best passage.
-	Options  index.Options
+	Options index.Options
+	// Reranker, where set, orders the first RerankDepth passages anew, which are
+	// then cut to what it can read.
+	Reranker Reranker
 	Dir      string               // for the temporary index; "": the system's
 	Progress func(index.Progress) // may be nil
 	// Run, where set, is called with each query's ranking, documents best first.
@@ -39,6 +42,14 @@ type RetrievalReport struct {
 	P50       float64 `json:"p50_ms"`
 	P95       float64 `json:"p95_ms"`
 }
+
+// Reranker scores how well passages answer a query, one score for each.
+type Reranker interface {
+	Rerank(ctx context.Context, query string, passages []string) ([]float32, error)
+}
+
+// RerankDepth is how many passages a reranker reads.
+const RerankDepth = 50
 
 // depth is the length of a ranking: trec_eval's usual 1000.
 const depth = 1000
@@ -66,7 +77,7 @@ func Retrieval(ctx context.Context, req RetrievalRequest) (RetrievalReport, erro
 	defer os.RemoveAll(dir)
 	opt := req.Options
 	if req.Mode == index.ModeBM25 {
-		opt.Embedder, opt.WholeSections = nil, true
+		opt.Embedder, opt.WholeSections = nil, req.Reranker == nil
 	} else if opt.Embedder == nil {
 		return rep, fmt.Errorf("mode %q needs an embedder and none is loaded", req.Mode)
 	}
@@ -90,13 +101,27 @@ func Retrieval(ctx context.Context, req RetrievalRequest) (RetrievalReport, erro
 			continue
 		}
 		start := time.Now()
-		if _, err := snap.Search(ctx, index.Query{Text: q.Text, K: 10, Mode: req.Mode}); err != nil {
+		k := 10
+		if req.Reranker != nil {
+			k = RerankDepth
+		}
+		found, err := snap.Search(ctx, index.Query{Text: q.Text, K: k, Mode: req.Mode})
+		if err != nil {
 			return rep, fmt.Errorf("query %s: %w", q.ID, err)
+		}
+		var first []Scored
+		if req.Reranker != nil {
+			if first, err = reranked(ctx, req.Reranker, q.Text, found.Hits); err != nil {
+				return rep, fmt.Errorf("query %s: %w", q.ID, err)
+			}
 		}
 		took = append(took, float64(time.Since(start))/float64(time.Millisecond))
 		ranking, err := rank(ctx, snap, q.Text, req.Mode)
 		if err != nil {
 			return rep, fmt.Errorf("query %s: %w", q.ID, err)
+		}
+		if req.Reranker != nil {
+			ranking = follow(first, ranking)
 		}
 		if req.Run != nil {
 			req.Run(q.ID, ranking)
@@ -143,4 +168,46 @@ func rank(ctx context.Context, snap *index.Snapshot, text string, mode index.Mod
 	}
 	Order(out)
 	return out, nil
+}
+
+// reranked gives the documents of the hits by the reranker's best score.
+func reranked(ctx context.Context, r Reranker, query string, hits []index.Hit) ([]Scored, error) {
+	texts := make([]string, len(hits))
+	for i, h := range hits {
+		texts[i] = index.EmbeddedText(h.Passage.Heading, h.Text)
+	}
+	scores, err := r.Rerank(ctx, query, texts)
+	if err != nil {
+		return nil, err
+	}
+	best := map[string]float64{}
+	var out []Scored
+	for i, h := range hits {
+		if was, ok := best[h.SetID]; !ok || float64(scores[i]) > was {
+			best[h.SetID] = float64(scores[i])
+		}
+	}
+	for id, score := range best {
+		out = append(out, Scored{id, score})
+	}
+	Order(out)
+	return out, nil
+}
+
+// follow puts what the reranker did not see behind what it did, in its old order.
+func follow(first, all []Scored) []Scored {
+	seen := make(map[string]bool, len(first))
+	out := make([]Scored, 0, len(all))
+	for _, s := range first {
+		seen[s.ID] = true
+		out = append(out, Scored{s.ID, 1 + s.Score})
+	}
+	rest := 0
+	for _, s := range all {
+		if !seen[s.ID] {
+			rest++
+			out = append(out, Scored{s.ID, 1 / float64(rest+1)})
+		}
+	}
+	return out
 }

@@ -1,0 +1,90 @@
+package box
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"rxedge/daemon/config"
+	"rxedge/index"
+	"rxedge/index/chunk"
+	"rxedge/inference"
+	"rxedge/inference/catalog"
+	"rxedge/inference/gguf"
+	"rxedge/inference/llama"
+	"rxedge/inference/wordpiece"
+)
+
+// embedder is a model ready to make vectors, and how its texts are counted.
+type embedder struct {
+	*llama.Handle
+	info          index.EmbedderInfo
+	passageTokens int
+	counter       chunk.Counter
+	counterName   string
+}
+
+// all-MiniLM-L6-v2 was trained on texts of at most 256 tokens, and is used so.
+const maxPassageTokens = 256
+
+func (m *Models) embedder(ctx context.Context, name string) (*embedder, error) {
+	h, err := m.handle(name, catalog.Embedder)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(m.cfg.Start))
+	defer cancel()
+	if err := h.WaitReady(ctx); err != nil {
+		return nil, err
+	}
+	i := h.Info()
+	e := &embedder{Handle: h, info: index.EmbedderInfo{Name: i.Name, SHA256: i.SHA256, Dimension: i.Dimension}}
+	e.passageTokens = min(maxPassageTokens, i.MaxTokens) - 2 // [CLS] and [SEP]
+	entry, err := m.catalog.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	if f, err := gguf.Open(m.catalog.Path(entry)); err == nil {
+		defer f.Close()
+		if tok, err := wordpiece.FromGGUF(&f.Metadata); err == nil {
+			e.counter, e.counterName = tok, "wordpiece "+i.SHA256
+		}
+	}
+	return e, nil
+}
+
+// Embed lets a single text, a question, go before the many of an index.
+func (e *embedder) Embed(ctx context.Context, texts []string) ([][]float32, error) {
+	if len(texts) > 1 {
+		ctx = inference.WithCaller(ctx, inference.Caller{Key: "index", Priority: inference.Background})
+	}
+	return e.Handle.Embed(ctx, texts)
+}
+
+// Embedding runs the configured embedder without taking the data folder, for
+// an index beside the box's own. The caller closes it.
+func Embedding(ctx context.Context, cfg config.Config, log *slog.Logger) (index.Options, io.Closer, error) {
+	c, err := catalog.Open(filepath.Join(cfg.Data, "models"))
+	if err != nil {
+		return index.Options{}, nil, fmt.Errorf("opening the catalog of models: %w", err)
+	}
+	m := newModels(c, cfg.Model, cfg.Data, log)
+	name := m.use[catalog.Embedder]
+	if name == "" {
+		return index.Options{}, nil, fmt.Errorf("%w: no embedder is configured; set model.embedder, or 'rxedge model pull' the profile's", inference.ErrModelNotFound)
+	}
+	e, err := m.embedder(ctx, name)
+	if err != nil {
+		_ = m.Close()
+		return index.Options{}, nil, err
+	}
+	return e.options(), m, nil
+}
+
+// options of an index that is searched by this embedder.
+func (e *embedder) options() index.Options {
+	return index.Options{Embedder: e, EmbedderInfo: e.info, MaxTokens: e.passageTokens, Counter: e.counter, CounterName: e.counterName}
+}
