@@ -1,0 +1,336 @@
+#include "textflag.h"
+
+DATA nibble<>+0(SB)/8, $0x0f0f0f0f0f0f0f0f
+GLOBL nibble<>(SB), RODATA|NOPTR, $8
+
+// Signs of the second half of a pair, in the first three steps of a transform.
+DATA sign1<>+0(SB)/8, $0x8000000000000000
+DATA sign1<>+8(SB)/8, $0x8000000000000000
+DATA sign1<>+16(SB)/8, $0x8000000000000000
+DATA sign1<>+24(SB)/8, $0x8000000000000000
+GLOBL sign1<>(SB), RODATA|NOPTR, $32
+DATA sign2<>+0(SB)/8, $0
+DATA sign2<>+8(SB)/8, $0x8000000080000000
+DATA sign2<>+16(SB)/8, $0
+DATA sign2<>+24(SB)/8, $0x8000000080000000
+GLOBL sign2<>(SB), RODATA|NOPTR, $32
+DATA sign4<>+0(SB)/8, $0
+DATA sign4<>+8(SB)/8, $0
+DATA sign4<>+16(SB)/8, $0x8000000080000000
+DATA sign4<>+24(SB)/8, $0x8000000080000000
+GLOBL sign4<>(SB), RODATA|NOPTR, $32
+
+// Two pairs (64 bytes of codes): four look-ups, added as bytes into SUM.
+// Entries are at most 63, so four of them stay below 256.
+#define LOOK4(codes, tab, SUM) \
+	VMOVDQU codes+0(DI), Y2; \
+	VMOVDQU codes+32(DI), Y3; \
+	VPAND Y2, Y15, Y4; \
+	VPSRLW $4, Y2, Y2; \
+	VPAND Y2, Y15, Y5; \
+	VPAND Y3, Y15, Y6; \
+	VPSRLW $4, Y3, Y3; \
+	VPAND Y3, Y15, Y7; \
+	VBROADCASTI128 tab+0(R11), Y8; \
+	VBROADCASTI128 tab+16(R11), Y9; \
+	VBROADCASTI128 tab+32(R11), Y10; \
+	VBROADCASTI128 tab+48(R11), SUM; \
+	VPSHUFB Y4, Y8, Y8; \
+	VPSHUFB Y5, Y9, Y9; \
+	VPSHUFB Y6, Y10, Y10; \
+	VPSHUFB Y7, SUM, SUM; \
+	VPADDB Y8, Y9, Y9; \
+	VPADDB Y10, SUM, SUM; \
+	VPADDB Y9, SUM, SUM
+
+// func scanAVX2(table, units *byte, pairs, n int, a, b, bar float32, est *float32, mask *uint32)
+TEXT ·scanAVX2(SB), NOSPLIT, $0-64
+	MOVQ table+0(FP), SI
+	MOVQ units+8(FP), DI
+	MOVQ pairs+16(FP), R8
+	MOVQ n+24(FP), CX
+	VBROADCASTSS a+32(FP), Y13
+	VBROADCASTSS b+36(FP), Y14
+	VBROADCASTSS bar+40(FP), Y12
+	MOVQ est+48(FP), R9
+	MOVQ mask+56(FP), R10
+	VPBROADCASTQ nibble<>(SB), Y15
+	SHRQ $2, R8
+
+unit:
+	// Y1 adds the odd rows' sums in 16 bits; Y0 adds even + 256·odd, modulo
+	// 65536, from which the even rows' sums come out at the end.
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	MOVQ SI, R11
+	MOVQ R8, BX
+
+pairs4:
+	LOOK4(0, 0, Y11)
+	VPADDW Y11, Y0, Y0
+	VPSRLW $8, Y11, Y11
+	VPADDW Y11, Y1, Y1
+	LOOK4(64, 64, Y11)
+	VPADDW Y11, Y0, Y0
+	VPSRLW $8, Y11, Y11
+	VPADDW Y11, Y1, Y1
+	ADDQ $128, DI
+	ADDQ $128, R11
+	DECQ BX
+	JNZ pairs4
+
+	VPSLLW $8, Y1, Y2
+	VPSUBW Y2, Y0, Y0
+	VPUNPCKLWD Y1, Y0, Y2 // rows 0-7, 16-23
+	VPUNPCKHWD Y1, Y0, Y3 // rows 8-15, 24-31
+	VPMOVZXWD X2, Y4
+	VPMOVZXWD X3, Y5
+	VEXTRACTI128 $1, Y2, X2
+	VEXTRACTI128 $1, Y3, X3
+	VPMOVZXWD X2, Y6
+	VPMOVZXWD X3, Y7
+	VCVTDQ2PS Y4, Y4
+	VCVTDQ2PS Y5, Y5
+	VCVTDQ2PS Y6, Y6
+	VCVTDQ2PS Y7, Y7
+	// Not fused: plain Go has to give the same.
+	VMULPS Y13, Y4, Y4
+	VMULPS Y13, Y5, Y5
+	VMULPS Y13, Y6, Y6
+	VMULPS Y13, Y7, Y7
+	VADDPS Y14, Y4, Y4
+	VADDPS Y14, Y5, Y5
+	VADDPS Y14, Y6, Y6
+	VADDPS Y14, Y7, Y7
+	VMULPS 0(DI), Y4, Y4
+	VMULPS 32(DI), Y5, Y5
+	VMULPS 64(DI), Y6, Y6
+	VMULPS 96(DI), Y7, Y7
+	VCMPPS $30, Y12, Y4, Y8
+	VCMPPS $30, Y12, Y5, Y9
+	VCMPPS $30, Y12, Y6, Y10
+	VCMPPS $30, Y12, Y7, Y11
+	VORPS Y9, Y8, Y2
+	VORPS Y11, Y10, Y3
+	VORPS Y3, Y2, Y2
+	VMOVMSKPS Y2, AX
+	TESTL AX, AX
+	JZ none
+	VMOVMSKPS Y8, AX
+	VMOVMSKPS Y9, R12
+	SHLL $8, R12
+	ORL R12, AX
+	VMOVMSKPS Y10, R12
+	SHLL $16, R12
+	ORL R12, AX
+	VMOVMSKPS Y11, R12
+	SHLL $24, R12
+	ORL R12, AX
+	VMOVUPS Y4, 0(R9)
+	VMOVUPS Y5, 32(R9)
+	VMOVUPS Y6, 64(R9)
+	VMOVUPS Y7, 96(R9)
+
+none:
+	MOVL AX, (R10)
+	ADDQ $4, R10
+	ADDQ $128, R9
+	ADDQ $128, DI
+	DECQ CX
+	JNZ unit
+	VZEROUPPER
+	RET
+
+// func dotInt8AVX2(q *int16, rows *byte, dim, n int, out *int32)
+TEXT ·dotInt8AVX2(SB), NOSPLIT, $0-40
+	MOVQ q+0(FP), SI
+	MOVQ rows+8(FP), DI
+	MOVQ dim+16(FP), R8
+	MOVQ n+24(FP), CX
+	MOVQ out+32(FP), DX
+
+row:
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	XORQ AX, AX
+
+dims64:
+	VPMOVSXBW 0(DI)(AX*1), Y4
+	VPMOVSXBW 16(DI)(AX*1), Y5
+	VPMOVSXBW 32(DI)(AX*1), Y6
+	VPMOVSXBW 48(DI)(AX*1), Y7
+	VPMADDWD 0(SI)(AX*2), Y4, Y4
+	VPMADDWD 32(SI)(AX*2), Y5, Y5
+	VPMADDWD 64(SI)(AX*2), Y6, Y6
+	VPMADDWD 96(SI)(AX*2), Y7, Y7
+	VPADDD Y4, Y0, Y0
+	VPADDD Y5, Y1, Y1
+	VPADDD Y6, Y2, Y2
+	VPADDD Y7, Y3, Y3
+	ADDQ $64, AX
+	CMPQ AX, R8
+	JLT dims64
+
+	VPADDD Y1, Y0, Y0
+	VPADDD Y3, Y2, Y2
+	VPADDD Y2, Y0, Y0
+	VEXTRACTI128 $1, Y0, X1
+	VPADDD X1, X0, X0
+	VPHADDD X0, X0, X0
+	VPHADDD X0, X0, X0
+	VMOVD X0, (DX)
+	ADDQ $4, DX
+	ADDQ R8, DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func dotFloatAVX2(a, b *float32, n int) float64
+TEXT ·dotFloatAVX2(SB), NOSPLIT, $0-32
+	MOVQ a+0(FP), SI
+	MOVQ b+8(FP), DI
+	MOVQ n+16(FP), CX
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+
+dims16:
+	VCVTPS2PD 0(SI), Y4
+	VCVTPS2PD 16(SI), Y5
+	VCVTPS2PD 32(SI), Y6
+	VCVTPS2PD 48(SI), Y7
+	VCVTPS2PD 0(DI), Y8
+	VCVTPS2PD 16(DI), Y9
+	VCVTPS2PD 32(DI), Y10
+	VCVTPS2PD 48(DI), Y11
+	VFMADD231PD Y4, Y8, Y0
+	VFMADD231PD Y5, Y9, Y1
+	VFMADD231PD Y6, Y10, Y2
+	VFMADD231PD Y7, Y11, Y3
+	ADDQ $64, SI
+	ADDQ $64, DI
+	SUBQ $16, CX
+	JNZ dims16
+
+	VADDPD Y1, Y0, Y0
+	VADDPD Y3, Y2, Y2
+	VADDPD Y2, Y0, Y0
+	VEXTRACTF128 $1, Y0, X1
+	VHADDPD X1, X0, X0 // m0+m1, m2+m3
+	VPERMILPD $1, X0, X1
+	VADDSD X1, X0, X0
+	VMOVSD X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func scaleAVX2(x, c *float32, n int)
+TEXT ·scaleAVX2(SB), NOSPLIT, $0-24
+	MOVQ x+0(FP), DI
+	MOVQ c+8(FP), SI
+	MOVQ n+16(FP), CX
+	XORQ AX, AX
+
+eight:
+	VMOVUPS (DI)(AX*4), Y0
+	VMULPS (SI)(AX*4), Y0, Y0
+	VMOVUPS Y0, (DI)(AX*4)
+	ADDQ $8, AX
+	CMPQ AX, CX
+	JLT eight
+	VZEROUPPER
+	RET
+
+// func hadamardAVX2(x *float32, n int)
+TEXT ·hadamardAVX2(SB), NOSPLIT, $0-16
+	MOVQ x+0(FP), DI
+	MOVQ n+8(FP), CX
+	SHLQ $2, CX
+	VMOVUPS sign1<>(SB), Y13
+	VMOVUPS sign2<>(SB), Y14
+	VMOVUPS sign4<>(SB), Y15
+	XORQ AX, AX
+
+	// Distances 1, 2 and 4 within a register: add the neighbours, exchanged,
+	// to the register with the second of each pair negated.
+first:
+	VMOVUPS (DI)(AX*1), Y0
+	VPERMILPS $0xB1, Y0, Y1
+	VXORPS Y13, Y0, Y0
+	VADDPS Y1, Y0, Y0
+	VPERMILPS $0x4E, Y0, Y1
+	VXORPS Y14, Y0, Y0
+	VADDPS Y1, Y0, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VXORPS Y15, Y0, Y0
+	VADDPS Y1, Y0, Y0
+	VMOVUPS Y0, (DI)(AX*1)
+	ADDQ $32, AX
+	CMPQ AX, CX
+	JLT first
+
+	MOVQ $32, R8 // distance in bytes
+
+stage:
+	XORQ AX, AX // start of a pair of runs
+
+runs:
+	LEAQ (DI)(AX*1), R9
+	LEAQ (R9)(R8*1), R10
+	XORQ BX, BX
+
+pair:
+	VMOVUPS (R9)(BX*1), Y0
+	VMOVUPS (R10)(BX*1), Y1
+	VADDPS Y1, Y0, Y2
+	VSUBPS Y1, Y0, Y3
+	VMOVUPS Y2, (R9)(BX*1)
+	VMOVUPS Y3, (R10)(BX*1)
+	ADDQ $32, BX
+	CMPQ BX, R8
+	JLT pair
+	LEAQ (AX)(R8*2), AX
+	CMPQ AX, CX
+	JLT runs
+	SHLQ $1, R8
+	CMPQ R8, CX
+	JLT stage
+	VZEROUPPER
+	RET
+
+// func butterflyAVX2(x, y *float32, n int)
+TEXT ·butterflyAVX2(SB), NOSPLIT, $0-24
+	MOVQ x+0(FP), DI
+	MOVQ y+8(FP), SI
+	MOVQ n+16(FP), CX
+	XORQ AX, AX
+
+both:
+	VMOVUPS (DI)(AX*4), Y0
+	VMOVUPS (SI)(AX*4), Y1
+	VADDPS Y1, Y0, Y2
+	VSUBPS Y1, Y0, Y3
+	VMOVUPS Y2, (DI)(AX*4)
+	VMOVUPS Y3, (SI)(AX*4)
+	ADDQ $8, AX
+	CMPQ AX, CX
+	JLT both
+	VZEROUPPER
+	RET
+
+// func fetch(p *byte, n int)
+TEXT ·fetch(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), SI
+	MOVQ n+8(FP), CX
+	ADDQ SI, CX
+	ANDQ $~63, SI
+
+line:
+	PREFETCHT0 (SI)
+	ADDQ $64, SI
+	CMPQ SI, CX
+	JLT line
+	RET

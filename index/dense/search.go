@@ -1,0 +1,253 @@
+package dense
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/bits"
+	"slices"
+)
+
+// Hit is a row with the cosine of its vector and the query's.
+type Hit struct {
+	Row   uint32
+	Score float64
+}
+
+// SearchOptions say what to search; the zero value searches all.
+type SearchOptions struct {
+	// Dead rows are deleted: never found.
+	Dead Bitmap
+	// Allow is the only rows that may be found; nil allows all.
+	Allow Bitmap
+	// Threshold: hits below it are of no use, as the k-th best of other
+	// segments is better. 0: none.
+	Threshold float64
+	// Vector gives the vector of a row, for the scores; nil leaves the scores
+	// at what int8 gives (within a few thousandths). Called from Search's
+	// goroutine.
+	Vector func(row int) []float32
+	// Probes is how many lists to scan; 0 leaves it to what the build found.
+	Probes int
+	// Rescore is how many of the best rows by int8 to score by Vector; 0
+	// takes all that may be among the best k.
+	Rescore int
+	// Exact compares every row: the best k are the best k. Needs Vector to be
+	// exact beyond int8.
+	Exact bool
+}
+
+// Certainty, in standard deviations of the estimate's error. A row whose
+// estimate lies this far below the k-th best score is not looked at: of the
+// rows that just belong to the best k that is one in two hundred, of better
+// ones fewer.
+const certainty = 2.6
+
+// surely is the same for the error of int8, a tenth the size: 1 in 30,000.
+const surely = 4
+
+// chunkUnits is how many units are scanned between looks at their candidates.
+const chunkUnits = 64
+
+// directShare: where a filter lets through fewer than one row in so many, they
+// are compared one by one, which is exact and no slower.
+const directShare = 32
+
+type scratch struct {
+	rotated  []float32
+	query    []int16
+	table    *table
+	est      []float32
+	mask     []uint32
+	products []int32
+	near     []candidate
+	best     best
+	lists    listQueue
+}
+
+// candidate is a row with the upper bound of its score.
+type candidate struct {
+	row   uint32
+	bound float32
+}
+
+func newScratch(padded int) *scratch {
+	return &scratch{
+		rotated: make([]float32, padded), query: make([]int16, padded), table: newTable(padded),
+		est: make([]float32, chunkUnits*lanes), mask: make([]uint32, chunkUnits),
+		products: make([]int32, 64),
+	}
+}
+
+// search is one query on its way.
+type search struct {
+	*scratch
+	s          *Segment
+	o          SearchOptions
+	queryScale float32
+	slack      float32 // error of a score by int8
+}
+
+// Search appends the best k rows for the unit vector q to dst, best first, of
+// equal scores the lower row first. Fewer come where fewer are allowed or reach
+// the threshold.
+func (s *Segment) Search(dst []Hit, q []float32, k int, o SearchOptions) ([]Hit, error) {
+	if len(q) != s.dim {
+		return dst, fmt.Errorf("dense: the query has %d dimensions and the vectors %d", len(q), s.dim)
+	}
+	norm := math.Sqrt(dot64(q, q))
+	if math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return dst, errors.New("dense: the query has an element that is no number")
+	}
+	k = min(k, s.n)
+	if k <= 0 {
+		return dst, nil
+	}
+	x := &search{scratch: s.scratch.Get().(*scratch), s: s, o: o}
+	defer s.scratch.Put(x.scratch)
+	s.rotation.turn(x.rotated, q)
+	x.queryScale = quantiseQuery(x.query, x.rotated)
+
+	exact := o.Exact || s.lists == 0
+	if o.Allow != nil && !exact {
+		exact = o.Allow.count(o.Dead, s.n) <= max(1024, s.n/directShare)
+	}
+	// The error of int8: at most what the row and the query lost, for a row
+	// taken at random a root of the dimension less.
+	lost := float64(x.queryScale) / 2 * math.Sqrt(float64(len(x.query)))
+	slack := norm*s.failing + lost*(1+s.failing)
+	if !exact {
+		slack *= min(1, surely/math.Sqrt(float64(len(x.query))))
+	}
+	x.slack = float32(slack + 4e-6*norm)
+	floor := float32(math.Inf(-1))
+	if o.Threshold != 0 {
+		floor = float32(o.Threshold) - x.slack
+	}
+	x.best.reset(k, floor, x.slack)
+	switch {
+	case exact:
+		x.scanRows()
+	default:
+		x.table.set(x.rotated)
+		x.scanLists(float32(norm))
+	}
+	return x.finish(dst, q, k), nil
+}
+
+// scanRows scores all rows that may be found by int8.
+func (x *search) scanRows() {
+	s := x.s
+	for w := 0; w*64 < s.n; w++ {
+		word := ^uint64(0)
+		if x.o.Allow != nil {
+			word = x.o.Allow.word(w)
+		}
+		word &^= x.o.Dead.word(w)
+		first := w * 64
+		if left := s.n - first; left < 64 {
+			word &= 1<<left - 1
+		}
+		if bits.OnesCount64(word) < 16 || s.layout.rows < 64 {
+			for ; word != 0; word &= word - 1 {
+				x.scoreRow(first + bits.TrailingZeros64(word))
+			}
+			continue
+		}
+		n := min(64, s.n-first)
+		dotInt8(x.query, s.int8Rows(first, n), n, x.products)
+		for ; word != 0; word &= word - 1 {
+			i := bits.TrailingZeros64(word)
+			x.best.push(float32(x.products[i])*(s.rowScale(first+i)*x.queryScale), uint32(first+i))
+		}
+	}
+}
+
+func (x *search) scoreRow(row int) {
+	dotInt8(x.query, x.s.int8Rows(row, 1), 1, x.products)
+	x.best.push(float32(x.products[0])*(x.s.rowScale(row)*x.queryScale), uint32(row))
+}
+
+// scanLists estimates from the codes of the lists nearest to the query, and
+// scores by int8 at once what may be among the best: so the bar rises quickly,
+// and few rows reach it.
+func (x *search) scanLists(norm float32) {
+	s := x.s
+	up := float32(certainty * spread * norm) // upper bounds of estimates, by raising b
+	step := 1
+	x.lists.fill(s, x.query, x.queryScale, float32(s.margin)*norm)
+	for visited := 0; ; visited++ {
+		l, centre, bound, ok := x.lists.next()
+		switch {
+		case !ok:
+			return
+		case x.o.Probes > 0:
+			if visited == x.o.Probes {
+				return
+			}
+		case bound < x.best.bar && s.lists > 1:
+			return
+		}
+		d := s.directory[l]
+		for u, end := d.first, d.first+(d.rows+lanes-1)/lanes; u < end; {
+			block, at := s.unitBlocks[u>>s.layout.unitShift], u&(s.layout.units-1)
+			n := min(step, end-u, s.layout.units-at)
+			scan(x.table.entries, block[at*s.layout.unitSize:], s.layout.padded, n, x.table.a, x.table.b+up, x.best.bar-centre, x.est, x.mask)
+			x.gather(u, n, d.first*lanes+d.rows, centre)
+			u += n
+			step = min(2*step, chunkUnits)
+		}
+	}
+}
+
+// gather scores the candidates of n units from unit u on; positions from end
+// on are padding.
+func (x *search) gather(u, n, end int, centre float32) {
+	s := x.s
+	near := x.near[:0]
+	for i, m := range x.mask[:n] {
+		for ; m != 0; m &= m - 1 {
+			lane := bits.TrailingZeros32(m)
+			p := (u+i)*lanes + lane
+			if p >= end {
+				break
+			}
+			row := s.row(p)
+			if x.o.Dead.Has(int(row)) || x.o.Allow != nil && !x.o.Allow.Has(int(row)) {
+				continue
+			}
+			prefetch(s.int8Rows(int(row), 1))
+			near = append(near, candidate{row, x.est[i*lanes+lane] + centre})
+		}
+	}
+	for _, c := range near {
+		if c.bound > x.best.bar {
+			x.scoreRow(int(c.row))
+		}
+	}
+	x.near = near
+}
+
+// finish scores what is left by the vectors themselves.
+func (x *search) finish(dst []Hit, q []float32, k int) []Hit {
+	rows := x.best.rows()
+	if x.o.Rescore > 0 && len(rows) > x.o.Rescore {
+		slices.SortFunc(rows, func(a, b candidate) int {
+			return order(Scored{a.row, float64(a.bound)}, Scored{b.row, float64(b.bound)})
+		})
+		rows = rows[:x.o.Rescore]
+	}
+	from := len(dst)
+	for _, c := range rows {
+		score := float64(c.bound)
+		if x.o.Vector != nil {
+			score = dot64(q, x.o.Vector(int(c.row)))
+		}
+		if x.o.Threshold == 0 || score >= x.o.Threshold {
+			dst = append(dst, Hit{c.row, score})
+		}
+	}
+	found := dst[from:]
+	slices.SortFunc(found, func(a, b Hit) int { return order(Scored{a.Row, a.Score}, Scored{b.Row, b.Score}) })
+	return dst[:from+min(k, len(found))]
+}
