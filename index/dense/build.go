@@ -29,7 +29,17 @@ const (
 	// codesFrom is the number of rows from which scanning codes is quicker
 	// than comparing int8 rows one by one, which is exact.
 	codesFrom = 1024
+	// listsFrom is the number of rows from which inverted lists pay.
+	listsFrom = 30000
 )
+
+// listsFor n rows.
+func listsFor(n int) int {
+	if n < listsFrom {
+		return 1
+	}
+	return min(n/256, 1<<16)
+}
 
 // Build makes a segment of n vectors of dimension dim. at gives row's vector,
 // of unit length; it is called once for each row, from several goroutines, and
@@ -166,13 +176,31 @@ func (b *builder) mean() ([]float32, error) {
 	return m, err
 }
 
-// encodeLists makes centroids, lists and codes.
+// encodeLists makes centroids, lists and codes, and finds how far to search.
 func (b *builder) encodeLists() error {
-	mean, err := b.mean()
+	lists := b.o.Lists
+	if lists == 0 {
+		lists = listsFor(b.n)
+	}
+	if lists = min(lists, b.n); lists <= 1 {
+		mean, err := b.mean()
+		if err != nil {
+			return err
+		}
+		return b.encode([][]float32{mean}, nil)
+	}
+	of, err := b.cluster(lists)
 	if err != nil {
 		return err
 	}
-	return b.encode([][]float32{mean}, nil)
+	centroids, err := b.means(lists, of)
+	if err != nil {
+		return err
+	}
+	if err := b.encode(centroids, of); err != nil {
+		return err
+	}
+	return b.calibrate(of)
 }
 
 // encode lays out the lists of the centroids and fills the codes. of is the
@@ -219,11 +247,7 @@ func (b *builder) encode(centroids [][]float32, of []uint32) error {
 			b.centroids = append(b.centroids, r.block[headerBytes+r.items*listBytes:])
 		}
 	}
-	piece := 1
-	if b.lists == 1 {
-		return b.encodeList(0, centroids[0], at)
-	}
-	return b.each(b.lists, piece, func(from, to int) error {
+	return b.each(b.lists, 1, func(from, to int) error {
 		for l := from; l < to; l++ {
 			if err := b.encodeList(l, centroids[l], at); err != nil {
 				return err

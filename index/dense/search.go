@@ -106,11 +106,17 @@ func (s *Segment) Search(dst []Hit, q []float32, k int, o SearchOptions) ([]Hit,
 	x := &search{scratch: s.scratch.Get().(*scratch), s: s, o: o}
 	defer s.scratch.Put(x.scratch)
 	s.rotation.turn(x.rotated, q)
-	x.queryScale = quantiseQuery(x.query, x.rotated)
+	x.collect(norm, k)
+	return x.finish(dst, q, k), nil
+}
 
-	exact := o.Exact || s.lists == 0
-	if o.Allow != nil && !exact {
-		exact = o.Allow.count(o.Dead, s.n) <= max(1024, s.n/directShare)
+// collect leaves what may be among the best k for the rotated query in x.best.
+func (x *search) collect(norm float64, k int) {
+	s := x.s
+	x.queryScale = quantiseQuery(x.query, x.rotated)
+	exact := x.o.Exact || s.lists == 0
+	if x.o.Allow != nil && !exact {
+		exact = x.o.Allow.count(x.o.Dead, s.n) <= max(1024, s.n/directShare)
 	}
 	// The error of int8: at most what the row and the query lost, for a row
 	// taken at random a root of the dimension less.
@@ -121,18 +127,16 @@ func (s *Segment) Search(dst []Hit, q []float32, k int, o SearchOptions) ([]Hit,
 	}
 	x.slack = float32(slack + 4e-6*norm)
 	floor := float32(math.Inf(-1))
-	if o.Threshold != 0 {
-		floor = float32(o.Threshold) - x.slack
+	if x.o.Threshold != 0 {
+		floor = float32(x.o.Threshold) - x.slack
 	}
 	x.best.reset(k, floor, x.slack)
-	switch {
-	case exact:
+	if exact {
 		x.scanRows()
-	default:
-		x.table.set(x.rotated)
-		x.scanLists(float32(norm))
+		return
 	}
-	return x.finish(dst, q, k), nil
+	x.table.set(x.rotated)
+	x.scanLists(float32(norm))
 }
 
 // scanRows scores all rows that may be found by int8.
@@ -176,16 +180,13 @@ func (x *search) scanLists(norm float32) {
 	up := float32(certainty * spread * norm) // upper bounds of estimates, by raising b
 	step := 1
 	x.lists.fill(s, x.query, x.queryScale, float32(s.margin)*norm)
-	for visited := 0; ; visited++ {
+	probes := x.o.Probes
+	if probes <= 0 {
+		probes = s.lists
+	}
+	for range probes {
 		l, centre, bound, ok := x.lists.next()
-		switch {
-		case !ok:
-			return
-		case x.o.Probes > 0:
-			if visited == x.o.Probes {
-				return
-			}
-		case bound < x.best.bar && s.lists > 1:
+		if !ok || x.o.Probes <= 0 && s.lists > 1 && bound < x.best.bar {
 			return
 		}
 		d := s.directory[l]

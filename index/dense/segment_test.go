@@ -145,36 +145,38 @@ func TestSegmentIsExact(t *testing.T) {
 func TestRecall(t *testing.T) {
 	t.Parallel()
 	for _, dim := range []int{100, 384} {
-		vs := clustered(4000, dim, 60, 1)
-		s := build(t, vs, BuildOptions{})
-		if s.Lists() != 1 {
-			t.Fatalf("%d lists", s.Lists())
-		}
-		sum, coarse := 0.0, 0.0
-		qs := clustered(50, dim, 60, 2)
-		for _, q := range qs {
-			want := bruteForce(vs, q, 10, nil)
-			got, err := s.Search(nil, q, 10, SearchOptions{Vector: func(r int) []float32 { return vs[r] }})
-			if err != nil {
-				t.Fatal(err)
+		for _, lists := range []int{1, 50} {
+			vs := clustered(4000, dim, 60, 1)
+			s := build(t, vs, BuildOptions{Lists: lists})
+			if s.Lists() != lists || s.Recall() < .99 {
+				t.Fatalf("%d lists, recall %v", s.Lists(), s.Recall())
 			}
-			sum += recallOf(got, want)
-			got, err = s.Search(nil, q, 10, SearchOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			coarse += recallOf(got, want)
-			for _, h := range got {
-				if d := math.Abs(h.Score - dot64(q, vs[h.Row])); d > .005 {
-					t.Errorf("int8 is off by %v", d)
+			sum, coarse := 0.0, 0.0
+			qs := clustered(50, dim, 60, 2)
+			for _, q := range qs {
+				want := bruteForce(vs, q, 10, nil)
+				got, err := s.Search(nil, q, 10, SearchOptions{Vector: func(r int) []float32 { return vs[r] }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				sum += recallOf(got, want)
+				got, err = s.Search(nil, q, 10, SearchOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				coarse += recallOf(got, want)
+				for _, h := range got {
+					if d := math.Abs(h.Score - dot64(q, vs[h.Row])); d > .005 {
+						t.Errorf("int8 is off by %v", d)
+					}
 				}
 			}
-		}
-		if r := sum / float64(len(qs)); r < .998 {
-			t.Errorf("dimension %d: recall %v", dim, r)
-		}
-		if r := coarse / float64(len(qs)); r < .95 {
-			t.Errorf("dimension %d: recall %v by int8 alone", dim, r)
+			if r := sum / float64(len(qs)); r < .995 {
+				t.Errorf("dimension %d, %d lists: recall %v", dim, lists, r)
+			}
+			if r := coarse / float64(len(qs)); r < .95 {
+				t.Errorf("dimension %d: recall %v by int8 alone", dim, r)
+			}
 		}
 	}
 }
@@ -182,7 +184,6 @@ func TestRecall(t *testing.T) {
 func TestFilters(t *testing.T) {
 	t.Parallel()
 	vs := clustered(5000, 96, 30, 1)
-	s := build(t, vs, BuildOptions{})
 	r := rand.New(rand.NewPCG(1, 1))
 	bitmap := func(share float64) Bitmap {
 		b := make(Bitmap, (len(vs)+63)/64)
@@ -200,31 +201,33 @@ func TestFilters(t *testing.T) {
 		"half of the living": {Allow: some, Dead: dead}, "few of the living": {Allow: few, Dead: dead},
 		"a short bitmap": {Allow: some[:30]}, "dead, short": {Dead: dead[:9]},
 	} {
-		o.Vector = func(r int) []float32 { return vs[r] }
-		sum := 0.0
-		for _, q := range clustered(20, 96, 30, 2) {
-			want := bruteForce(vs, q, 10, func(r int) bool { return !o.Dead.Has(r) && (o.Allow == nil || o.Allow.Has(r)) })
-			got, err := s.Search(nil, q, 10, o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(got) != len(want) {
-				t.Fatalf("%s: %d hits, want %d", name, len(got), len(want))
-			}
-			for _, h := range got {
-				if o.Dead.Has(int(h.Row)) || o.Allow != nil && !o.Allow.Has(int(h.Row)) {
-					t.Fatalf("%s: row %d is found", name, h.Row)
+		for _, s := range []*Segment{build(t, vs, BuildOptions{}), build(t, vs, BuildOptions{Lists: 40})} {
+			o.Vector = func(r int) []float32 { return vs[r] }
+			sum := 0.0
+			for _, q := range clustered(20, 96, 30, 2) {
+				want := bruteForce(vs, q, 10, func(r int) bool { return !o.Dead.Has(r) && (o.Allow == nil || o.Allow.Has(r)) })
+				got, err := s.Search(nil, q, 10, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(got) != len(want) {
+					t.Fatalf("%s: %d hits, want %d", name, len(got), len(want))
+				}
+				for _, h := range got {
+					if o.Dead.Has(int(h.Row)) || o.Allow != nil && !o.Allow.Has(int(h.Row)) {
+						t.Fatalf("%s: row %d is found", name, h.Row)
+					}
+				}
+				if len(want) > 0 {
+					sum += recallOf(got, want) / 20
+				}
+				if strings.HasPrefix(name, "few") && !exact(got, want) {
+					t.Errorf("%s: not exact", name)
 				}
 			}
-			if len(want) > 0 {
-				sum += recallOf(got, want) / 20
+			if name != "none" && sum < .99 {
+				t.Errorf("%s, %d lists: recall %v", name, s.Lists(), sum)
 			}
-			if strings.HasPrefix(name, "few") && !exact(got, want) {
-				t.Errorf("%s: not exact", name)
-			}
-		}
-		if name != "none" && sum < .998 {
-			t.Errorf("%s: recall %v", name, sum)
 		}
 	}
 }
@@ -277,8 +280,8 @@ func TestEqualRows(t *testing.T) {
 	for i := range vs {
 		vs[i] = v[i%2]
 	}
-	for _, n := range []int{100, 3000} {
-		s := build(t, vs[:n], BuildOptions{})
+	for n, lists := range map[int]int{100: 0, 2999: 0, 3000: 7} {
+		s := build(t, vs[:n], BuildOptions{Lists: lists})
 		got, err := s.Search(nil, v[1], 4, SearchOptions{Vector: func(r int) []float32 { return vs[r] }})
 		if err != nil || !slices.Equal(rowsOf(got), []uint32{1, 3, 5, 7}) {
 			t.Errorf("%v %v", got, err)
@@ -334,14 +337,14 @@ func misaligned(blocks [][]byte) [][]byte {
 
 func TestEncodeAndLoad(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ dim, n int }{{7, 0}, {5, 1}, {100, 500}, {384, 3000}, {4000, 1100}} {
+	for _, c := range []struct{ dim, n, lists int }{{7, 0, 0}, {5, 1, 0}, {100, 500, 0}, {384, 3000, 0}, {4000, 1100, 0}, {300, 2500, 30}, {3, 50, 49}, {1, 40, 40}} {
 		vs := clustered(c.n, c.dim, 10, 1)
 		at := func(r int) []float32 { return vs[r] }
-		s, err := Build(context.Background(), c.dim, c.n, at, BuildOptions{Seed: 3})
+		s, err := Build(context.Background(), c.dim, c.n, at, BuildOptions{Seed: 3, Lists: c.lists})
 		if err != nil {
 			t.Fatal(err)
 		}
-		one, err := Build(context.Background(), c.dim, c.n, at, BuildOptions{Seed: 3, Workers: 1})
+		one, err := Build(context.Background(), c.dim, c.n, at, BuildOptions{Seed: 3, Workers: 1, Lists: c.lists})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -382,7 +385,7 @@ func TestEncodeAndLoad(t *testing.T) {
 func TestDamageIsNamed(t *testing.T) {
 	t.Parallel()
 	vs := clustered(3000, 384, 10, 1)
-	blocks := blocksOf(t, build(t, vs, BuildOptions{}))
+	blocks := blocksOf(t, build(t, vs, BuildOptions{Lists: 9}))
 	for i := range blocks {
 		for _, at := range []int{0, 9, 30, 50, 63, 64, len(blocks[i]) / 2, len(blocks[i]) - 1} {
 			hurt := slices.Clone(blocks)

@@ -1,0 +1,138 @@
+package dense
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+)
+
+const (
+	heldOut      = 256 // queries that the margin is found by; as many again prove it
+	heldOutDepth = 10
+)
+
+// calibrate finds the margin: a list is searched while
+//
+//	⟨q, centroid⟩ + margin · spread ≥ score of the k-th best so far
+//
+// so the number of lists follows from how far the query is from everything.
+// For each of the ten best rows of a held-out query the margin that would have
+// reached it is known; the margin is that which reaches the share asked for.
+// Other held-out queries then say what recall it gives.
+//
+// Held-out queries are rows of the segment, which do not find themselves, every
+// other one moved away by the difference of two rows, half as long as itself:
+// questions lie farther from passages than passages from one another.
+func (b *builder) calibrate(of []uint32) error {
+	random := rand.New(rand.NewPCG(b.seed, 2))
+	m := min(2*heldOut, b.n)
+	rows := b.sample(random, m)
+	random.Shuffle(m, func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+	queries := make([][]float32, m)
+	for i, r := range rows {
+		queries[i] = make([]float32, b.layout.padded)
+		b.expand(queries[i], r)
+		if i%2 == 1 {
+			b.move(queries[i], random)
+		}
+	}
+	truth := make([][]candidate, m)
+	needs := make([][]float64, m)
+	err := b.each(m, 1, func(i, _ int) error {
+		x := &search{scratch: b.scratch.Get().(*scratch), s: b.Segment, o: SearchOptions{Dead: only(rows[i]), Probes: b.lists}}
+		defer b.scratch.Put(x.scratch)
+		truth[i] = x.top(queries[i])
+		for _, c := range truth[i] {
+			l := of[c.row]
+			d := b.directory[l]
+			dotInt8(x.query, b.centroid(int(l)), 1, x.products)
+			centre := float64(x.products[0]) * float64(x.queryScale*d.scale)
+			if d.spread > 0 {
+				needs[i] = append(needs[i], (float64(truth[i][len(truth[i])-1].bound)-centre)/float64(d.spread))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	half := m / 2
+	all := slices.Concat(needs[:half]...)
+	slices.Sort(all)
+	if len(all) == 0 { // all rows are equal to their centroids
+		all = []float64{0}
+	}
+	b.margin = max(0, quantile(all, b.target))
+	for range 20 {
+		found := make([]int, m)
+		wanted := 0
+		err := b.each(m-half, 1, func(i, _ int) error {
+			i += half
+			x := &search{scratch: b.scratch.Get().(*scratch), s: b.Segment, o: SearchOptions{Dead: only(rows[i])}}
+			defer b.scratch.Put(x.scratch)
+			for _, c := range x.top(queries[i]) {
+				if slices.ContainsFunc(truth[i], func(t candidate) bool { return t.row == c.row }) {
+					found[i]++
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		sum := 0
+		for i := half; i < m; i++ {
+			sum += found[i]
+			wanted += len(truth[i])
+		}
+		b.recall, b.heldOut = 1, m-half
+		if wanted > 0 {
+			b.recall = float64(sum) / float64(wanted)
+		}
+		if b.recall >= b.target {
+			break
+		}
+		b.margin = b.margin*1.05 + .01
+	}
+	return nil
+}
+
+// move a vector away by the difference of two rows, half as long as itself.
+func (b *builder) move(v []float32, random *rand.Rand) {
+	x, y := make([]float32, len(v)), make([]float32, len(v))
+	b.expand(x, random.IntN(b.n))
+	b.expand(y, random.IntN(b.n))
+	for i := range x {
+		x[i] -= y[i]
+	}
+	length, was := math.Sqrt(dot64(x, x)), math.Sqrt(dot64(v, v))
+	if length == 0 {
+		return
+	}
+	f := float32(was / 2 / length)
+	for i := range v {
+		v[i] += float32(f * x[i])
+	}
+	f = float32(was / math.Sqrt(dot64(v, v)))
+	for i := range v {
+		v[i] = float32(v[i] * f)
+	}
+}
+
+// top ten for a rotated query, by int8, best first.
+func (x *search) top(rotated []float32) []candidate {
+	copy(x.rotated, rotated)
+	x.collect(math.Sqrt(dot64(rotated, rotated)), min(heldOutDepth, x.s.n))
+	rows := slices.Clone(x.best.rows())
+	slices.SortFunc(rows, func(a, b candidate) int {
+		return order(Scored{a.row, float64(a.bound)}, Scored{b.row, float64(b.bound)})
+	})
+	return rows[:min(heldOutDepth, len(rows))]
+}
+
+// only row r.
+func only(r int) Bitmap {
+	b := make(Bitmap, r/64+1)
+	b[r/64] = 1 << (r % 64)
+	return b
+}
