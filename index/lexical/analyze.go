@@ -14,9 +14,10 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Version of the analyser; change it with any change of Terms. An index made by
+// Version of the analyser and of the segments; change it with any change of Terms
+// or of what Builder writes. An index made by
 // another version is to be built again.
-const Version = "en-1"
+const Version = "en-2"
 
 // Analyzer turns text into terms: Unicode words (UAX 29), case, accents and
 // apostrophes folded, stop words left out, English stems (Porter 2) of all but

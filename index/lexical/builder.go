@@ -3,172 +3,162 @@ package lexical
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"strings"
 )
 
-// blockSize is the number of postings between two skips.
-const blockSize = 128
-
-// blobTarget is the size in bytes at which a blob of postings is closed. One
-// key per term is slow to load from a key-value store, and one blob for all
-// can't be checked or read in parts.
-const blobTarget = 1 << 20
-
-// Builder collects postings, passage after passage. Not safe for concurrent use.
+// Builder makes a segment of passages, one after the other. It keeps their
+// postings in memory, about 4 bytes each. Not safe for concurrent use.
 type Builder struct {
 	analyzer *Analyzer
 	stems    map[string]string
-	terms    map[string]*list
-	lengths  []byte // of each passage: two uint32, text and heading, in terms
-	passages uint32
-	sum      [2]uint64 // of lengths
+	ids      map[string]uint32 // of terms
+	terms    []string
+	lists    []list
+	lengths  []Counts
 	scratch  []string
-	counts   map[string][2]uint32
+
+	// the passage at hand
+	counts []Counts // by term
+	stamp  []uint32 // by term: passage + 1 that counts is of
+	seen   []uint32 // its terms
 }
 
-// list is the postings of a term under construction.
+// list is the postings of a term under construction: for each the distance from
+// the one before, the count in the text with a flag for each other field, and
+// the counts there, as varints.
 type list struct {
-	data  []byte // closed blocks
-	block []byte // the open block
-	n     int    // postings in the open block
-	df    uint32
-	last  uint32 // passage + 1 of the newest posting
-	base  uint32 // passage + 1 of the last posting of the closed blocks
+	data []byte
+	last uint32 // passage + 1
 }
 
-// NewBuilder of an index whose text goes through a.
+// NewBuilder of a segment whose text goes through a.
 func NewBuilder(a *Analyzer) *Builder {
-	return &Builder{
-		analyzer: a,
-		stems:    make(map[string]string),
-		terms:    make(map[string]*list),
-		counts:   make(map[string][2]uint32),
-	}
+	return &Builder{analyzer: a, stems: make(map[string]string), ids: make(map[string]uint32)}
 }
 
-// Add indexes the next passage; the first is 0.
-func (b *Builder) Add(heading, text string) error {
-	if b.passages == math.MaxUint32-1 {
-		return errors.New("lexical: too many passages")
+// maxPassages in a segment.
+const maxPassages = math.MaxUint32 / 2
+
+// AddPassage indexes the next passage; the first is 0.
+func (b *Builder) AddPassage(p Passage) error {
+	if len(b.lengths) >= maxPassages {
+		return errors.New("lexical: too many passages for one segment")
 	}
 	if len(b.stems) > 1<<18 {
 		clear(b.stems)
 	}
-	clear(b.counts)
-	var length [2]uint32
-	for field, s := range [2]string{text, heading} {
-		b.scratch = b.analyzer.appendTerms(b.scratch[:0], s, b.stems)
+	doc := uint32(len(b.lengths))
+	var length Counts
+	b.seen = b.seen[:0]
+	for f := range fields {
+		text := p.field(f)
+		if text == "" {
+			continue
+		}
+		b.scratch = b.analyzer.appendTerms(b.scratch[:0], text, b.stems)
+		length[f] = uint32(len(b.scratch))
 		for _, t := range b.scratch {
-			c := b.counts[t]
-			c[field]++
-			b.counts[t] = c
+			id, ok := b.ids[t]
+			if !ok {
+				id = uint32(len(b.terms))
+				t = strings.Clone(t)
+				b.ids[t] = id
+				b.terms = append(b.terms, t)
+				b.lists = append(b.lists, list{})
+				b.counts = append(b.counts, Counts{})
+				b.stamp = append(b.stamp, 0)
+			}
+			if b.stamp[id] != doc+1 {
+				b.stamp[id] = doc + 1
+				b.counts[id] = Counts{}
+				b.seen = append(b.seen, id)
+			}
+			b.counts[id][f]++
 		}
-		length[field] = uint32(len(b.scratch))
-		b.sum[field] += uint64(len(b.scratch))
 	}
-	for t, c := range b.counts {
-		l := b.terms[t]
-		if l == nil {
-			l = new(list)
-			b.terms[strings.Clone(t)] = l
-		}
-		l.add(b.passages, c)
+	for _, id := range b.seen {
+		b.lists[id].add(doc, b.counts[id])
 	}
-	b.lengths = binary.LittleEndian.AppendUint32(b.lengths, length[0])
-	b.lengths = binary.LittleEndian.AppendUint32(b.lengths, length[1])
-	b.passages++
+	b.lengths = append(b.lengths, length)
 	return nil
 }
 
-func (l *list) add(passage uint32, count [2]uint32) {
-	l.block = binary.AppendUvarint(l.block, uint64(passage+1-l.last))
-	tf := uint64(count[0]) << 1
-	if count[1] > 0 {
-		l.block = binary.AppendUvarint(l.block, tf|1)
-		l.block = binary.AppendUvarint(l.block, uint64(count[1]))
-	} else {
-		l.block = binary.AppendUvarint(l.block, tf)
+func (l *list) add(doc uint32, c Counts) {
+	d := binary.AppendUvarint(l.data, uint64(doc+1-l.last))
+	flags := uint64(0)
+	for f := Heading; f < fields; f++ {
+		if c[f] > 0 {
+			flags |= 1 << (f - 1)
+		}
 	}
-	l.last = passage + 1
-	l.df++
-	if l.n++; l.n == blockSize {
-		l.flush()
+	d = binary.AppendUvarint(d, uint64(c[Text])<<(fields-1)|flags)
+	for f := Heading; f < fields; f++ {
+		if c[f] > 0 {
+			d = binary.AppendUvarint(d, uint64(c[f]))
+		}
 	}
+	l.data, l.last = d, doc+1
 }
 
-// flush closes the open block: how far it reaches, its length, its postings.
-func (l *list) flush() {
-	if l.n == 0 {
-		return
-	}
-	l.data = binary.AppendUvarint(l.data, uint64(l.last-l.base))
-	l.data = binary.AppendUvarint(l.data, uint64(len(l.block)))
-	l.data = append(l.data, l.block...)
-	l.block, l.n, l.base = l.block[:0], 0, l.last
-}
-
-// Finish hands each blob to write, in the order in which Load wants them: first
-// the parameters and lengths, then the terms with their postings in alphabetical order. The
-// builder is spent afterwards.
-func (b *Builder) Finish(write func(blob []byte) error) error {
-	if err := write(append(appendParams(nil, DefaultParams), b.lengths...)); err != nil {
-		return err
-	}
-	names := make([]string, 0, len(b.terms))
-	for t := range b.terms {
-		names = append(names, t)
-	}
-	slices.Sort(names)
-	avg := averages(b.sum, b.passages)
-	norm := norms(b.lengths, avg, DefaultParams)
-	var (
-		terms, posts []byte
-		ends         []uint32 // of terms and postings, in turn
-	)
-	flush := func() error {
-		if len(ends) == 0 {
-			return nil
-		}
-		blob := binary.LittleEndian.AppendUint32(nil, uint32(len(ends)/2))
-		for _, e := range ends {
-			blob = binary.LittleEndian.AppendUint32(blob, e)
-		}
-		blob = append(append(blob, terms...), posts...)
-		terms, posts, ends = terms[:0], posts[:0], ends[:0]
-		return write(blob)
-	}
-	for _, t := range names {
-		l := b.terms[t]
-		l.flush()
-		if len(posts)+len(l.data) > math.MaxUint32-blobTarget {
-			return fmt.Errorf("lexical: the postings of one term take %d bytes; the format ends at 4 GiB", len(l.data))
-		}
-		if len(ends) > 0 && len(terms)+len(posts)+len(l.data) > blobTarget {
-			if err := flush(); err != nil {
-				return err
+// each gives the postings back.
+func (l *list) each(fn func(doc uint32, c Counts)) {
+	next := uint32(0)
+	for d := l.data; len(d) > 0; {
+		gap, n := binary.Uvarint(d)
+		tf, m := binary.Uvarint(d[n:])
+		d = d[n+m:]
+		next += uint32(gap)
+		c := Counts{Text: uint32(tf >> (fields - 1))}
+		for f := Heading; f < fields; f++ {
+			if tf>>(f-1)&1 != 0 {
+				v, n := binary.Uvarint(d)
+				d = d[n:]
+				c[f] = uint32(v)
 			}
 		}
-		terms = append(terms, t...)
-		posts = binary.LittleEndian.AppendUint32(posts, l.df)
-		posts = binary.LittleEndian.AppendUint32(posts, math.Float32bits(impact(l.data, norm)))
-		posts = append(posts, l.data...)
-		ends = append(ends, uint32(len(terms)), uint32(len(posts)))
-		delete(b.terms, t)
+		fn(next-1, c)
 	}
-	return flush()
 }
 
-// impact is the largest share tf·(k1+1)/(tf+norm) that a list reaches with the
-// default parameters, rounded up, so that it stays a bound.
-func impact(data []byte, norm []float64) float32 {
-	c := cursor{data: data}
-	most := 0.0
-	for c.next() {
-		most = max(most, DefaultParams.share(c.tf, norm[c.doc]))
+// Passages added so far.
+func (b *Builder) Passages() int { return len(b.lengths) }
+
+// Finish hands each blob to write, in the order in which OpenSegment wants
+// them; a blob is not touched again. The builder is spent afterwards.
+func (b *Builder) Finish(write func(blob []byte) error) error {
+	e, err := newEncoder(len(b.lengths), func(i int) Counts { return b.lengths[i] }, write)
+	if err != nil {
+		return err
 	}
-	f := float32(most)
-	return math.Nextafter32(f, float32(math.Inf(1)))
+	order := make([]uint32, len(b.terms))
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	slices.SortFunc(order, func(x, y uint32) int { return strings.Compare(b.terms[x], b.terms[y]) })
+	for _, id := range order {
+		b.lists[id].each(e.add)
+		b.lists[id] = list{}
+		if err := e.closeTerm(b.terms[id]); err != nil {
+			return err
+		}
+	}
+	return e.finish()
+}
+
+// Build is Add for each passage, Finish and OpenSegment: a segment in memory,
+// as live updates make it. The blobs are what Finish wrote.
+func Build(a *Analyzer, passages []Passage) (s *Segment, blobs [][]byte, err error) {
+	b := NewBuilder(a)
+	for i := range passages {
+		if err := b.AddPassage(passages[i]); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := b.Finish(func(blob []byte) error { blobs = append(blobs, blob); return nil }); err != nil {
+		return nil, nil, err
+	}
+	s, err = OpenSegment(blobs)
+	return s, blobs, err
 }

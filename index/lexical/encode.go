@@ -1,0 +1,206 @@
+package lexical
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/bits"
+)
+
+// encoder writes a segment: the lengths of its passages, then term after term,
+// then the summary. What it writes depends on nothing but passages, terms and
+// counts, so a merge writes what a builder of the same passages would.
+type encoder struct {
+	write   func(blob []byte) error
+	summary summary
+	norms   []float32 // by passage
+
+	// the open blob
+	terms, posts       []byte
+	termEnds, postEnds []uint32
+	hashes             []uint64
+
+	// the open entry
+	docs    []uint32
+	counts  []Counts
+	df      uint32
+	lasts   []byte
+	descs   []byte
+	payload []byte
+}
+
+// newEncoder writes the lengths of n passages.
+func newEncoder(n int, length func(i int) Counts, write func(blob []byte) error) (*encoder, error) {
+	e := &encoder{write: write, norms: make([]float32, n)}
+	e.summary.params = DefaultParams
+	e.summary.Passages = n
+	for from := 0; from < n; from += blobLengths {
+		blob := appendMagic(nil, kindLengths)
+		for i := from; i < min(n, from+blobLengths); i++ {
+			c := length(i)
+			for f, l := range c {
+				blob = binary.LittleEndian.AppendUint32(blob, l)
+				e.summary.Lengths[f] += uint64(l)
+			}
+			e.summary.longest = max(e.summary.longest, e.summary.params.pool(c))
+		}
+		e.summary.lengths++
+		if err := write(blob); err != nil {
+			return nil, err
+		}
+	}
+	mean := e.summary.mean(e.summary.params)
+	for i := range e.norms {
+		e.norms[i] = e.summary.params.normBelow(length(i), mean)
+	}
+	return e, nil
+}
+
+// add a posting to the open entry; passages ascend.
+func (e *encoder) add(doc uint32, tf Counts) {
+	e.docs = append(e.docs, doc)
+	e.counts = append(e.counts, tf)
+	if len(e.docs) == blockSize {
+		e.closeBlock()
+	}
+}
+
+func (e *encoder) closeBlock() {
+	n := len(e.docs)
+	if n == 0 {
+		return
+	}
+	first, last := e.docs[0], e.docs[n-1]
+	start := len(e.payload)
+	var most Counts
+	var impact uint8
+	for i, d := range e.docs {
+		m := e.summary.params.impact(e.counts[i], e.norms[d])
+		impact = max(impact, m)
+		e.payload = append(e.payload, m)
+		for f, c := range e.counts[i] {
+			most[f] = max(most[f], c)
+		}
+	}
+	var widths [fields]uint16
+	for f, m := range most {
+		widths[f] = widthCode(m)
+	}
+	span := int(last - first)
+	le := binary.LittleEndian
+	var kind uint16
+	switch words := span/64 + 1; {
+	case words*8 <= 2*n:
+		kind = layoutBitmap
+		at := len(e.payload)
+		e.payload = append(e.payload, make([]byte, 8*words)...)
+		for _, d := range e.docs {
+			o := d - first
+			e.payload[at+int(o>>3)] |= 1 << (o & 7)
+		}
+	case span <= math.MaxUint16:
+		kind = layoutShort
+		for _, d := range e.docs {
+			e.payload = le.AppendUint16(e.payload, uint16(d-first))
+		}
+	default:
+		kind = layoutLong
+		for _, d := range e.docs {
+			e.payload = le.AppendUint32(e.payload, d-first)
+		}
+	}
+	for f := range fields {
+		e.payload = appendCounts(e.payload, e.counts, f, widths[f])
+	}
+	e.lasts = le.AppendUint32(e.lasts, last)
+	e.descs = le.AppendUint32(e.descs, first)
+	e.descs = le.AppendUint32(e.descs, uint32(start))
+	e.descs = append(e.descs, impact, 0)
+	e.descs = le.AppendUint16(e.descs, layout(kind, widths))
+	e.df += uint32(n)
+	e.docs, e.counts = e.docs[:0], e.counts[:0]
+}
+
+// closeTerm ends the entry of a term; terms ascend. One without postings is
+// left out.
+func (e *encoder) closeTerm(term string) error {
+	e.closeBlock()
+	if e.df == 0 {
+		return nil
+	}
+	size := 4 + len(e.lasts) + len(e.descs) + len(e.payload)
+	if size > math.MaxUint32-2*blobTarget {
+		return fmt.Errorf("lexical: the postings of one term take %d bytes; the format ends at 4 GiB", size)
+	}
+	if n := len(e.hashes); n > 0 && (len(e.terms)+len(e.posts)+size > blobTarget || n == blobTerms) {
+		if err := e.closeBlob(); err != nil {
+			return err
+		}
+	}
+	e.terms = append(e.terms, term...)
+	e.posts = binary.LittleEndian.AppendUint32(e.posts, e.df)
+	e.posts = append(append(append(e.posts, e.lasts...), e.descs...), e.payload...)
+	e.termEnds = append(e.termEnds, uint32(len(e.terms)))
+	e.postEnds = append(e.postEnds, uint32(len(e.posts)))
+	e.hashes = append(e.hashes, hashTerm(term))
+	e.summary.postings += uint64(e.df)
+	e.summary.terms++
+	e.df, e.lasts, e.descs, e.payload = 0, e.lasts[:0], e.descs[:0], e.payload[:0]
+	return nil
+}
+
+func (e *encoder) closeBlob() error {
+	n := len(e.hashes)
+	if n == 0 {
+		return nil
+	}
+	le := binary.LittleEndian
+	slots := slotsFor(n)
+	size := termBlobHeader + 4*int(slots) + 8*n + len(e.terms) + len(e.posts)
+	b := appendMagic(make([]byte, 0, size+8), kindTerms) // room for a checksum behind it
+	for _, v := range []uint32{uint32(n), slots, uint32(len(e.terms)), uint32(len(e.posts))} {
+		b = le.AppendUint32(b, v)
+	}
+	for _, part := range [][]uint32{slotTable(e.hashes), e.termEnds, e.postEnds} {
+		for _, v := range part {
+			b = le.AppendUint32(b, v)
+		}
+	}
+	b = append(append(b, e.terms...), e.posts...)
+	e.terms, e.posts, e.hashes = e.terms[:0], e.posts[:0], e.hashes[:0]
+	e.termEnds, e.postEnds = e.termEnds[:0], e.postEnds[:0]
+	e.summary.blobs++
+	return e.write(b)
+}
+
+// slotTable places terms by their hashes.
+func slotTable(hashes []uint64) []uint32 {
+	slots := slotsFor(len(hashes))
+	table := make([]uint32, slots)
+	for i, h := range hashes {
+		at := uint32(h) & (slots - 1)
+		for table[at] != 0 {
+			at = (at + 1) & (slots - 1)
+		}
+		table[at] = uint32(h>>48)<<16 | uint32(i+1)
+	}
+	return table
+}
+
+// finish writes what is open and the summary.
+func (e *encoder) finish() error {
+	if err := e.closeBlob(); err != nil {
+		return err
+	}
+	return e.write(e.summary.append(nil))
+}
+
+// onesBefore counts the bits of a bitmap before bit i, and says whether i is set.
+func onesBefore(bitmap []byte, i uint32) (n int, set bool) {
+	word := int(i >> 6)
+	for w := range word {
+		n += bits.OnesCount64(binary.LittleEndian.Uint64(bitmap[8*w:]))
+	}
+	v := binary.LittleEndian.Uint64(bitmap[8*word:])
+	return n + bits.OnesCount64(v&(1<<(i&63)-1)), v>>(i&63)&1 != 0
+}
