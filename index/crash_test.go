@@ -136,7 +136,7 @@ func generations(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	e := &words{name: "words-1"}
-	ix := open(t, dir, index.Options{Embedder: e, EmbedderInfo: e.info()})
+	ix := open(t, dir, index.Options{Embedder: e, EmbedderInfo: e.info(), LiveDocuments: -1})
 	apply(t, ix, put(metformin))
 	apply(t, ix, put(warfarin))
 	if err := ix.Close(); err != nil {

@@ -60,8 +60,15 @@ type Options struct {
 	WholeSections bool
 	// KeepGenerations on disk, the current one included; 0: 2.
 	KeepGenerations int
-	Logger          *slog.Logger     // nil: silent
-	Now             func() time.Time // nil: time.Now
+	// LiveDocuments is how many documents a batch may have to become a live
+	// update, or a tenth of those there are where that is more; 0: 64; -1: every
+	// batch becomes a new generation.
+	LiveDocuments int
+	// DiskFloor is what has to stay free on the disk, in bytes, when a new
+	// generation is built beside the one that serves.
+	DiskFloor int64
+	Logger    *slog.Logger     // nil: silent
+	Now       func() time.Time // nil: time.Now
 }
 
 var (
@@ -209,8 +216,9 @@ type DocumentSummary struct {
 type Stats struct {
 	Generation  GenerationInfo `json:"generation"`
 	Generations int            `json:"generations"`
-	Terms       int            `json:"terms"`
-	// LexicalBytes and VectorBytes are held in memory.
+	Segments    int            `json:"segments"` // that a search looks at
+	Terms       int            `json:"terms"`    // of the largest segment
+	// LexicalBytes and VectorBytes are in memory, or mapped there from disk.
 	LexicalBytes int64    `json:"lexical_bytes"`
 	VectorBytes  int64    `json:"vector_bytes"`
 	DiskBytes    int64    `json:"disk_bytes"`

@@ -23,8 +23,9 @@ type Index struct {
 	cancel  context.CancelFunc
 	writing chan struct{} // holds one token; Apply, Rollback and Close take it
 
-	mu      sync.Mutex // guards what follows
-	current *held      // nil once closed
+	mu      sync.Mutex       // guards what follows
+	current *state           // nil once closed
+	open    map[string]*held // generations by name
 	notes   []string
 }
 
@@ -40,6 +41,9 @@ func Open(dir string, opt Options) (*Index, error) {
 	}
 	if opt.MaxTokens <= 0 {
 		opt.MaxTokens = DefaultMaxTokens
+	}
+	if opt.LiveDocuments == 0 {
+		opt.LiveDocuments = 64
 	}
 	if opt.KeepGenerations <= 0 {
 		opt.KeepGenerations = 2
@@ -57,15 +61,15 @@ func Open(dir string, opt Options) (*Index, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the index in %s: %w", dir, err)
 	}
-	ix := &Index{opt: opt, store: store, writing: make(chan struct{}, 1)}
+	ix := &Index{opt: opt, store: store, writing: make(chan struct{}, 1), open: map[string]*held{}}
 	ix.stop, ix.cancel = context.WithCancel(context.Background())
-	g, err := ix.openCurrent()
+	g, v, err := ix.openCurrent()
 	if err != nil {
 		ix.cancel()
 		store.Close()
 		return nil, fmt.Errorf("open the index in %s: %w", dir, err)
 	}
-	ix.current = hold(g)
+	ix.current = serving(ix.hold(g, v), v)
 	for _, n := range ix.notes {
 		opt.Logger.Warn("index opened with a note", "note", n)
 	}
@@ -74,17 +78,17 @@ func Open(dir string, opt Options) (*Index, error) {
 
 // openCurrent opens the generation that CURRENT names, or else the newest that
 // opens, or else makes an empty one where there is none at all.
-func (ix *Index) openCurrent() (*generation.Generation, error) {
+func (ix *Index) openCurrent() (*generation.Generation, *generation.View, error) {
 	named, err := ix.store.Current()
 	var damage *generation.DamageError
 	if errors.As(err, &damage) {
 		ix.note(damage.Error())
 	} else if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	names, err := ix.store.Names()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if named == "" && len(names) == 0 {
 		return ix.makeEmpty()
@@ -98,48 +102,55 @@ func (ix *Index) openCurrent() (*generation.Generation, error) {
 	}
 	var failed []error
 	for _, name := range candidates {
-		g, err := generation.Open(ix.store.Dir(name))
+		g, v, err := generation.Open(ix.store.Dir(name))
 		if err != nil {
+			// Only what can't be read makes way for what is older.
+			if !errors.As(err, &damage) && !errors.Is(err, generation.ErrFormat) {
+				return nil, nil, err
+			}
 			failed = append(failed, err)
 			continue
 		}
 		for _, err := range failed {
 			ix.note(err.Error())
 		}
+		for _, n := range g.Notes() {
+			ix.note(n)
+		}
 		if name != named {
 			if err := ix.store.SetCurrent(name); err != nil {
 				_ = g.Close()
-				return nil, err
+				return nil, nil, err
 			}
 			ix.note(fmt.Sprintf("generation %s of %s serves instead; ingest what was added since again", name, g.Info().Created.Format(time.DateTime)))
 		}
-		return g, nil
+		return g, v, nil
 	}
-	return nil, fmt.Errorf("no generation can be opened; move the folder aside and ingest again: %w", errors.Join(failed...))
+	return nil, nil, fmt.Errorf("no generation can be opened; move the folder aside and ingest again: %w", errors.Join(failed...))
 }
 
-func (ix *Index) makeEmpty() (*generation.Generation, error) {
+func (ix *Index) makeEmpty() (*generation.Generation, *generation.View, error) {
 	w, err := ix.store.Begin("", generation.EmbedderInfo{})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { _ = w.Abandon() }()
 	if err := w.PlaceDocuments(ix.stop); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	info, err := w.Seal(ix.stop)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	g, err := generation.Open(ix.store.Dir(info.Name))
+	g, v, err := generation.Open(ix.store.Dir(info.Name))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := ix.store.SetCurrent(info.Name); err != nil {
 		_ = g.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	return g, nil
+	return g, v, nil
 }
 
 func (ix *Index) note(s string) { ix.notes = append(ix.notes, s) }
@@ -166,7 +177,7 @@ func (ix *Index) NeedsRebuild() string {
 		return ""
 	}
 	defer s.Release()
-	return ix.needsRebuild(s.held.gen)
+	return ix.needsRebuild(s.view)
 }
 
 // Generations lists what is on disk, newest first. One that can't be read has
@@ -179,7 +190,9 @@ func (ix *Index) Generations() ([]GenerationInfo, error) {
 	defer s.Release()
 	infos, err := ix.store.Infos()
 	for i := range infos {
-		infos[i].Current = infos[i].Name == s.Generation().Name
+		if infos[i].Current = infos[i].Name == s.Generation().Name; infos[i].Current {
+			infos[i] = s.Generation()
+		}
 	}
 	return infos, err
 }
@@ -198,7 +211,7 @@ func (ix *Index) Verify(ctx context.Context, progress func(Progress)) (Report, e
 		p := throttle(progress)
 		report = func(done, total int) { p(Progress{StageVerify, done, total}) }
 	}
-	return s.held.gen.Verify(ctx, report)
+	return s.view.Verify(ctx, report)
 }
 
 // Stats of the generation that serves.
@@ -208,17 +221,8 @@ func (ix *Index) Stats() Stats {
 		return Stats{}
 	}
 	defer s.Release()
-	g := s.held.gen
-	st := Stats{
-		Generation:   s.Generation(),
-		Terms:        g.Lexical.Terms(),
-		LexicalBytes: g.Lexical.Bytes(),
-		Dense:        ix.usable(g),
-		Notes:        ix.Notes(),
-	}
-	if g.Vectors != nil {
-		st.VectorBytes = g.Vectors.Bytes()
-	}
+	st := Stats{Generation: s.Generation(), Dense: ix.usable(s.view), Notes: ix.Notes()}
+	st.Segments, st.Terms, st.LexicalBytes, st.VectorBytes = s.view.Sizes()
 	if infos, err := ix.store.Infos(); err == nil {
 		st.Generations = len(infos)
 		for _, i := range infos {
@@ -235,21 +239,18 @@ func (ix *Index) Close() error {
 	ix.writing <- struct{}{}
 	defer func() { <-ix.writing }()
 	ix.mu.Lock()
-	h := ix.current
+	now := ix.current
 	ix.current = nil
 	ix.mu.Unlock()
-	if h == nil {
+	if now == nil {
 		return nil
 	}
-	err := h.release()
-	if cerr := ix.store.Close(); err == nil {
-		err = cerr
-	}
-	return err
+	ix.release(now.held)
+	return ix.store.Close()
 }
 
 // usable says whether dense search can be had: there are vectors, and the
 // embedder that made them is loaded.
-func (ix *Index) usable(g *generation.Generation) bool {
-	return ix.opt.Embedder != nil && g.Vectors != nil && g.Info().Embedder == ix.opt.EmbedderInfo
+func (ix *Index) usable(g *generation.View) bool {
+	return ix.opt.Embedder != nil && g.HasVectors() && g.Info().Embedder == ix.opt.EmbedderInfo
 }

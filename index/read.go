@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"sort"
-	"sync/atomic"
 
 	"rxedge/index/document"
 	"rxedge/index/generation"
@@ -27,18 +26,16 @@ const meaningShare = 0.7
 // several medicines are named each tells passages of the others' labels apart.
 const ownName, ownNameOfSeveral = 0.1, 0.5
 
-// reader knows the names in one generation, and in which section of a label
-// each of its passages is, as far as that was asked.
+// reader knows the names in one generation.
 type reader struct {
 	lexicon  *names.Lexicon
-	ranges   map[string]lexical.Range // of the passages of documents
-	sections []atomic.Uint64          // by passage: its LOINC code packed, 0: not read yet
+	labelled map[string]bool // documents that are about a medicine
 }
 
-func newReader(g *generation.Generation) (*reader, error) {
-	r := &reader{ranges: map[string]lexical.Range{}, sections: make([]atomic.Uint64, g.Info().Passages)}
+func newReader(v *generation.View) (*reader, error) {
+	r := &reader{labelled: map[string]bool{}}
 	var docs []names.Labelled
-	err := g.Documents(context.Background(), func(h generation.Header) error {
+	err := v.Documents(context.Background(), func(h generation.Header) error {
 		l := names.Labelled{ID: h.ID, Title: h.Title}
 		for _, n := range h.Names {
 			if n.Kind == "brand" {
@@ -51,9 +48,8 @@ func newReader(g *generation.Generation) (*reader, error) {
 			return nil
 		}
 		docs = append(docs, l)
-		p, err := g.Range(h.ID)
-		r.ranges[h.ID] = lexical.Range{First: p.First, End: p.First + uint32(p.Passages)}
-		return err
+		r.labelled[h.ID] = true
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -64,7 +60,7 @@ func newReader(g *generation.Generation) (*reader, error) {
 
 // Read reads a question as a search does, without searching.
 func (s *Snapshot) Read(question string) (names.Reading, error) {
-	r, err := s.held.read()
+	r, err := s.read()
 	if err != nil {
 		return names.Reading{}, s.outcome("read the names", err)
 	}
@@ -74,18 +70,17 @@ func (s *Snapshot) Read(question string) (names.Reading, error) {
 // Labelled says whether a document is about a medicine, as a label is and a
 // guideline is not.
 func (s *Snapshot) Labelled(id string) (bool, error) {
-	r, err := s.held.read()
+	r, err := s.read()
 	if err != nil {
 		return false, s.outcome("read the names", err)
 	}
-	_, ok := r.ranges[id]
-	return ok, nil
+	return r.labelled[id], nil
 }
 
 // Mentions gives the medicines named in any text, such as a claim, without
 // guessing at spelling.
 func (s *Snapshot) Mentions(text string) ([]names.Subject, error) {
-	r, err := s.held.read()
+	r, err := s.read()
 	if err != nil {
 		return nil, s.outcome("read the names", err)
 	}
@@ -94,9 +89,8 @@ func (s *Snapshot) Mentions(text string) ([]names.Subject, error) {
 
 // known says whether the documents have a word.
 func (s *Snapshot) known(word string) bool {
-	g := s.held.gen
-	for _, t := range g.Analyzer.Terms(word) {
-		if g.Lexical.DocumentFrequency(t) > 0 {
+	for _, t := range s.Terms(word) {
+		if s.DocumentFrequency(t) > 0 {
 			return true
 		}
 	}
@@ -112,45 +106,65 @@ type wordHit struct {
 // searchWords is BM25 over what was typed and what it stands for. Passages of
 // documents about the medicines that are named come first.
 func (s *Snapshot) searchWords(q Query) ([]wordHit, names.Reading, error) {
-	g := s.held.gen
+	analyzer, words := s.view.Analyzer(), s.view.Lexical()
 	if q.Plain {
-		found := g.Lexical.Search(g.Analyzer.Terms(q.Text), q.Depth)
+		var terms []lexical.Weighted
+		for _, t := range analyzer.Terms(q.Text) {
+			terms = append(terms, lexical.Weighted{Term: t, Weight: 1})
+		}
+		found, err := words.Search(lexical.Query{Terms: terms, K: q.Depth})
+		if err != nil {
+			return nil, names.Reading{}, err
+		}
 		out := make([]wordHit, len(found))
 		for i, f := range found {
 			out[i] = wordHit{passage: f.Passage, score: f.Score}
 		}
 		return out, names.Reading{}, nil
 	}
-	r, err := s.held.read()
+	r, err := s.read()
 	if err != nil {
 		return nil, names.Reading{}, err
 	}
 	reading := r.lexicon.ReadParts(q.Text, s.known, q.Without)
-	terms := weigh(g.Analyzer, q.Text, reading, 1)
+	terms := weigh(analyzer, q.Text, reading, 1)
 	var ranges []lexical.Range
 	for _, d := range reading.About() {
-		if x := r.ranges[d]; x.First < x.End {
-			ranges = append(ranges, x)
+		p, err := s.view.Range(d)
+		if err != nil {
+			return nil, reading, err
+		}
+		if p.Passages > 0 {
+			ranges = append(ranges, lexical.Range{First: p.First, End: p.First + uint32(p.Passages)})
 		}
 	}
 	slices.SortFunc(ranges, func(a, b lexical.Range) int { return cmp.Compare(a.First, b.First) })
 	own := terms
 	if len(ranges) > 0 {
-		own = weigh(g.Analyzer, q.Text, reading, nameWeight(reading))
+		own = weigh(analyzer, q.Text, reading, nameWeight(reading))
 	}
-	about := g.Lexical.SearchWithin(own, ranges, q.Depth)
+	var about []lexical.Scored
+	if len(ranges) > 0 {
+		if about, err = words.Search(lexical.Query{Terms: own, K: q.Depth, Within: ranges}); err != nil {
+			return nil, reading, err
+		}
+	}
+	all, err := words.Search(lexical.Query{Terms: terms, K: q.Depth})
+	if err != nil {
+		return nil, reading, err
+	}
 	out := make([]wordHit, 0, len(about)+q.Depth)
 	for _, f := range about {
 		out = append(out, wordHit{passage: f.Passage, score: f.Score})
 	}
-	for _, f := range g.Lexical.SearchWeighted(terms, q.Depth) {
+	for _, f := range all {
 		if !within(ranges, f.Passage) {
 			out = append(out, wordHit{passage: f.Passage, score: f.Score})
 		}
 	}
 	if len(reading.Sections) > 0 {
 		for i := range out {
-			code, err := r.section(g, out[i].passage)
+			code, err := s.view.SectionCode(out[i].passage)
 			if err != nil {
 				return nil, reading, err
 			}
@@ -259,40 +273,4 @@ func weigh(a *lexical.Analyzer, text string, r names.Reading, own float64) []lex
 		out = append(out, lexical.Weighted{Term: t, Weight: most[t]})
 	}
 	return out
-}
-
-// section is the LOINC code of a passage. Codes are kept once read: there are
-// few of them, and a search asks for hundreds.
-func (r *reader) section(g *generation.Generation, passage uint32) (string, error) {
-	at := &r.sections[passage]
-	if v := at.Load(); v != 0 {
-		return unpack(v), nil
-	}
-	p, err := g.Passage(passage)
-	if err != nil {
-		return "", err
-	}
-	at.Store(pack(p.LOINC))
-	return p.LOINC, nil
-}
-
-// pack puts a code of up to seven bytes and its length into a number that is
-// never 0; a longer one, which no LOINC code is, counts as none.
-func pack(code string) uint64 {
-	if len(code) > 7 {
-		code = ""
-	}
-	v := uint64(len(code)) + 1
-	for i := 0; i < len(code); i++ {
-		v |= uint64(code[i]) << (8 * (i + 1))
-	}
-	return v
-}
-
-func unpack(v uint64) string {
-	b := make([]byte, v&0xff-1)
-	for i := range b {
-		b[i] = byte(v >> (8 * (i + 1)))
-	}
-	return string(b)
 }

@@ -36,7 +36,7 @@ type found struct {
 func (s *Snapshot) Search(ctx context.Context, q Query) (Result, error) {
 	start := time.Now()
 	fs, reading, mode, embed, err := s.find(ctx, q)
-	res := Result{Hits: make([]Hit, 0, len(fs)), Generation: s.held.gen.Info().Name, Mode: mode, Explain: reading}
+	res := Result{Hits: make([]Hit, 0, len(fs)), Generation: s.view.Info().Label(), Mode: mode, Explain: reading}
 	if err != nil {
 		return res, err
 	}
@@ -66,7 +66,7 @@ func (s *Snapshot) Rank(ctx context.Context, q Query) ([]Ranked, error) {
 	}
 	out := make([]Ranked, len(fs))
 	for i, f := range fs {
-		id, err := s.held.gen.DocumentOf(f.passage)
+		id, err := s.view.DocumentOf(f.passage)
 		if err != nil {
 			return nil, s.outcome("rank passages", err)
 		}
@@ -85,7 +85,7 @@ func (s *Snapshot) find(ctx context.Context, q Query) (_ []found, reading names.
 		q.Depth = 100
 	}
 	q.Depth = max(q.Depth, q.K)
-	g := s.held.gen
+	g := s.view
 	mode = q.Mode
 	switch mode {
 	case ModeBM25:
@@ -154,7 +154,7 @@ func (s *Snapshot) searchDense(ctx context.Context, text string, k int) ([]dense
 	if err := dense.Normalise(v); err != nil {
 		return nil, took, err
 	}
-	hits, err := s.held.gen.Vectors.Search(v, k)
+	hits, err := s.view.Dense(v, k)
 	return hits, took, err
 }
 
@@ -190,7 +190,7 @@ func fuse(mode Mode, words []wordHit, near []dense.Scored, k int) []found {
 }
 
 func (s *Snapshot) hit(f found) (Hit, error) {
-	g := s.held.gen
+	g := s.view
 	p, err := g.Passage(f.passage)
 	if err == nil {
 		var h generation.Header

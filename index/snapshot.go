@@ -12,28 +12,71 @@ import (
 )
 
 // held is an open generation with the number of those that use it: each
-// snapshot, and the index while it is current.
+// snapshot, and the index while it is current. Guarded by the index's mu.
 type held struct {
-	gen  *generation.Generation
-	refs int64 // atomic; it is closed when it comes to 0
+	gen    *generation.Generation
+	latest *generation.View
+	refs   int // it is closed when it comes to 0
+}
+
+// state is what serves: a generation as it is after one of its updates.
+type state struct {
+	held *held
+	view *generation.View
 	read func() (*reader, error)
 }
 
-func hold(g *generation.Generation) *held {
-	return &held{gen: g, refs: 1, read: sync.OnceValues(func() (*reader, error) { return newReader(g) })}
+func serving(h *held, v *generation.View) *state {
+	return &state{held: h, view: v, read: sync.OnceValues(func() (*reader, error) { return newReader(v) })}
 }
 
-func (h *held) release() error {
-	if atomic.AddInt64(&h.refs, -1) > 0 {
-		return nil
+// hold makes a generation that was just opened known; the caller uses it.
+func (ix *Index) hold(g *generation.Generation, v *generation.View) *held {
+	h := &held{gen: g, latest: v, refs: 1}
+	ix.mu.Lock()
+	ix.open[g.Info().Name] = h
+	ix.mu.Unlock()
+	return h
+}
+
+// use a generation that is still open under that name; nil where none is.
+func (ix *Index) use(name string) *held {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	h := ix.open[name]
+	if h != nil {
+		h.refs++
 	}
-	return h.gen.Close()
+	return h
 }
 
-// Snapshot is one generation, held open. Safe for concurrent use until Release.
+func (ix *Index) isOpen(name string) bool {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	return ix.open[name] != nil
+}
+
+func (ix *Index) release(h *held) {
+	ix.mu.Lock()
+	h.refs--
+	last := h.refs == 0
+	if last {
+		delete(ix.open, h.gen.Info().Name)
+	}
+	ix.mu.Unlock()
+	if !last {
+		return
+	}
+	if err := h.gen.Close(); err != nil {
+		ix.opt.Logger.Warn("closing a generation of the index failed", "generation", h.gen.Info().Name, "error", err)
+	}
+}
+
+// Snapshot is one generation after one update, held open. Safe for concurrent
+// use until Release.
 type Snapshot struct {
-	ix       *Index
-	held     *held
+	ix *Index
+	*state
 	released atomic.Bool
 }
 
@@ -45,50 +88,55 @@ func (ix *Index) Acquire() *Snapshot {
 	if ix.current == nil {
 		return nil
 	}
-	atomic.AddInt64(&ix.current.refs, 1)
-	return &Snapshot{ix: ix, held: ix.current}
+	ix.current.held.refs++
+	return &Snapshot{ix: ix, state: ix.current}
 }
 
-// swap lets g serve; what served before is closed once nobody uses it.
-func (ix *Index) swap(g *generation.Generation) {
+// swap lets a generation serve that the caller uses; what served before is
+// closed once nobody uses it.
+func (ix *Index) swap(h *held, v *generation.View) {
 	ix.mu.Lock()
 	old := ix.current
-	ix.current = hold(g)
+	h.latest = v
+	ix.current = serving(h, v)
 	ix.mu.Unlock()
-	if err := old.release(); err != nil {
-		ix.opt.Logger.Warn("closing a generation of the index failed", "generation", old.gen.Info().Name, "error", err)
-	}
+	ix.release(old.held)
+}
+
+// publish lets another view of the current generation serve.
+func (ix *Index) publish(v *generation.View) {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	ix.current.held.latest = v
+	ix.current = serving(ix.current.held, v)
 }
 
 // Release lets go; only the first call counts.
 func (s *Snapshot) Release() {
-	if s.released.Swap(true) {
-		return
-	}
-	if err := s.held.release(); err != nil {
-		s.ix.opt.Logger.Warn("closing a generation of the index failed", "generation", s.held.gen.Info().Name, "error", err)
+	if !s.released.Swap(true) {
+		s.ix.release(s.held)
 	}
 }
 
 // Generation that this is.
 func (s *Snapshot) Generation() GenerationInfo {
-	i := s.held.gen.Info()
+	i := s.view.Info()
 	s.ix.mu.Lock()
-	i.Current = s.ix.current == s.held
+	i.Current = s.ix.current == s.state
 	s.ix.mu.Unlock()
 	return i
 }
 
 // Document by its id, whole, or ErrNotFound.
 func (s *Snapshot) Document(id string) (*document.Document, error) {
-	d, err := s.held.gen.Document(id)
+	d, err := s.view.Document(id)
 	return d, s.outcome("read a document", err)
 }
 
 // Documents lists all, by id.
 func (s *Snapshot) Documents() ([]DocumentSummary, error) {
-	out := make([]DocumentSummary, 0, s.held.gen.Info().Documents)
-	err := s.held.gen.Documents(context.Background(), func(h generation.Header) error {
+	out := make([]DocumentSummary, 0, s.view.Info().Documents)
+	err := s.view.Documents(context.Background(), func(h generation.Header) error {
 		d, err := s.summary(h)
 		out = append(out, d)
 		return err
@@ -97,7 +145,7 @@ func (s *Snapshot) Documents() ([]DocumentSummary, error) {
 }
 
 func (s *Snapshot) summary(h generation.Header) (DocumentSummary, error) {
-	r, err := s.held.gen.Range(h.ID)
+	r, err := s.view.Range(h.ID)
 	return DocumentSummary{
 		ID: h.ID, Version: h.Version, Title: h.Title, Effective: h.Effective, Kind: h.Kind, Source: h.Source,
 		Names: h.Names, Notice: h.Notice, Sections: h.Count, Passages: r.Passages,
@@ -113,7 +161,7 @@ type SectionRef struct {
 
 // Section by its id or one of its aliases, or ErrNotFound.
 func (s *Snapshot) Section(id string) (SectionRef, error) {
-	h, sec, i, err := s.held.gen.Section(id)
+	h, sec, i, err := s.view.Section(id)
 	if err != nil {
 		return SectionRef{}, s.outcome("read a section", err)
 	}
@@ -129,17 +177,17 @@ func (s *Snapshot) outcome(doing string, err error) error {
 	case errors.Is(err, generation.ErrNotFound):
 		return ErrNotFound
 	}
-	return fmt.Errorf("%s in %s: %w; run 'rxedge index verify'", doing, s.held.gen.Info().Name, err)
+	return fmt.Errorf("%s in %s: %w; run 'rxedge index verify'", doing, s.view.Info().Label(), err)
 }
 
 // Terms analyses text as the generation's passages were analysed; names of
 // medicines in its documents are known and not stemmed.
-func (s *Snapshot) Terms(text string) []string { return s.held.gen.Analyzer.Terms(text) }
+func (s *Snapshot) Terms(text string) []string { return s.view.Analyzer().Terms(text) }
 
 // DocumentFrequency is the number of passages with the term, as Terms gives it.
 func (s *Snapshot) DocumentFrequency(term string) int {
-	return s.held.gen.Lexical.DocumentFrequency(term)
+	return s.view.Lexical().DocumentFrequency(term)
 }
 
 // IDF of a term, ln(1 + (N − df + ½)/(df + ½)) over passages.
-func (s *Snapshot) IDF(term string) float64 { return s.held.gen.Lexical.IDF(term) }
+func (s *Snapshot) IDF(term string) float64 { return s.view.Lexical().IDF(term) }

@@ -1,10 +1,10 @@
-// Package generation keeps immutable builds of the index on disk: each is a
-// Badger store in a folder of its own, written once, sealed with checksums and
-// opened read-only ever after. DESIGN.md describes the format.
+// Package generation keeps the builds of the index on disk: each is a Badger
+// store in a folder of its own, written once, sealed with checksums and opened
+// read-only ever after, and beside it a second, small store of the live updates
+// that came since. DESIGN.md describes the format.
 package generation
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,44 +12,39 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
-	"sync"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 
 	"rxedge/index/dense"
-	"rxedge/index/document"
 	"rxedge/index/lexical"
 )
 
 // ErrNotFound: the generation has no such document, section or passage.
 var ErrNotFound = errors.New("not found")
 
-// Generation is a sealed generation, open for reading. Safe for concurrent use
-// until Close.
+// ErrNothingToUndo: the generation has no live update.
+var ErrNothingToUndo = errors.New("the generation has no live update")
+
+// Generation is a sealed generation with its live updates. Reading goes through
+// a View; Update, Undo, Merge and Close are for one goroutine at a time.
 type Generation struct {
 	dir      string
 	manifest manifest
 	db       *badger.DB
-	Lexical  *lexical.Index
-	Vectors  *dense.Flat // nil where there are none
+	base     *unit
+	live     *live // nil: no update was ever made
 	Analyzer *lexical.Analyzer
-
-	owners func() ([]owner, error) // by first passage
+	notes    []string
 }
 
-// owner is a document with its first passage.
-type owner struct {
-	first uint32
-	id    string
-}
-
-// Open a sealed generation and load what is searched into memory.
-func Open(dir string) (*Generation, error) {
+// Open a sealed generation with its updates and the view of the latest of them.
+// Updates that are damaged are left out, with those after them, and Notes says so.
+func Open(dir string) (*Generation, *View, error) {
 	m, err := readManifest(dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// Sizes first: a file that was cut short under a memory map is a signal,
 	// not an error.
@@ -57,252 +52,320 @@ func Open(dir string) (*Generation, error) {
 		path := filepath.Join(dir, f.Name)
 		fi, err := os.Stat(path)
 		if err != nil {
-			return nil, damaged(path, "it is missing")
+			return nil, nil, damaged(path, "it is missing")
 		}
 		if fi.Size() != f.Size {
-			return nil, damaged(path, fmt.Sprintf("it has %d bytes instead of %d", fi.Size(), f.Size))
+			return nil, nil, damaged(path, fmt.Sprintf("it has %d bytes instead of %d", fi.Size(), f.Size))
 		}
 	}
 	if _, err := removeEmptyLogs(dir); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	g := &Generation{dir: dir, manifest: m}
-	g.owners = sync.OnceValues(g.readOwners)
-	if err := g.open(); err != nil {
-		return nil, err
+	v, err := g.open()
+	if err != nil {
+		return nil, nil, errors.Join(err, g.Close())
 	}
-	if err := g.load(); err != nil {
-		_ = g.Close()
-		return nil, err
-	}
-	return g, nil
+	return g, v, nil
 }
+
+// valueThreshold is the size from which a value lies in the value log, which is
+// mapped as a whole.
+const valueThreshold = 1 << 10
 
 func storeOptions(dir string) badger.Options {
 	return badger.DefaultOptions(dir).WithLogger(nil).
 		WithMemTableSize(16 << 20).WithNumMemtables(2).
-		WithValueThreshold(1 << 10).WithValueLogFileSize(256 << 20).
+		WithValueThreshold(valueThreshold).WithValueLogFileSize(256 << 20).
 		WithCompression(options.None).WithBlockCacheSize(0).WithIndexCacheSize(0).
 		WithChecksumVerificationMode(options.OnBlockRead).
 		WithDetectConflicts(false).WithNumVersionsToKeep(1).WithMetricsEnabled(false)
 }
 
-func (g *Generation) open() (err error) {
+func (g *Generation) open() (v *View, err error) {
 	defer guard(&err, func() string { return g.dir })
 	g.db, err = badger.Open(storeOptions(g.dir).WithReadOnly(true))
 	if err != nil {
-		return damaged(g.dir, err.Error())
+		return nil, damaged(g.dir, err.Error())
 	}
-	return nil
-}
-
-func (g *Generation) load() error {
-	return g.db.View(func(txn *badger.Txn) error {
-		body, err := get(txn, key(kindNames, ""))
-		if err != nil {
-			return missing(err, key(kindNames, ""))
-		}
-		var names []string
-		if err := json.Unmarshal(body, &names); err != nil {
-			return damaged("name list", "it does not parse")
-		}
-		g.Analyzer = lexical.NewAnalyzer(names)
-		blobs := make([][]byte, g.manifest.LexicalBlobs)
-		for i := range blobs {
-			k := numberKey(kindLexical, i)
-			if blobs[i], err = get(txn, k); err != nil {
-				return missing(err, k)
-			}
-		}
-		if g.Lexical, err = lexical.Load(blobs, lexical.DefaultParams); err != nil {
-			return damaged(g.dir, err.Error())
-		}
-		if g.Lexical.Passages() != g.manifest.Passages {
-			return damaged(g.dir, fmt.Sprintf("its postings are of %d passages and its manifest says %d", g.Lexical.Passages(), g.manifest.Passages))
-		}
-		if g.manifest.Vectors == 0 {
-			return nil
-		}
-		g.Vectors = dense.NewFlat(g.manifest.Embedder.Dimension, g.manifest.Vectors)
-		for i := range g.manifest.VectorBlocks {
-			k := numberKey(kindVectors, i)
-			body, err := get(txn, k)
-			if err != nil {
-				return missing(err, k)
-			}
-			if err := g.Vectors.Load(body); err != nil {
-				return damaged(describe(k), err.Error())
-			}
-		}
-		return nil
-	})
-}
-
-// missing makes a record that must be there and is not an error with its name.
-func missing(err error, k []byte) error {
-	if errors.Is(err, errNoRecord) {
-		return damaged(describe(k), "it is missing")
-	}
-	return err
-}
-
-// Info of the generation.
-func (g *Generation) Info() Info { return g.manifest.Info }
-
-// Close the store.
-func (g *Generation) Close() (err error) {
-	defer guard(&err, func() string { return g.dir })
-	return g.db.Close()
-}
-
-// read decodes a record, ErrNotFound where there is none.
-func (g *Generation) read(k []byte, into any) error {
-	return g.db.View(func(txn *badger.Txn) error {
-		body, err := get(txn, k)
-		if errors.Is(err, errNoRecord) {
-			return ErrNotFound
-		}
-		if err != nil {
-			return err
-		}
-		return decode(k, body, into)
-	})
-}
-
-func decode(k, body []byte, into any) error {
-	if err := json.Unmarshal(body, into); err != nil {
-		return damaged(describe(k), "it does not parse")
-	}
-	return nil
-}
-
-// Header of a document, or ErrNotFound.
-func (g *Generation) Header(id string) (h Header, err error) {
-	err = g.read(key(kindDocument, id), &h)
-	return h, err
-}
-
-// Range of the passages of a document, or ErrNotFound.
-func (g *Generation) Range(id string) (r Range, err error) {
-	err = g.read(key(kindRange, id), &r)
-	return r, err
-}
-
-// Document whole, or ErrNotFound.
-func (g *Generation) Document(id string) (*document.Document, error) {
-	h, err := g.Header(id)
+	s := space{db: g.db, pinned: g.db.NewTransaction(false)}
+	g.base = &unit{space: s, info: g.manifest.base()}
+	body, err := s.get(key(kindNames, ""))
 	if err != nil {
+		return nil, missing(err, key(kindNames, ""))
+	}
+	var names []string
+	if err := json.Unmarshal(body, &names); err != nil {
+		return nil, damaged("name list", "it does not parse")
+	}
+	g.Analyzer = lexical.NewAnalyzer(names)
+	if err := g.base.load(g.manifest.Embedder.Dimension); err != nil {
 		return nil, err
 	}
-	d := h.Document
-	d.Sections = make([]document.Section, h.Count)
-	for i := range d.Sections {
-		k := sectionKey(id, i)
-		if err := g.read(k, &d.Sections[i]); err != nil {
-			if errors.Is(err, ErrNotFound) {
-				err = damaged(describe(k), "it is missing")
-			}
+	var damage error
+	if g.live, damage, err = openLive(g.dir, false); err != nil {
+		var d *DamageError
+		if !errors.As(err, &d) {
+			return nil, err
+		}
+		// The updates can't be had: the sealed part serves without them.
+		g.notes = append(g.notes, fmt.Sprintf("%v; the updates of %s are lost: ingest them again", err, g.manifest.Name))
+		if err := g.setAside(); err != nil {
 			return nil, err
 		}
 	}
-	return &d, nil
+	if damage != nil {
+		g.notes = append(g.notes, fmt.Sprintf("%v; updates that it names after that are lost: ingest them again", damage))
+	}
+	return g.latest()
 }
 
-// Section by id or alias with the header of its document, or ErrNotFound.
-func (g *Generation) Section(id string) (Header, document.Section, int, error) {
-	var p place
-	var s document.Section
-	if err := g.read(lookupKey(id), &p); err != nil {
-		return Header{}, s, 0, err
-	}
-	if p.ID != id {
-		return Header{}, s, 0, ErrNotFound
-	}
-	h, err := g.Header(p.Document)
-	if err == nil {
-		err = g.read(sectionKey(p.Document, p.Section), &s)
-	}
-	if errors.Is(err, ErrNotFound) {
-		err = damaged(fmt.Sprintf("section lookup %q", id), "it names a section that is not there")
-	}
-	return h, s, p.Section, err
-}
-
-// Passage by its number, or ErrNotFound.
-func (g *Generation) Passage(n uint32) (p Passage, err error) {
-	err = g.read(numberKey(kindPassage, int(n)), &p)
-	return p, err
-}
-
-func (g *Generation) readOwners() ([]owner, error) {
-	var out []owner
-	err := each(context.Background(), g.db, []byte{kindRange, '/'}, func(k, body []byte) error {
-		var r Range
-		if err := decode(k, body, &r); err != nil {
+// setAside moves damaged updates out of the way, for a person to look at.
+func (g *Generation) setAside() error {
+	at := time.Now().UTC().Format("20060102-150405")
+	for _, name := range []string{liveLog, liveDir} {
+		path := filepath.Join(g.dir, name)
+		if err := os.Rename(path, path+".damaged-"+at); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		if r.Passages > 0 {
-			out = append(out, owner{r.First, string(k[2:])})
-		}
-		return nil
-	})
-	slices.SortFunc(out, func(a, b owner) int { return cmp.Compare(a.first, b.first) })
-	return out, err
+	}
+	return syncDir(g.dir)
 }
 
-// DocumentOf a passage by its number, without reading the passage. The table
-// behind it is read at the first call.
-func (g *Generation) DocumentOf(n uint32) (string, error) {
-	owners, err := g.owners()
+// latest makes the view of all updates that count.
+func (g *Generation) latest() (*View, error) {
+	v := firstView(g, g.base)
+	if g.live == nil {
+		return v, v.finish()
+	}
+	// The withdrawn passages of the base are written down with the last update
+	// that withdrew any.
+	var units []*unit
+	var withdrawn *lexical.Dead
+	first, dim := uint32(g.base.info.Passages), g.manifest.Embedder.Dimension
+	for _, n := range slices.Clone(g.live.on) {
+		u, err := g.live.load(n, first, dim)
+		if err == nil && u.update.Dead {
+			var dead *lexical.Dead
+			if dead, err = u.withdrawn(g.base.lexical); err == nil {
+				withdrawn = dead
+			}
+		}
+		if err != nil {
+			if lost := g.lose(n, err); lost != nil {
+				return nil, lost
+			}
+			break
+		}
+		first += uint32(u.info.Passages)
+		units = append(units, u)
+	}
+	for _, u := range units {
+		if err := v.add(u, withdrawn); err != nil {
+			return nil, err
+		}
+	}
+	return v, v.finish()
+}
+
+// lose takes back an update that is damaged, and those after it.
+func (g *Generation) lose(from int, why error) error {
+	var d *DamageError
+	if !errors.As(why, &d) {
+		why = damaged(fmt.Sprintf("update %d", from), why.Error())
+	}
+	for n := len(g.live.on) - 1; n >= 0 && g.live.on[n] >= from; n-- {
+		if err := g.live.line(lineUndo, g.live.on[n]); err != nil {
+			return err
+		}
+		g.notes = append(g.notes, fmt.Sprintf("%v; update %d of %s is lost: ingest it again", why, g.live.on[n], g.manifest.Name))
+		g.live.on = g.live.on[:n]
+	}
+	return nil
+}
+
+// Notes are what Open met and mended, in sentences for a technician.
+func (g *Generation) Notes() []string { return g.notes }
+
+// Info of the generation as it was sealed.
+func (g *Generation) Info() Info { return g.manifest.Info }
+
+// Same says that it holds what its parent held with all its updates.
+func (g *Generation) Same() bool { return g.manifest.Same }
+
+// Update makes a live update to the view, which is the latest: documents in
+// order of id that come in or replace others, and ids that are removed. It
+// counts, and is on disk, when Update returns the view that has it.
+func (g *Generation) Update(ctx context.Context, v *View, puts []Put, removed []string, now time.Time) (*View, error) {
+	if g.live == nil {
+		l, damage, err := openLive(g.dir, true)
+		if err = errors.Join(err, damage); err != nil {
+			return nil, fmt.Errorf("make room for updates in %s: %w", g.dir, err)
+		}
+		g.live = l
+	}
+	l, dim := g.live, g.manifest.Embedder.Dimension
+	info := &updateInfo{Number: l.last + 1, Created: now.UTC(), Removed: removed}
+	if err := l.write(ctx, info, g.Analyzer, dim, puts); err != nil {
+		return nil, err
+	}
+	first := uint32(0)
+	for _, u := range v.units {
+		first += uint32(u.info.Passages)
+	}
+	u, err := l.load(info.Number, first, dim)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	i := sort.Search(len(owners), func(i int) bool { return owners[i].first > n }) - 1
-	if i < 0 || int(n) >= g.manifest.Passages {
-		return "", ErrNotFound
+	w := v.next()
+	before := w.segments[0].dead.Passages()
+	if err := w.add(u, nil); err != nil {
+		return nil, err
 	}
-	return owners[i].id, nil
-}
-
-// Documents calls fn with each header in order of id until it fails.
-func (g *Generation) Documents(ctx context.Context, fn func(Header) error) error {
-	return eachDocument(ctx, g.db, fn)
-}
-
-func eachDocument(ctx context.Context, db *badger.DB, fn func(Header) error) error {
-	return each(ctx, db, []byte{kindDocument, '/'}, func(k, body []byte) error {
-		var h Header
-		if err := decode(k, body, &h); err != nil {
-			return err
+	if dead := w.segments[0].dead; dead.Passages() != before {
+		u.update.Dead = true
+		b := &unitWriter{space: l.space(info.Number), batch: l.db.NewWriteBatch()}
+		defer b.batch.Cancel()
+		if err := b.put(key(kindDead, ""), dead.Append(nil, g.base.lexical)); err != nil {
+			return nil, err
 		}
-		return fn(h)
-	})
+		if err := b.putJSON(key(kindUnit, ""), u.update); err != nil {
+			return nil, err
+		}
+		if err := errors.Join(b.batch.Flush(), l.db.Sync()); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.finish(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := l.line(lineCommit, info.Number); err != nil {
+		return nil, err
+	}
+	l.last = info.Number
+	l.on = append(l.on, info.Number)
+	return w, nil
 }
 
-// each calls fn with each record under prefix in order of the keys.
-func each(ctx context.Context, db *badger.DB, prefix []byte, fn func(k, body []byte) error) error {
-	return db.View(func(txn *badger.Txn) (err error) {
-		at := prefix
-		defer guard(&err, func() string { return "the record after " + describe(at) })
-		opt := badger.DefaultIteratorOptions
-		opt.Prefix = prefix
-		opt.PrefetchValues = false // ahead of a slow fn they would only fill memory
-		it := txn.NewIterator(opt)
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			if err := ctx.Err(); err != nil {
-				return err
+// Undo takes the latest update back and returns the view without it, or fails
+// with ErrNothingToUndo.
+func (g *Generation) Undo() (*View, error) {
+	if g.live == nil || len(g.live.on) == 0 {
+		return nil, ErrNothingToUndo
+	}
+	n := len(g.live.on) - 1
+	last := g.live.on[n]
+	g.live.on = g.live.on[:n]
+	v, err := g.latest()
+	if err == nil {
+		err = g.live.line(lineUndo, last)
+	}
+	if err != nil {
+		g.live.on = append(g.live.on, last)
+		return nil, err
+	}
+	return v, nil
+}
+
+// mergeFrom segments of about the same size are merged into one.
+const mergeFrom = 8
+
+// Merge makes a view of fewer segments where there are many small ones; what is
+// found is the same. Nil where there is nothing to merge.
+func (g *Generation) Merge(ctx context.Context, v *View) (*View, error) {
+	// From the end: as long as the segments are not much larger than what was
+	// gathered, they belong to the run.
+	from, size := len(v.segments), 0
+	for i := len(v.segments) - 1; i >= 1; i-- {
+		n := v.segments[i].passages()
+		if size > 0 && n > 4*size {
+			break
+		}
+		if i == 1 || len(v.segments)-i >= mergeFrom {
+			from = i
+		}
+		size += n
+	}
+	if len(v.segments)-from < mergeFrom {
+		return nil, nil
+	}
+	w := v.next()
+	s, err := v.merge(ctx, v.segments[from:])
+	if err != nil {
+		return nil, err
+	}
+	w.segments = append(w.segments[:from], s)
+	return w, w.finish()
+}
+
+func (v *View) merge(ctx context.Context, of []*segment) (*segment, error) {
+	parts := make([]lexical.Part, len(of))
+	out := &segment{merged: true, numbers: []uint32{}}
+	var alive []struct{ s, row int }
+	for i, s := range of {
+		parts[i] = lexical.Part{Segment: s.lexical, Dead: s.dead}
+		row := 0
+		for p := range uint32(s.passages()) {
+			has := false
+			if s.dense != nil && row < s.dense.Len() {
+				at := uint32(row)
+				if s.rows != nil {
+					at = s.rows[row]
+				}
+				has = at == p
 			}
-			item := it.Item()
-			at = item.KeyCopy(nil)
-			body, err := itemBody(item)
-			if err != nil {
-				return err
+			if !s.dead.Has(p) {
+				if has {
+					alive = append(alive, struct{ s, row int }{i, row})
+					out.rows = append(out.rows, uint32(len(out.numbers)))
+				}
+				out.numbers = append(out.numbers, s.number(p))
 			}
-			if err := fn(at, body); err != nil {
-				return err
+			if has {
+				row++
 			}
 		}
-		return nil
-	})
+	}
+	var blobs [][]byte
+	err := lexical.Merge(parts, func(b []byte) error { blobs = append(blobs, b); return ctx.Err() })
+	if err != nil {
+		return nil, err
+	}
+	if out.lexical, err = lexical.OpenSegment(blobs); err != nil {
+		return nil, err
+	}
+	if len(alive) == 0 {
+		return out, nil
+	}
+	at := func(r int) []float32 { return of[alive[r].s].vector(alive[r].row) }
+	if out.dense, err = dense.Build(ctx, v.g.manifest.Embedder.Dimension, len(alive), at, dense.BuildOptions{Workers: 1}); err != nil {
+		return nil, err
+	}
+	view, numbers, rows := View{units: v.units}, out.numbers, out.rows
+	out.vector = func(r int) []float32 {
+		number := numbers[rows[r]]
+		u := view.unitOf(number)
+		row, _ := u.vectors.row(number - u.first)
+		return u.vectors.at(row)
+	}
+	if len(rows) == len(numbers) {
+		out.rows = nil
+	}
+	return out, nil
+}
+
+// Close the stores.
+func (g *Generation) Close() (err error) {
+	defer guard(&err, func() string { return g.dir })
+	err = g.live.close()
+	if g.base != nil && g.base.pinned != nil {
+		g.base.pinned.Discard()
+	}
+	if g.db != nil {
+		err = errors.Join(err, g.db.Close())
+	}
+	return err
 }

@@ -34,17 +34,43 @@ type Info struct {
 	Embedder  EmbedderInfo `json:"embedder"` // zero where there are no vectors
 	Cut       string       `json:"cut"`      // how passages were cut; "mixed": in several ways
 	Bytes     int64        `json:"bytes"`    // on disk
-	Current   bool         `json:"current"`
-	Fault     string       `json:"fault,omitempty"` // why it can't be opened
+	// Update is the number of the latest live update that is in it, 0 where
+	// there is none, Updated when that was made, and Withdrawn how many passages
+	// such updates have replaced or removed, which are still on disk.
+	Update    int       `json:"update,omitempty"`
+	Updated   time.Time `json:"updated,omitzero"`
+	Withdrawn int       `json:"withdrawn,omitempty"`
+	Current   bool      `json:"current"`
+	Fault     string    `json:"fault,omitempty"` // why it can't be opened
 }
+
+// ErrFormat: another version of rxedge wrote it.
+var ErrFormat = errors.New("the format is of another version of rxedge")
 
 // manifest is what manifest.json holds.
 type manifest struct {
 	Format int `json:"format"`
 	Info
-	LexicalBlobs int       `json:"lexical_blobs"`
-	VectorBlocks int       `json:"vector_blocks"`
-	Files        []fileSum `json:"files"`
+	LexicalBlobs int `json:"lexical_blobs"`
+	VectorBlocks int `json:"vector_blocks"`
+	DenseBlocks  int `json:"dense_blocks"`
+	// Same as its parent with all its updates, packed anew.
+	Same  bool      `json:"same,omitempty"`
+	Files []fileSum `json:"files"`
+}
+
+// base is what the manifest says of the base unit.
+func (m *manifest) base() unitInfo {
+	return unitInfo{m.Documents, m.Sections, m.Passages, m.Vectors, m.Cut, m.LexicalBlobs, m.VectorBlocks, m.DenseBlocks}
+}
+
+// Label names a generation as one of its views: "gen-000007", or after live
+// updates "gen-000007+3".
+func (i Info) Label() string {
+	if i.Update == 0 {
+		return i.Name
+	}
+	return fmt.Sprintf("%s+%d", i.Name, i.Update)
 }
 
 // fileSum is a file of the generation as it was sealed.
@@ -56,7 +82,7 @@ type fileSum struct {
 
 const (
 	manifestName = "manifest.json"
-	formatNumber = 1
+	formatNumber = 2
 )
 
 // sealedManifest guards the manifest by its own hash.
@@ -103,7 +129,7 @@ func readManifest(dir string) (manifest, error) {
 		return m, damaged(path, "it does not parse")
 	}
 	if m.Format != formatNumber {
-		return m, fmt.Errorf("%s: format %d was written by another version of rxedge; this one reads %d", path, m.Format, formatNumber)
+		return m, fmt.Errorf("%s: %w: it is %d and this version reads %d", path, ErrFormat, m.Format, formatNumber)
 	}
 	if name := filepath.Base(dir); name != m.Name {
 		return m, damaged(path, fmt.Sprintf("it belongs to %s and lies in %s", m.Name, name))

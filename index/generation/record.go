@@ -3,32 +3,35 @@ package generation
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
-	"github.com/dgraph-io/badger/v4"
 
 	"rxedge/index/chunk"
 	"rxedge/index/document"
+	"rxedge/index/lexical"
 )
 
 // Keys. The first byte is the kind of record.
 const (
 	kindDocument = 'd' // d/<document id>: Header
-	kindRange    = 'r' // r/<document id>: Range
 	kindSection  = 's' // s/<document id>\0<index>: document.Section
 	kindLookup   = 'i' // i/<section id or alias>: place
 	kindPassage  = 'p' // p/<number>: Passage
 	kindLexical  = 'l' // l/<number>: blob of postings
 	kindVectors  = 'v' // v/<number>: block of vectors
 	kindNames    = 'n' // n/: words that the analyser protects
+	kindCodes    = 'q' // q/<number>: block of what dense search scans
+	kindTable    = 't' // t/: documents by id, sections' codes by passage
+	kindDead     = 'x' // x/: withdrawn passages of the base, after an update
+	kindUnit     = 'm' // m/: what an update holds
 )
 
 var kindNamesOf = map[byte]string{
-	kindDocument: "document", kindRange: "passage range", kindSection: "section", kindLookup: "section lookup",
+	kindDocument: "document", kindSection: "section", kindLookup: "section lookup",
 	kindPassage: "passage", kindLexical: "lexical blob", kindVectors: "vector block", kindNames: "name list",
+	kindCodes: "dense block", kindTable: "document table", kindDead: "list of withdrawn passages", kindUnit: "update record",
 }
 
 // maxID is the longest id of a document in bytes; longer ones are refused.
@@ -54,6 +57,11 @@ type Passage struct {
 	Text         string `json:"text"`
 	SectionTitle string `json:"section_title"`
 	LOINC        string `json:"loinc,omitempty"`
+}
+
+// indexed is what of it is searched by words.
+func (p *Passage) indexed() lexical.Passage {
+	return lexical.Passage{Heading: p.Heading, Text: p.Text}
 }
 
 // CutMixed stands for passages that were cut in several ways.
@@ -85,8 +93,19 @@ func lookupKey(id string) []byte {
 	return key(kindLookup, id)
 }
 
+// updatePrefix is before each key of a live update.
+func updatePrefix(n int) []byte {
+	if n == 0 {
+		return nil
+	}
+	return binary.BigEndian.AppendUint32([]byte{'u'}, uint32(n))
+}
+
 // describe names a key for a person.
 func describe(k []byte) string {
+	if len(k) > 7 && k[0] == 'u' {
+		return fmt.Sprintf("update %d, %s", binary.BigEndian.Uint32(k[1:]), describe(k[5:]))
+	}
 	if len(k) < 2 {
 		return fmt.Sprintf("record %q", k)
 	}
@@ -94,24 +113,20 @@ func describe(k []byte) string {
 	switch {
 	case kind == "":
 		return fmt.Sprintf("record %q", k)
-	case k[0] == kindNames:
+	case len(rest) == 0:
 		return kind
-	case (k[0] == kindPassage || k[0] == kindLexical || k[0] == kindVectors) && len(rest) == 4:
+	case (k[0] == kindPassage || k[0] == kindLexical || k[0] == kindVectors || k[0] == kindCodes) && len(rest) == 4:
 		return fmt.Sprintf("%s %d", kind, binary.BigEndian.Uint32(rest))
 	case k[0] == kindSection && len(rest) > 5:
 		return fmt.Sprintf("%s %d of document %q", kind, binary.BigEndian.Uint32(rest[len(rest)-4:]), rest[:len(rest)-5])
-	case k[0] == kindDocument || k[0] == kindRange:
+	case k[0] == kindDocument:
 		return strings.TrimPrefix(fmt.Sprintf("%s of document %q", kind, rest), "document of ")
 	}
 	return fmt.Sprintf("%s %q", kind, rest)
 }
 
-// seal appends a checksum of key and value, so that a value that lies under
-// another's key is noticed too.
-func sealValue(k, v []byte) []byte {
-	return binary.LittleEndian.AppendUint64(v, checksum(k, v))
-}
-
+// openValue checks the checksum of key and value at the value's end, so that a
+// value that lies under another's key is noticed too.
 func openValue(k, v []byte) ([]byte, error) {
 	if len(v) < 8 {
 		return nil, damaged(describe(k), "it is shorter than its checksum")
@@ -129,34 +144,4 @@ func checksum(k, v []byte) uint64 {
 	_, _ = d.Write(k)
 	_, _ = d.Write(v)
 	return d.Sum64()
-}
-
-// get reads a record into a copy. errNoRecord where there is none.
-func get(txn *badger.Txn, k []byte) (body []byte, err error) {
-	defer guard(&err, func() string { return describe(k) })
-	item, err := txn.Get(k)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, errNoRecord
-	}
-	if err != nil {
-		return nil, damaged(describe(k), err.Error())
-	}
-	return itemBody(item)
-}
-
-func itemBody(item *badger.Item) ([]byte, error) {
-	v, err := item.ValueCopy(nil)
-	if err != nil {
-		return nil, damaged(describe(item.Key()), err.Error())
-	}
-	return openValue(item.Key(), v)
-}
-
-var errNoRecord = errors.New("no such record")
-
-// guard turns a panic of the store over damaged files into an error.
-func guard(err *error, where func() string) {
-	if p := recover(); p != nil {
-		*err = damaged(where(), fmt.Sprintf("the store could not read it (%v)", p))
-	}
 }

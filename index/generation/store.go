@@ -183,8 +183,8 @@ func (s *Store) Remove(name string) error {
 }
 
 // Prune removes what Rollback could not reach: it keeps the current generation
-// and those it descends from, keep in all.
-func (s *Store) Prune(current string, keep int) (removed []string, err error) {
+// and those it descends from, keep in all, and those that are busy.
+func (s *Store) Prune(current string, keep int, busy func(name string) bool) (removed []string, err error) {
 	names, err := s.Names()
 	if err != nil {
 		return nil, err
@@ -199,7 +199,7 @@ func (s *Store) Prune(current string, keep int) (removed []string, err error) {
 		kept[name] = true
 	}
 	for _, name := range names {
-		if kept[name] {
+		if kept[name] || busy(name) {
 			continue
 		}
 		if err := s.Remove(name); err != nil {

@@ -1,6 +1,7 @@
 package generation
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -14,7 +15,6 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"rxedge/index/chunk"
-	"rxedge/index/dense"
 	"rxedge/index/document"
 	"rxedge/index/lexical"
 )
@@ -45,40 +45,59 @@ const maxFaults = 1000
 
 var errEnough = errors.New("enough faults")
 
-// verifier reads a generation again.
+// verifier reads a generation again, unit after unit.
 type verifier struct {
 	g      *Generation
+	view   *View
 	r      Report
 	report func(done, total int)
 	done   int
 	total  int
+	last   int // faults before this unit
+
+	u        *unit // at hand
+	postings int
+	counted  unitInfo
 	// postings that the passages should have, as a sum of hashes in any order
 	want, have uint64
 	// places that sections and aliases should have
 	places map[string]bool
-	blobs  [][]byte
-	next   uint32 // first passage of the next document
 	vecs   map[uint32]bool
 }
 
 // Verify reads every file and every record again and checks them against
 // their checksums and one another: documents and sections against the content
 // hash, passages against the text they were cut from, postings against the
-// analysed passages, vectors against the passages. What it finds is in the
-// report. The error is of ctx, or of what kept it from looking.
-func (g *Generation) Verify(ctx context.Context, report func(done, total int)) (Report, error) {
-	v := &verifier{g: g, report: report, places: make(map[string]bool), vecs: make(map[uint32]bool)}
-	v.r = Report{Generation: g.manifest.Name, Faults: []Fault{}}
-	m := &g.manifest
-	v.total = len(m.Files) + m.Documents + m.LexicalBlobs + m.VectorBlocks
-	for _, step := range []func(context.Context) error{v.files, v.records, v.documents, v.lexical, v.vectors, v.counts} {
-		if err := step(ctx); errors.Is(err, errEnough) {
-			break
-		} else if err != nil {
-			return v.r, err
-		}
+// analysed passages, vectors against the passages, the list of what is withdrawn
+// against a new reckoning. What it finds is in the report. The error is of ctx,
+// or of what kept it from looking.
+func (v *View) Verify(ctx context.Context, report func(done, total int)) (Report, error) {
+	r := &verifier{g: v.g, view: v, report: report}
+	r.r = Report{Generation: v.info.Label(), Faults: []Fault{}}
+	r.total = len(v.g.manifest.Files)
+	for _, u := range v.units {
+		r.total += u.info.Documents + u.info.LexicalBlobs + u.info.VectorBlocks
 	}
-	return v.r, nil
+	err := r.files(ctx)
+	for _, u := range v.units {
+		r.u, r.counted, r.want, r.have, r.postings = u, unitInfo{}, 0, 0, 0
+		r.places, r.vecs, r.last = map[string]bool{}, map[uint32]bool{}, len(r.r.Faults)
+		for _, step := range []func(context.Context) error{r.records, r.documents, r.lexical, r.vectors, r.dense, r.counts} {
+			if err == nil {
+				err = step(ctx)
+			}
+		}
+		r.r.Postings += r.postings
+	}
+	if err == nil {
+		err = r.withdrawn(ctx)
+	}
+	// The report counts what can be found.
+	r.r.Documents, r.r.Passages, r.r.Vectors = v.info.Documents, v.info.Passages, v.info.Vectors
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return r.r, err
 }
 
 func (v *verifier) tick() {
@@ -142,9 +161,9 @@ func (v *verifier) files(ctx context.Context) error {
 	return nil
 }
 
-// records reads every record once and checks its checksum.
+// records reads every record of the unit once and checks its checksum.
 func (v *verifier) records(ctx context.Context) error {
-	return v.g.db.View(func(txn *badger.Txn) (err error) {
+	return v.u.db.View(func(txn *badger.Txn) (err error) {
 		at := []byte(nil)
 		defer func() {
 			if p := recover(); p != nil {
@@ -152,7 +171,7 @@ func (v *verifier) records(ctx context.Context) error {
 			}
 		}()
 		opt := badger.DefaultIteratorOptions
-		opt.PrefetchValues = false
+		opt.Prefix, opt.PrefetchValues = v.u.prefix, false
 		it := txn.NewIterator(opt)
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
@@ -179,14 +198,14 @@ func (v *verifier) record(item *badger.Item) (err error) {
 	if err != nil {
 		return v.failed(err)
 	}
-	if k[0] == kindLookup {
+	if rest := k[len(v.u.prefix):]; rest[0] == kindLookup {
 		var p place
 		if json.Unmarshal(body, &p) != nil {
 			return v.fault(describe(k), "it does not parse")
 		}
 		v.places[p.ID] = true
 		var s document.Section
-		if err := v.g.read(sectionKey(p.Document, p.Section), &s); errors.Is(err, ErrNotFound) {
+		if err := v.u.read(sectionKey(p.Document, p.Section), &s); errors.Is(err, ErrNotFound) {
 			return v.fault(describe(k), "it names section %d of document %q, which is not there", p.Section, p.Document)
 		}
 	}
@@ -195,8 +214,8 @@ func (v *verifier) record(item *badger.Item) (err error) {
 
 // documents checks each document with its sections and passages.
 func (v *verifier) documents(ctx context.Context) error {
-	err := v.g.Documents(ctx, func(h Header) error {
-		v.r.Documents++
+	err := v.u.eachDocument(ctx, func(h Header) error {
+		v.counted.Documents++
 		v.tick()
 		return v.document(ctx, h)
 	})
@@ -207,8 +226,8 @@ func (v *verifier) documents(ctx context.Context) error {
 }
 
 func (v *verifier) document(ctx context.Context, h Header) error {
-	where := fmt.Sprintf("document %q", h.ID)
-	d, err := v.g.Document(h.ID)
+	where := v.u.named(fmt.Sprintf("document %q", h.ID))
+	d, err := v.u.whole(h)
 	if err != nil {
 		return v.failed(err)
 	}
@@ -220,25 +239,17 @@ func (v *verifier) document(ctx context.Context, h Header) error {
 	for _, s := range d.Sections {
 		for _, id := range append([]string{s.ID}, s.Aliases...) {
 			if id != "" && !v.places[id] {
-				if err := v.fault(describe(lookupKey(id)), "it is missing"); err != nil {
+				if err := v.fault(describe(v.u.key(lookupKey(id))), "it is missing"); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	r, err := v.g.Range(h.ID)
-	if errors.Is(err, ErrNotFound) {
-		return v.fault(describe(key(kindRange, h.ID)), "it is missing")
+	first, end, ok := v.u.table.find(h.ID)
+	if !ok {
+		return v.fault(describe(v.u.key(key(kindTable, ""))), "document %q is missing", h.ID)
 	}
-	if err != nil {
-		return v.failed(err)
-	}
-	if r.First != v.next {
-		if err := v.fault(describe(key(kindRange, h.ID)), "it begins at passage %d instead of %d", r.First, v.next); err != nil {
-			return err
-		}
-	}
-	for n := r.First; n < r.First+uint32(r.Passages); n++ {
+	for n := first; n < end; n++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -246,25 +257,27 @@ func (v *verifier) document(ctx context.Context, h Header) error {
 			return err
 		}
 	}
-	v.next = r.First + uint32(r.Passages)
 	return nil
 }
 
 func (v *verifier) passage(n uint32, d *document.Document) error {
-	where := describe(numberKey(kindPassage, int(n)))
-	p, err := v.g.Passage(n)
+	where := describe(v.u.key(numberKey(kindPassage, int(n))))
+	p, err := v.u.passage(n)
 	if errors.Is(err, ErrNotFound) {
 		return v.fault(where, "it is missing")
 	}
 	if err != nil {
 		return v.failed(err)
 	}
-	v.r.Passages++
+	v.counted.Passages++
+	if code := v.u.table.section(n); code != p.LOINC {
+		return v.fault(describe(v.u.key(key(kindTable, ""))), "it has passage %d in section %q instead of %q", n, code, p.LOINC)
+	}
 	if what := wrongPassage(p, d); what != "" {
 		return v.fault(where, "%s", what)
 	}
 	if v.g.manifest.Analyzer == lexical.Version {
-		lexical.Count(v.g.Analyzer, p.Heading, p.Text, func(term string, tf [2]uint32) {
+		v.g.Analyzer.Count(p.indexed(), func(term string, tf lexical.Counts) {
 			v.want += postingHash(term, n, tf)
 		})
 	}
@@ -291,71 +304,107 @@ func wrongPassage(p Passage, d *document.Document) string {
 	return ""
 }
 
-func postingHash(term string, passage uint32, tf [2]uint32) uint64 {
-	var b [12]byte
-	binary.LittleEndian.PutUint32(b[:], passage)
-	binary.LittleEndian.PutUint32(b[4:], tf[0])
-	binary.LittleEndian.PutUint32(b[8:], tf[1])
+func postingHash(term string, passage uint32, tf lexical.Counts) uint64 {
+	b := binary.LittleEndian.AppendUint32(make([]byte, 0, 32), passage)
+	for _, n := range tf {
+		b = binary.LittleEndian.AppendUint32(b, n)
+	}
 	var d xxhash.Digest
 	d.Reset()
 	_, _ = d.WriteString(term)
-	_, _ = d.Write(b[:])
+	_, _ = d.Write(b)
 	return d.Sum64()
 }
 
 // lexical reads the blobs again and compares their postings with the passages.
 func (v *verifier) lexical(ctx context.Context) error {
 	whole := true
-	for i := range v.g.manifest.LexicalBlobs {
+	var blobs [][]byte
+	for i := range v.u.info.LexicalBlobs {
 		body, err := v.blob(numberKey(kindLexical, i))
 		if err != nil {
 			return err
 		}
 		whole = whole && body != nil
-		v.blobs = append(v.blobs, body)
+		blobs = append(blobs, body)
 		v.tick()
 	}
 	if !whole {
 		return nil // that is a fault already
 	}
-	x, err := lexical.Load(v.blobs, lexical.DefaultParams)
+	where := v.u.named("postings")
+	x, err := lexical.OpenSegment(blobs)
 	if err != nil {
-		return v.fault("postings", "%v", err)
+		return v.fault(where, "%v", err)
 	}
-	err = x.Each(func(term string, passage uint32, tf [2]uint32) error {
-		v.r.Postings++
+	err = x.Each(func(term string, passage uint32, tf lexical.Counts) error {
+		v.postings++
 		v.have += postingHash(term, passage, tf)
-		if v.r.Postings&0xffff == 0 {
+		if v.postings&0xffff == 0 {
 			return ctx.Err()
 		}
 		return nil
 	})
 	if errors.Is(err, lexical.ErrDamaged) {
-		return v.fault("postings", "%v", err)
+		return v.fault(where, "%v", err)
 	}
 	if err != nil {
 		return err
 	}
-	if v.g.manifest.Analyzer == lexical.Version && v.want != v.have && len(v.r.Faults) == 0 {
-		return v.fault("postings", "they are not those of the passages")
+	if v.g.manifest.Analyzer == lexical.Version && v.want != v.have && len(v.r.Faults) == v.last {
+		return v.fault(where, "they are not those of the passages")
 	}
 	return nil
 }
 
 // blob reads a record; nil where it is damaged, which is then a fault.
 func (v *verifier) blob(k []byte) (body []byte, err error) {
-	err = v.g.db.View(func(txn *badger.Txn) (err error) {
-		body, err = get(txn, k)
-		return missing(err, k)
-	})
-	if err != nil {
-		return nil, v.failed(err)
+	if body, err = v.u.get(k); err != nil {
+		return nil, v.failed(missing(err, v.u.key(k)))
 	}
 	return body, nil
 }
 
+// dense checks the blocks that dense search scans.
+func (v *verifier) dense(context.Context) error {
+	if v.u.dense == nil {
+		return nil
+	}
+	if err := v.u.dense.Verify(); err != nil {
+		return v.fault(v.u.named("dense blocks"), "%v", err)
+	}
+	return nil
+}
+
+// withdrawn reckons the withdrawn passages of the base again.
+func (v *verifier) withdrawn(ctx context.Context) error {
+	if len(v.view.units) == 1 || len(v.r.Faults) > 0 {
+		return nil
+	}
+	again := firstView(v.g, v.view.units[0])
+	for _, u := range v.view.units[1:] {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := again.add(u, nil); err != nil {
+			return v.failed(err)
+		}
+	}
+	if err := again.finish(); err != nil {
+		return err
+	}
+	base := v.g.base.lexical
+	if !bytes.Equal(again.segments[0].dead.Append(nil, base), v.view.segments[0].dead.Append(nil, base)) {
+		return v.fault("list of withdrawn passages", "it is not what the updates withdrew")
+	}
+	if a, b := again.info, v.view.info; a.Documents != b.Documents || a.Passages != b.Passages || a.Vectors != b.Vectors {
+		return v.fault("updates", "they come to %d documents and %d passages, where %d and %d are served", a.Documents, a.Passages, b.Documents, b.Passages)
+	}
+	return nil
+}
+
 func (v *verifier) vectors(ctx context.Context) error {
-	for i := range v.g.manifest.VectorBlocks {
+	for i := range v.u.info.VectorBlocks {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -368,19 +417,20 @@ func (v *verifier) vectors(ctx context.Context) error {
 		if body == nil {
 			continue
 		}
-		f := dense.NewFlat(v.g.manifest.Embedder.Dimension, 0)
-		if err := f.Load(body); err != nil {
-			if err := v.fault(describe(k), "%v", err); err != nil {
+		block := &vectors{dim: v.g.manifest.Embedder.Dimension}
+		where := describe(v.u.key(k))
+		if err := block.add(body); err != nil {
+			if err := v.fault(where, "%v", err); err != nil {
 				return err
 			}
 			continue
 		}
-		for _, n := range f.Passages() {
-			v.r.Vectors++
-			what := ""
-			switch sum := norm(f.Vector(n)); {
-			case int(n) >= v.g.manifest.Passages:
-				what = fmt.Sprintf("it has a vector of passage %d and there are %d passages", n, v.g.manifest.Passages)
+		for r := range block.rows {
+			v.counted.Vectors++
+			n, what := block.passage(r), ""
+			switch sum := norm(block.at(r)); {
+			case int(n) >= v.u.info.Passages:
+				what = fmt.Sprintf("it has a vector of passage %d and there are %d passages", n, v.u.info.Passages)
 			case v.vecs[n]:
 				what = fmt.Sprintf("passage %d has two vectors", n)
 			case math.Abs(sum-1) > 1e-3 || math.IsNaN(sum):
@@ -388,7 +438,7 @@ func (v *verifier) vectors(ctx context.Context) error {
 			}
 			v.vecs[n] = true
 			if what != "" {
-				if err := v.fault(describe(k), "%s", what); err != nil {
+				if err := v.fault(where, "%s", what); err != nil {
 					return err
 				}
 			}
@@ -405,18 +455,21 @@ func norm(v []float32) float64 {
 	return math.Sqrt(sum)
 }
 
-// counts compares what was read with the manifest.
+// counts compares what was read with what the unit says of itself.
 func (v *verifier) counts(context.Context) error {
-	if len(v.r.Faults) > 0 {
+	if len(v.r.Faults) > v.last {
 		return nil // they would only say the same again
 	}
-	m := &v.g.manifest
+	where := manifestName
+	if v.u.number > 0 {
+		where = describe(v.u.key(key(kindUnit, "")))
+	}
 	for _, c := range []struct {
 		what       string
 		have, want int
-	}{{"documents", v.r.Documents, m.Documents}, {"passages", v.r.Passages, m.Passages}, {"vectors", v.r.Vectors, m.Vectors}} {
+	}{{"documents", v.counted.Documents, v.u.info.Documents}, {"passages", v.counted.Passages, v.u.info.Passages}, {"vectors", v.counted.Vectors, v.u.info.Vectors}} {
 		if c.have != c.want {
-			if err := v.fault(manifestName, "it says %d %s and there are %d", c.want, c.what, c.have); err != nil {
+			if err := v.fault(where, "it says %d %s and there are %d", c.want, c.what, c.have); err != nil {
 				return err
 			}
 		}

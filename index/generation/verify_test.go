@@ -19,7 +19,7 @@ import (
 
 // sealed makes a store with one generation of long documents, so that every
 // kind of record has values in the value log.
-func sealed(t *testing.T) (*Store, *Generation) {
+func sealed(t *testing.T) (*Store, *View) {
 	t.Helper()
 	s, err := OpenStore(t.TempDir(), func() time.Time { return time.Unix(1e9, 0) })
 	if err != nil {
@@ -64,15 +64,15 @@ func sealed(t *testing.T) (*Store, *Generation) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := Open(s.Dir(info.Name))
+	g, v, err := Open(s.Dir(info.Name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { g.Close() })
-	return s, g
+	return s, v
 }
 
-func verify(t *testing.T, g *Generation) Report {
+func verify(t *testing.T, g *View) Report {
 	t.Helper()
 	r, err := g.Verify(t.Context(), func(int, int) {})
 	if err != nil {
@@ -121,7 +121,7 @@ func TestVerifyIsClean(t *testing.T) {
 func TestVerifyNamesTheFile(t *testing.T) {
 	t.Parallel()
 	_, g := sealed(t)
-	entries, err := os.ReadDir(g.dir)
+	entries, err := os.ReadDir(g.g.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestVerifyNamesTheFile(t *testing.T) {
 			continue
 		}
 		kinds[filepath.Ext(name)] = true
-		path := filepath.Join(g.dir, name)
+		path := filepath.Join(g.g.dir, name)
 		fi, err := e.Info()
 		if err != nil {
 			t.Fatal(err)
@@ -167,10 +167,11 @@ func TestVerifyNamesTheRecord(t *testing.T) {
 		{numberKey(kindPassage, 3), "passage 3"},
 		{numberKey(kindLexical, 1), "lexical blob 1"},
 		{numberKey(kindVectors, 0), "vector block 0"},
+		{numberKey(kindCodes, 1), "dense block 1"},
 		{key(kindNames, ""), "name list"},
 	} {
 		var raw []byte
-		err := g.db.View(func(txn *badger.Txn) error {
+		err := g.g.db.View(func(txn *badger.Txn) error {
 			item, err := txn.Get(c.key)
 			if err != nil {
 				return err
@@ -181,7 +182,7 @@ func TestVerifyNamesTheRecord(t *testing.T) {
 		if err != nil || len(raw) < 1<<10 {
 			t.Fatalf("%s: %d bytes, %v", c.name, len(raw), err)
 		}
-		path, at := find(t, g.dir, raw)
+		path, at := find(t, g.g.dir, raw)
 		flip(t, path, at+int64(len(raw)/2))
 		r := verify(t, g)
 		if !names(r, c.name) || !names(r, filepath.Base(path)) {
@@ -258,7 +259,7 @@ func TestVerifyCrossChecks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			g, err := Open(s.Dir(info.Name))
+			g, v, err := Open(s.Dir(info.Name))
 			if err != nil {
 				if c.want != "" {
 					t.Fatal(err)
@@ -266,7 +267,7 @@ func TestVerifyCrossChecks(t *testing.T) {
 				return // the loss is found on opening
 			}
 			defer g.Close()
-			if r := verify(t, g); !names(r, c.want) {
+			if r := verify(t, v); !names(r, c.want) {
 				t.Errorf("faults %v, want one of %s", r.Faults, c.want)
 			}
 		})
@@ -286,11 +287,11 @@ func TestVerifyStops(t *testing.T) {
 func TestAMovedGenerationIsRefused(t *testing.T) {
 	t.Parallel()
 	s, g := sealed(t)
-	g.Close()
-	if err := os.Rename(g.dir, s.Dir("gen-000009")); err != nil {
+	g.g.Close()
+	if err := os.Rename(g.g.dir, s.Dir("gen-000009")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(s.Dir("gen-000009")); err == nil || !strings.Contains(err.Error(), "belongs to gen-000000") {
+	if _, _, err := Open(s.Dir("gen-000009")); err == nil || !strings.Contains(err.Error(), "belongs to gen-000000") {
 		t.Errorf("%v", err)
 	}
 }

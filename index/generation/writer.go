@@ -1,14 +1,17 @@
 package generation
 
 import (
+	"bufio"
 	"context"
-	"encoding/json"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
+	"golang.org/x/sys/unix"
 
 	"rxedge/index/dense"
 	"rxedge/index/document"
@@ -24,11 +27,14 @@ type Writer struct {
 	dir      string // of the build
 	manifest manifest
 	db       *badger.DB
-	batch    *badger.WriteBatch
+	unitWriter
+	table    tableBuilder
 	sections map[string]int // of documents put so far
 	analyzer *lexical.Analyzer
 	lexical  *lexical.Builder
 	vectors  *dense.BlockWriter
+	copy     *os.File // of the vectors' rows, from which dense blocks are made
+	rows     *bufio.Writer
 	closed   bool
 }
 
@@ -52,25 +58,13 @@ func (s *Store) Begin(parent string, embedder EmbedderInfo) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a new generation can't be made in %s: %w", w.dir, err)
 	}
-	w.batch = w.db.NewWriteBatch()
+	w.unitWriter = unitWriter{space: space{db: w.db}, batch: w.db.NewWriteBatch()}
 	w.vectors = dense.NewBlockWriter(embedder.Dimension, func(block []byte) error {
 		k := numberKey(kindVectors, w.manifest.VectorBlocks)
 		w.manifest.VectorBlocks++
 		return w.put(k, block)
 	})
 	return w, nil
-}
-
-func (w *Writer) put(k, body []byte) error {
-	return w.batch.Set(k, sealValue(k, body))
-}
-
-func (w *Writer) putJSON(k []byte, v any) error {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return w.put(k, body)
 }
 
 // flush makes what was put visible to reads.
@@ -82,18 +76,8 @@ func (w *Writer) flush() error {
 
 // PutDocument adds a document, or replaces the one of the same id.
 func (w *Writer) PutDocument(d *document.Document, hash string) error {
-	if d.ID == "" || len(d.ID) > maxID {
-		return fmt.Errorf("a document of %s has an id of %d bytes; 1 to %d can be kept", d.Source, len(d.ID), maxID)
-	}
-	h := Header{Document: *d, Hash: hash, Count: len(d.Sections)}
-	h.Sections = nil
-	if err := w.putJSON(key(kindDocument, d.ID), h); err != nil {
+	if err := w.document(d, hash); err != nil {
 		return err
-	}
-	for i := range d.Sections {
-		if err := w.putJSON(sectionKey(d.ID, i), d.Sections[i]); err != nil {
-			return err
-		}
 	}
 	for i := len(d.Sections); i < w.sections[d.ID]; i++ { // of the one it replaces
 		if err := w.batch.Delete(sectionKey(d.ID, i)); err != nil {
@@ -104,26 +88,33 @@ func (w *Writer) PutDocument(d *document.Document, hash string) error {
 	return nil
 }
 
+func checkID(d *document.Document) error {
+	if d.ID == "" || len(d.ID) > maxID {
+		return fmt.Errorf("a document of %s has an id of %d bytes; 1 to %d can be kept", d.Source, len(d.ID), maxID)
+	}
+	return nil
+}
+
 // Has says whether a document was put or copied.
 func (w *Writer) Has(id string) bool {
 	_, ok := w.sections[id]
 	return ok
 }
 
-// CopyDocument carries a document over from another generation, byte for byte.
-func (w *Writer) CopyDocument(from *Generation, h Header) error {
+// CopyDocument carries a document over from another generation, as it is.
+func (w *Writer) CopyDocument(from *View, h Header) error {
+	u := from.owner(h.ID)
+	if u == nil {
+		return fmt.Errorf("copy document %q: %w", h.ID, ErrNotFound)
+	}
 	keys := [][]byte{key(kindDocument, h.ID)}
 	for i := range h.Count {
 		keys = append(keys, sectionKey(h.ID, i))
 	}
 	for _, k := range keys {
-		var body []byte
-		err := from.db.View(func(txn *badger.Txn) (err error) {
-			body, err = get(txn, k)
-			return missing(err, k)
-		})
+		body, err := u.get(k)
 		if err != nil {
-			return err
+			return missing(err, u.key(k))
 		}
 		if err := w.put(k, body); err != nil {
 			return err
@@ -141,7 +132,7 @@ func (w *Writer) PlaceDocuments(ctx context.Context) error {
 	}
 	var names []string
 	seen := make(map[string]bool)
-	err := eachDocument(ctx, w.db, func(h Header) error {
+	err := w.eachDocument(ctx, func(h Header) error {
 		w.manifest.Documents++
 		w.manifest.Sections += h.Count
 		var own []string
@@ -185,10 +176,10 @@ func (w *Writer) placeSections(ctx context.Context) error {
 		taken[p.ID] = true
 		return w.putJSON(lookupKey(p.ID), p)
 	}
-	err := eachDocument(ctx, w.db, func(h Header) error {
+	err := w.eachDocument(ctx, func(h Header) error {
 		for i := range h.Count {
 			var s document.Section
-			if err := readFrom(w.db, sectionKey(h.ID, i), &s); err != nil {
+			if err := w.must(sectionKey(h.ID, i), &s); err != nil {
 				return err
 			}
 			if err := add(place{s.ID, h.ID, i}); err != nil {
@@ -208,36 +199,17 @@ func (w *Writer) placeSections(ctx context.Context) error {
 	return err
 }
 
-func readFrom(db *badger.DB, k []byte, into any) error {
-	return db.View(func(txn *badger.Txn) error {
-		body, err := get(txn, k)
-		if err != nil {
-			return missing(err, k)
-		}
-		return decode(k, body, into)
-	})
-}
-
 // Documents calls fn with each document of the build in order of id; sections
 // are read with Section.
 func (w *Writer) Documents(ctx context.Context, fn func(Header) error) error {
-	return eachDocument(ctx, w.db, fn)
+	return w.eachDocument(ctx, fn)
 }
 
 // Counts of documents and sections, once they are placed.
 func (w *Writer) Counts() (documents, sections int) { return w.manifest.Documents, w.manifest.Sections }
 
 // Document of the build, whole.
-func (w *Writer) Document(h Header) (*document.Document, error) {
-	d := h.Document
-	d.Sections = make([]document.Section, h.Count)
-	for i := range d.Sections {
-		if err := readFrom(w.db, sectionKey(h.ID, i), &d.Sections[i]); err != nil {
-			return nil, err
-		}
-	}
-	return &d, nil
-}
+func (w *Writer) Document(h Header) (*document.Document, error) { return w.whole(h) }
 
 // AddPassages of the next document; they are numbered on from the last.
 func (w *Writer) AddPassages(id, cut string, ps []Passage) error {
@@ -248,15 +220,12 @@ func (w *Writer) AddPassages(id, cut string, ps []Passage) error {
 	default:
 		w.manifest.Cut = CutMixed
 	}
-	r := Range{First: uint32(w.manifest.Passages), Passages: len(ps), Cut: cut}
-	if err := w.putJSON(key(kindRange, id), r); err != nil {
-		return err
-	}
+	w.table.document(id, ps)
 	for i := range ps {
 		if err := w.putJSON(numberKey(kindPassage, w.manifest.Passages), &ps[i]); err != nil {
 			return err
 		}
-		if err := w.lexical.Add(ps[i].Heading, ps[i].Text); err != nil {
+		if err := w.lexical.AddPassage(ps[i].indexed()); err != nil {
 			return err
 		}
 		w.manifest.Passages++
@@ -269,8 +238,48 @@ func (w *Writer) NextPassage() uint32 { return uint32(w.manifest.Passages) }
 
 // AddVector of a passage, of unit length.
 func (w *Writer) AddVector(passage uint32, v []float32) error {
+	if w.copy == nil {
+		f, err := os.CreateTemp(w.dir, copyPrefix)
+		if err != nil {
+			return err
+		}
+		w.copy, w.rows = f, bufio.NewWriterSize(f, 1<<20)
+	}
 	w.manifest.Vectors++
+	if err := binary.Write(w.rows, binary.LittleEndian, v); err != nil {
+		return err
+	}
 	return w.vectors.Add(passage, v)
+}
+
+// copyPrefix of the file that holds the vectors while dense blocks are made.
+const copyPrefix = "vectors-"
+
+// denseSegment makes what dense search scans. The vectors are read from the
+// copy, mapped, so that they need not all be in memory.
+func (w *Writer) denseSegment(ctx context.Context) (err error) {
+	if w.copy == nil {
+		return nil
+	}
+	path := w.copy.Name()
+	defer func() {
+		err = errors.Join(err, w.copy.Close(), os.Remove(path))
+		w.copy = nil
+	}()
+	if err := w.rows.Flush(); err != nil {
+		return err
+	}
+	dim := w.manifest.Embedder.Dimension
+	rows, err := unix.Mmap(int(w.copy.Fd()), 0, 4*dim*w.manifest.Vectors, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("map %s: %w", path, err)
+	}
+	defer func() { err = errors.Join(err, unix.Munmap(rows)) }()
+	s, err := dense.Build(ctx, dim, w.manifest.Vectors, func(r int) []float32 { return floats(rows[4*dim*r:], dim) }, dense.BuildOptions{})
+	if err != nil {
+		return err
+	}
+	return w.denseBlocks(s, &w.manifest.DenseBlocks)
 }
 
 // Seal writes postings and vectors, syncs every file, hashes it into the
@@ -282,15 +291,13 @@ func (w *Writer) Seal(ctx context.Context) (Info, error) {
 	if w.manifest.Vectors == 0 {
 		w.manifest.Embedder = EmbedderInfo{}
 	}
-	err := w.lexical.Finish(func(blob []byte) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		k := numberKey(kindLexical, w.manifest.LexicalBlobs)
-		w.manifest.LexicalBlobs++
-		return w.put(k, blob)
-	})
-	if err != nil {
+	if err := w.denseSegment(ctx); err != nil {
+		return Info{}, err
+	}
+	if err := w.lexicalBlobs(ctx, w.lexical, &w.manifest.LexicalBlobs); err != nil {
+		return Info{}, err
+	}
+	if err := w.put(key(kindTable, ""), w.table.encode()); err != nil {
 		return Info{}, err
 	}
 	if err := w.batch.Flush(); err != nil {
@@ -334,12 +341,18 @@ func (w *Writer) Seal(ctx context.Context) (Info, error) {
 	return w.manifest.Info, syncDir(w.store.dir)
 }
 
+// SetSame says that nothing changed beside the parent and its updates.
+func (w *Writer) SetSame() { w.manifest.Same = true }
+
 // Abandon removes what was built; after Seal it does nothing.
 func (w *Writer) Abandon() error {
 	if !w.closed {
 		w.closed = true
 		w.batch.Cancel()
 		_ = w.db.Close() // it is thrown away
+		if w.copy != nil {
+			_ = w.copy.Close()
+		}
 	}
 	return os.RemoveAll(w.dir)
 }

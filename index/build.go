@@ -1,0 +1,430 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"rxedge/index/chunk"
+	"rxedge/index/dense"
+	"rxedge/index/document"
+	"rxedge/index/generation"
+)
+
+// status of a document in a batch.
+type status int
+
+const (
+	unchanged status = iota + 1
+	added
+	replaced
+	removed
+)
+
+// build is one run of Apply.
+type build struct {
+	ix       *Index
+	old      *generation.View
+	live     bool               // a live update will do, so far
+	staged   map[string]staged  // documents of a live update
+	size     int                // bytes of their text
+	w        *generation.Writer // nil while a live update will do, or nothing changes
+	status   map[string]status
+	report   func(Progress)
+	sealed   generation.Info
+	pending  []waiting
+	embedded int
+}
+
+// waiting is a passage that waits for its vector.
+type waiting struct {
+	passage uint32
+	text    string
+}
+
+// staged is a document that waits for the decision between a live update and a
+// new generation.
+type staged struct {
+	doc  *document.Document
+	hash string
+}
+
+func (b *build) result() (r ApplyResult) {
+	for _, s := range b.status {
+		switch s {
+		case unchanged:
+			r.Unchanged++
+		case added:
+			r.Added++
+		case replaced:
+			r.Replaced++
+		case removed:
+			r.Removed++
+		}
+	}
+	r.Embedded = b.embedded
+	return r
+}
+
+func (b *build) abandon() {
+	if b.w != nil {
+		if err := b.w.Abandon(); err != nil {
+			b.ix.opt.Logger.Warn("an unfinished generation of the index could not be removed", "error", err)
+		}
+	}
+}
+
+// embedder that the new generation is built with: the loaded one, or where
+// none is loaded that of the vectors which are carried over.
+func (b *build) embedder() EmbedderInfo {
+	if b.ix.opt.Embedder != nil {
+		return b.ix.opt.EmbedderInfo
+	}
+	return b.old.Info().Embedder
+}
+
+// begin a new generation, with the documents that were staged.
+func (b *build) begin() (err error) {
+	if b.w != nil {
+		return nil
+	}
+	if err := b.ix.room(b.old.Info()); err != nil {
+		return err
+	}
+	if b.w, err = b.ix.store.Begin(b.old.Info().Name, b.embedder()); err != nil {
+		return err
+	}
+	b.live = false
+	for _, d := range b.staged {
+		if err := b.w.PutDocument(d.doc, d.hash); err != nil {
+			return err
+		}
+	}
+	b.staged = nil
+	return nil
+}
+
+// run takes the batch in. Where a live update does it, run returns its view;
+// where it took a new generation, b.sealed is that; else nothing changed.
+func (b *build) run(ctx context.Context, ch Changes, compact bool, g *generation.Generation) (*generation.View, error) {
+	if err := b.readPut(ctx, ch); err != nil {
+		return nil, err
+	}
+	if err := b.markDeleted(ch.Delete); err != nil {
+		return nil, err
+	}
+	changes := b.changes()
+	if b.w == nil && changes > 0 && b.live {
+		light, err := b.light()
+		if err != nil {
+			return nil, err
+		}
+		if light {
+			return b.update(ctx, g)
+		}
+	}
+	if b.w == nil {
+		if changes == 0 && !compact && b.ix.needsRebuild(b.old) == "" {
+			return nil, nil
+		}
+		if err := b.begin(); err != nil {
+			return nil, err
+		}
+	}
+	if changes == 0 {
+		b.w.SetSame()
+	}
+	return nil, b.whole(ctx)
+}
+
+func (b *build) changes() (n int) {
+	for _, s := range b.status {
+		if s != unchanged {
+			n++
+		}
+	}
+	return n
+}
+
+// whole builds a new generation.
+func (b *build) whole(ctx context.Context) error {
+	if err := b.carry(ctx); err != nil {
+		return err
+	}
+	if err := b.w.PlaceDocuments(ctx); err != nil {
+		return err
+	}
+	if err := b.passages(ctx); err != nil {
+		return err
+	}
+	b.report(Progress{Stage: StageWrite, Total: 1})
+	var err error
+	if b.sealed, err = b.w.Seal(ctx); err != nil {
+		return fmt.Errorf("write the new generation: %w", err)
+	}
+	b.report(Progress{StageWrite, 1, 1})
+	return nil
+}
+
+// readPut takes in the documents that differ from what is there.
+func (b *build) readPut(ctx context.Context, ch Changes) error {
+	if ch.Put == nil {
+		return nil
+	}
+	n := 0
+	for d, err := range ch.Put {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		if d == nil || d.ID == "" {
+			return fmt.Errorf("document %d of the batch has no id", n+1)
+		}
+		hash := document.Hash(d)
+		h, err := b.old.Header(d.ID)
+		was := err == nil
+		if err != nil && !errors.Is(err, generation.ErrNotFound) {
+			return fmt.Errorf("read document %q: %w", d.ID, err)
+		}
+		same := was && h.Hash == hash
+		if !same || b.status[d.ID] > unchanged {
+			if err := b.put(d, hash); err != nil {
+				return err
+			}
+		}
+		switch {
+		case same && b.status[d.ID] <= unchanged:
+			b.status[d.ID] = unchanged
+		case was:
+			b.status[d.ID] = replaced
+		default:
+			b.status[d.ID] = added
+		}
+		n++
+		b.report(Progress{Stage: StageRead, Done: n})
+	}
+	return nil
+}
+
+// put stages a document, or hands it to the new generation.
+func (b *build) put(d *document.Document, hash string) error {
+	if b.live && b.w == nil {
+		if b.staged == nil {
+			b.staged = map[string]staged{}
+		}
+		b.staged[d.ID] = staged{d, hash}
+		for i := range d.Sections {
+			b.size += len(d.Sections[i].Text)
+		}
+		if b.size <= mostStaged && len(b.staged) <= max(b.ix.opt.LiveDocuments, b.old.Info().Documents/10) {
+			return nil
+		}
+	}
+	if err := b.begin(); err != nil {
+		return err
+	}
+	if _, ok := b.staged[d.ID]; ok {
+		return nil
+	}
+	return b.w.PutDocument(d, hash)
+}
+
+func (b *build) markDeleted(ids []string) error {
+	for _, id := range ids {
+		if b.status[id] != 0 {
+			continue
+		}
+		if _, err := b.old.Header(id); errors.Is(err, generation.ErrNotFound) {
+			continue
+		} else if err != nil {
+			return fmt.Errorf("read document %q: %w", id, err)
+		}
+		b.status[id] = removed
+	}
+	return nil
+}
+
+// carry copies the documents that stay as they are.
+func (b *build) carry(ctx context.Context) error {
+	n, total := 0, b.old.Info().Documents
+	return b.old.Documents(ctx, func(h generation.Header) error {
+		n++
+		b.report(Progress{StageCarry, n, total})
+		if b.w.Has(h.ID) || b.status[h.ID] == removed {
+			return nil
+		}
+		return b.w.CopyDocument(b.old, h)
+	})
+}
+
+// passages cuts, embeds and indexes, document after document in order of id,
+// so that what is built depends on the documents alone and not on their order.
+func (b *build) passages(ctx context.Context) error {
+	n := 0
+	total, _ := b.w.Counts()
+	err := b.w.Documents(ctx, func(h generation.Header) error {
+		if err := b.document(ctx, h); err != nil {
+			return err
+		}
+		n++
+		b.report(Progress{StageIndex, n, total})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return b.embed(ctx)
+}
+
+func (b *build) document(ctx context.Context, h generation.Header) error {
+	cut := b.ix.cut()
+	ps, olds, kept, err := b.kept(h, cut)
+	if err != nil {
+		return err
+	}
+	if kept != "" {
+		cut = kept
+	} else {
+		d, err := b.w.Document(h)
+		if err != nil {
+			return err
+		}
+		ps = b.split(d)
+	}
+	first := b.w.NextPassage()
+	if err := b.w.AddPassages(h.ID, cut, ps); err != nil {
+		return err
+	}
+	carry := kept != "" && b.old.HasVectors() && b.old.Info().Embedder == b.embedder()
+	for i := range ps {
+		n := first + uint32(i)
+		if carry {
+			if v := b.old.Vector(olds + uint32(i)); v != nil {
+				if err := b.w.AddVector(n, v); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if b.ix.opt.Embedder == nil {
+			continue
+		}
+		b.pending = append(b.pending, waiting{n, EmbeddedText(ps[i].Heading, ps[i].Text)})
+		if len(b.pending) == embedBatch {
+			if err := b.embed(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// kept gives the passages of an unchanged document as they were cut, with the
+// number of the first; cut is "" where they have to be cut again.
+func (b *build) kept(h generation.Header, cut string) (ps []generation.Passage, first uint32, was string, err error) {
+	o, err := b.old.Header(h.ID)
+	if errors.Is(err, generation.ErrNotFound) || err == nil && o.Hash != h.Hash {
+		return nil, 0, "", nil
+	}
+	if err != nil {
+		return nil, 0, "", err
+	}
+	r, err := b.old.Range(h.ID)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	if r.Cut != cut && b.ix.recuts(b.old) {
+		return nil, 0, "", nil
+	}
+	ps = make([]generation.Passage, r.Passages)
+	for i := range ps {
+		if ps[i], err = b.old.Passage(r.First + uint32(i)); err != nil {
+			return nil, 0, "", fmt.Errorf("read passage %d of %q: %w", i, h.ID, err)
+		}
+	}
+	return ps, r.First, r.Cut, nil
+}
+
+func (b *build) split(d *document.Document) []generation.Passage {
+	var cut []chunk.Passage
+	if b.ix.opt.WholeSections {
+		cut = wholeSections(d)
+	} else {
+		cut = chunk.Split(d, b.ix.opt.Counter, chunk.Options{MaxTokens: b.ix.opt.MaxTokens})
+	}
+	ps := make([]generation.Passage, len(cut))
+	for i, p := range cut {
+		s := &d.Sections[p.Section]
+		ps[i] = generation.Passage{Passage: p, Text: s.Text[p.Start:p.End], SectionTitle: s.Title, LOINC: s.LOINC}
+	}
+	return ps
+}
+
+func wholeSections(d *document.Document) []chunk.Passage {
+	var out []chunk.Passage
+	for i, s := range d.Sections {
+		heading := d.Title
+		if s.Title != "" {
+			heading += ": " + s.Title
+		}
+		whole := chunk.Span{End: len(s.Text)}
+		out = append(out, chunk.Passage{DocumentID: d.ID, SectionID: s.ID, Section: i, Heading: heading, Span: whole, Sentences: []chunk.Span{whole}})
+	}
+	return out
+}
+
+// EmbeddedText is what the embedder is given of a passage.
+func EmbeddedText(heading, text string) string {
+	if heading == "" {
+		return text
+	}
+	return heading + "\n" + text
+}
+
+// embed makes the vectors of the passages that wait.
+func (b *build) embed(ctx context.Context) error {
+	if len(b.pending) == 0 {
+		return nil
+	}
+	texts := make([]string, len(b.pending))
+	for i, p := range b.pending {
+		texts[i] = p.text
+	}
+	vs, err := b.ix.opt.Embedder.Embed(ctx, texts)
+	if err != nil {
+		return fmt.Errorf("embed %d passages: %w", len(texts), err)
+	}
+	if len(vs) != len(texts) {
+		return fmt.Errorf("the embedder returned %d vectors for %d texts", len(vs), len(texts))
+	}
+	for i, v := range vs {
+		v = append([]float32(nil), v...)
+		if err := dense.Normalise(v); err != nil {
+			return fmt.Errorf("embed passage %d: %w", b.pending[i].passage, err)
+		}
+		if err := b.w.AddVector(b.pending[i].passage, v); err != nil {
+			return err
+		}
+	}
+	b.embedded += len(vs)
+	b.pending = b.pending[:0]
+	return nil
+}
+
+// throttle passes on the first and last report of a stage and one every tenth
+// of a second between.
+func throttle(progress func(Progress)) func(Progress) {
+	var last time.Time
+	var stage string
+	return func(p Progress) {
+		now := time.Now()
+		if p.Stage == stage && p.Done != p.Total && now.Sub(last) < 100*time.Millisecond {
+			return
+		}
+		last, stage = now, p.Stage
+		progress(p)
+	}
+}

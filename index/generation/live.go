@@ -1,0 +1,378 @@
+package generation
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/dgraph-io/badger/v4"
+
+	"rxedge/index/dense"
+	"rxedge/index/document"
+	"rxedge/index/lexical"
+)
+
+// A generation that serves takes small batches as live updates: their records
+// go into a second store in its folder, live/, and when all of them are synced
+// a line in live.log makes the update count. What has no line is not there.
+const (
+	liveDir = "live"
+	liveLog = "live.log"
+)
+
+// live is the store of a generation's updates.
+type live struct {
+	dir  string // of the generation
+	db   *badger.DB
+	log  *os.File
+	last int   // number of the latest update that has a line
+	on   []int // updates that count, in order
+}
+
+// entries of the log.
+const (
+	lineCommit = "commit"
+	lineUndo   = "undo"
+)
+
+func logLine(what string, n int) string {
+	s := fmt.Sprintf("%s %d", what, n)
+	return fmt.Sprintf("%s %016x\n", s, xxhash.Sum64String(s))
+}
+
+// readLog gives the updates that count, the highest number used, and where the
+// good lines end. Half a line, or zeros, at the end are what a crash leaves of
+// a line that nobody was told of.
+func readLog(path string) (on []int, last int, end int64, err error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, 0, 0, nil
+	}
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	for n := 1; len(b) > 0; n++ {
+		line, rest, whole := bytes.Cut(b, []byte("\n"))
+		f := strings.Fields(string(line))
+		number := 0
+		if len(f) == 3 {
+			number, _ = strconv.Atoi(f[1])
+		}
+		if !whole || len(f) != 3 || string(line)+"\n" != logLine(f[0], number) {
+			if len(bytes.Trim(rest, "\x00")) == 0 {
+				return on, last, end, nil
+			}
+			return on, last, end, damaged(path, fmt.Sprintf("line %d can't be read", n))
+		}
+		switch f[0] {
+		case lineCommit:
+			on = append(on, number)
+			last = max(last, number)
+		case lineUndo:
+			if len(on) == 0 || on[len(on)-1] != number {
+				return on, last, end, damaged(path, fmt.Sprintf("line %d undoes update %d, which is not the latest", n, number))
+			}
+			on = on[:len(on)-1]
+		}
+		end += int64(len(line)) + 1
+		b = rest
+	}
+	return on, last, end, nil
+}
+
+func liveOptions(dir string) badger.Options {
+	return storeOptions(dir).WithMemTableSize(8 << 20).WithValueLogFileSize(64 << 20).WithSyncWrites(false).WithReadOnly(false)
+}
+
+// openLive opens the updates of the generation in dir; nil where there are
+// none and none are to be made. Damage to the log is returned beside what could
+// be read.
+func openLive(dir string, make bool) (l *live, damage, err error) {
+	path := filepath.Join(dir, liveLog)
+	on, last, end, err := readLog(path)
+	if !errors.As(err, new(*DamageError)) && err != nil {
+		return nil, nil, err
+	}
+	damage = err
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !make {
+		return nil, nil, nil
+	}
+	store := filepath.Join(dir, liveDir)
+	if err := os.MkdirAll(store, 0o750); err != nil {
+		return nil, nil, err
+	}
+	if _, err := removeEmptyLogs(store); err != nil {
+		return nil, nil, err
+	}
+	l = &live{dir: dir, last: last, on: on}
+	if l.log, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o640); err != nil {
+		return nil, nil, err
+	}
+	if err := l.log.Truncate(end); err == nil {
+		_, err = l.log.Seek(end, 0)
+		if err == nil {
+			err = syncDir(dir)
+		}
+		if err != nil {
+			_ = l.log.Close()
+			return nil, nil, err
+		}
+	}
+	func() {
+		defer guard(&err, func() string { return store })
+		l.db, err = badger.Open(liveOptions(store))
+	}()
+	if err != nil {
+		_ = l.log.Close()
+		if !environmental(err) {
+			err = damaged(store, err.Error())
+		}
+		return nil, nil, fmt.Errorf("open the updates: %w", err)
+	}
+	return l, damage, nil
+}
+
+// environmental errors say nothing of the files themselves.
+func environmental(err error) bool {
+	for _, e := range []error{syscall.ENOSPC, syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EDQUOT} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return strings.Contains(err.Error(), "directory lock")
+}
+
+func (l *live) close() (err error) {
+	if l == nil {
+		return nil
+	}
+	defer guard(&err, func() string { return l.dir })
+	return errors.Join(l.db.Close(), l.log.Close())
+}
+
+// line is on disk when it returns.
+func (l *live) line(what string, n int) error {
+	at, err := l.log.Seek(0, 1)
+	if err != nil {
+		return err
+	}
+	if _, err = l.log.WriteString(logLine(what, n)); err == nil {
+		err = l.log.Sync()
+	}
+	if err != nil { // a line in part must not come before another
+		_ = l.log.Truncate(at)
+		_, _ = l.log.Seek(at, 0)
+	}
+	return err
+}
+
+func (l *live) space(n int) space { return space{db: l.db, prefix: updatePrefix(n)} }
+
+// load an update.
+func (l *live) load(n int, first uint32, dim int) (*unit, error) {
+	u := &unit{space: l.space(n), number: n, first: first, update: &updateInfo{}}
+	if err := u.must(key(kindUnit, ""), u.update); err != nil {
+		return nil, err
+	}
+	u.info = u.update.unitInfo
+	return u, u.load(dim)
+}
+
+// Put is a document of a live update.
+type Put struct {
+	Document *document.Document
+	Hash     string
+	Cut      string // how its passages were cut
+	Passages []Passage
+	Vectors  [][]float32 // one for each passage, of unit length; nil: none
+}
+
+// write the records of an update and sync them; it does not count yet. Documents
+// are in order of their ids.
+func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, dim int, puts []Put) error {
+	if err := l.clear(u.Number); err != nil {
+		return err
+	}
+	w := &unitWriter{space: l.space(u.Number), batch: l.db.NewWriteBatch()}
+	defer w.batch.Cancel()
+	places := map[string]bool{}
+	var aliases []place
+	var t tableBuilder
+	builder := lexical.NewBuilder(a)
+	blocks := dense.NewBlockWriter(dim, func(b []byte) error {
+		u.VectorBlocks++
+		return w.put(numberKey(kindVectors, u.VectorBlocks-1), b)
+	})
+	var rows [][]float32
+	for _, p := range puts {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		d := p.Document
+		if err := w.document(d, p.Hash); err != nil {
+			return err
+		}
+		for i, s := range d.Sections {
+			for j, id := range append([]string{s.ID}, s.Aliases...) {
+				if id == "" || places[id] {
+					continue
+				}
+				if j > 0 {
+					aliases = append(aliases, place{id, d.ID, i})
+					continue
+				}
+				places[id] = true
+				if err := w.putJSON(lookupKey(id), place{id, d.ID, i}); err != nil {
+					return err
+				}
+			}
+		}
+		for i := range p.Passages {
+			if err := w.putJSON(numberKey(kindPassage, u.Passages), &p.Passages[i]); err != nil {
+				return err
+			}
+			if err := builder.AddPassage(p.Passages[i].indexed()); err != nil {
+				return err
+			}
+			if i < len(p.Vectors) && p.Vectors[i] != nil {
+				if err := blocks.Add(uint32(u.Passages), p.Vectors[i]); err != nil {
+					return err
+				}
+				rows = append(rows, p.Vectors[i])
+			}
+			u.Passages++
+		}
+		t.document(d.ID, p.Passages)
+		u.Documents++
+		u.Sections += len(d.Sections)
+		switch u.Cut {
+		case "", p.Cut:
+			u.Cut = p.Cut
+		default:
+			u.Cut = CutMixed
+		}
+	}
+	for _, p := range aliases {
+		if !places[p.ID] {
+			places[p.ID] = true
+			if err := w.putJSON(lookupKey(p.ID), p); err != nil {
+				return err
+			}
+		}
+	}
+	if err := blocks.Flush(); err != nil {
+		return err
+	}
+	if u.Vectors = len(rows); u.Vectors > 0 {
+		s, err := dense.Build(ctx, dim, len(rows), func(i int) []float32 { return rows[i] }, dense.BuildOptions{})
+		if err != nil {
+			return err
+		}
+		if err := w.denseBlocks(s, &u.DenseBlocks); err != nil {
+			return err
+		}
+	}
+	if err := w.lexicalBlobs(ctx, builder, &u.LexicalBlobs); err != nil {
+		return err
+	}
+	if err := w.put(key(kindTable, ""), t.encode()); err != nil {
+		return err
+	}
+	if err := w.putJSON(key(kindUnit, ""), u); err != nil {
+		return err
+	}
+	if err := w.batch.Flush(); err != nil {
+		return err
+	}
+	return l.db.Sync()
+}
+
+// clear removes what an update of that number left that never counted.
+func (l *live) clear(n int) error {
+	var keys [][]byte
+	err := l.db.View(func(txn *badger.Txn) error {
+		opt := badger.DefaultIteratorOptions
+		opt.Prefix, opt.PrefetchValues = updatePrefix(n), false
+		it := txn.NewIterator(opt)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			keys = append(keys, it.Item().KeyCopy(nil))
+		}
+		return nil
+	})
+	if err != nil || len(keys) == 0 {
+		return err
+	}
+	batch := l.db.NewWriteBatch()
+	defer batch.Cancel()
+	for _, k := range keys {
+		if err := batch.Delete(k); err != nil {
+			return err
+		}
+	}
+	return batch.Flush()
+}
+
+// unitWriter puts the records of a unit into a batch.
+type unitWriter struct {
+	space
+	batch *badger.WriteBatch
+}
+
+func (w *unitWriter) put(k, body []byte) error {
+	k = w.key(k)
+	v := make([]byte, len(body), len(body)+8)
+	copy(v, body)
+	return w.batch.Set(k, binary.LittleEndian.AppendUint64(v, checksum(k, body)))
+}
+
+func (w *unitWriter) putJSON(k []byte, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return w.put(k, body)
+}
+
+func (w *unitWriter) document(d *document.Document, hash string) error {
+	if err := checkID(d); err != nil {
+		return err
+	}
+	h := Header{Document: *d, Hash: hash, Count: len(d.Sections)}
+	h.Sections = nil
+	if err := w.putJSON(key(kindDocument, d.ID), h); err != nil {
+		return err
+	}
+	for i := range d.Sections {
+		if err := w.putJSON(sectionKey(d.ID, i), d.Sections[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *unitWriter) denseBlocks(s *dense.Segment, n *int) error {
+	return s.Encode(func(b []byte) error {
+		*n++
+		return w.put(numberKey(kindCodes, *n-1), b)
+	})
+}
+
+func (w *unitWriter) lexicalBlobs(ctx context.Context, b *lexical.Builder, n *int) error {
+	return b.Finish(func(blob []byte) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		*n++
+		return w.put(numberKey(kindLexical, *n-1), blob)
+	})
+}

@@ -1,0 +1,519 @@
+package generation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/bits"
+	"slices"
+
+	"rxedge/index/dense"
+	"rxedge/index/document"
+	"rxedge/index/lexical"
+)
+
+// View is a generation as it is after one of its updates. It never changes;
+// an update makes another. Its passages are numbered from 0, withdrawn ones
+// included; the numbers hold within the view alone. Safe for concurrent use
+// until the generation is closed.
+type View struct {
+	g        *Generation
+	units    []*unit        // the base and the updates, in order
+	removed  map[string]int // documents, by the update that removed them
+	segments []*segment
+	lexical  *lexical.Searcher
+	info     Info
+
+	documents, sections int // that are live
+}
+
+// segment is what is searched at once: a unit's passages, or those of several
+// small ones that were merged.
+type segment struct {
+	first   uint32 // number in the view of its first passage
+	lexical *lexical.Segment
+	dead    *lexical.Dead
+	// numbers are the generation's, by passage, ascending; nil: begin and on.
+	numbers []uint32
+	begin   uint32
+
+	dense  *dense.Segment // nil: no vectors
+	rows   []uint32       // passage of the segment, by row of dense; nil: the same
+	gone   dense.Bitmap   // rows that are withdrawn
+	vector func(row int) []float32
+	merged bool
+}
+
+func (s *segment) passages() int { return s.lexical.Passages() }
+
+// number of a passage in the generation.
+func (s *segment) number(n uint32) uint32 {
+	if s.numbers != nil {
+		return s.numbers[n]
+	}
+	return s.begin + n
+}
+
+// find is number the other way round: the first passage from the number on.
+func (s *segment) find(number uint32) uint32 {
+	if s.numbers == nil {
+		return min(max(number, s.begin)-s.begin, uint32(s.passages()))
+	}
+	i, _ := slices.BinarySearch(s.numbers, number)
+	return uint32(i)
+}
+
+func segmentOf(u *unit) *segment {
+	s := &segment{lexical: u.lexical, begin: u.first, dense: u.dense}
+	if u.dense != nil {
+		s.vector = u.vectors.at
+		if u.info.Vectors != u.info.Passages {
+			s.rows = make([]uint32, u.info.Vectors)
+			for r := range s.rows {
+				s.rows[r] = u.vectors.passage(r)
+			}
+		}
+	}
+	return s
+}
+
+// firstView is the base alone.
+func firstView(g *Generation, base *unit) *View {
+	return &View{g: g, units: []*unit{base}, removed: map[string]int{}, segments: []*segment{segmentOf(base)},
+		documents: base.info.Documents, sections: base.info.Sections}
+}
+
+// next is a copy that may be changed until it is finished.
+func (v *View) next() *View {
+	w := &View{g: v.g, units: slices.Clip(v.units), removed: maps.Clone(v.removed), documents: v.documents, sections: v.sections}
+	for _, s := range v.segments {
+		c := *s
+		w.segments = append(w.segments, &c)
+	}
+	return w
+}
+
+// finish makes v searchable.
+func (v *View) finish() error {
+	parts := make([]lexical.Part, len(v.segments))
+	next := uint32(0)
+	for i, s := range v.segments {
+		s.first = next
+		parts[i] = lexical.Part{Segment: s.lexical, Base: next, Dead: s.dead}
+		next += uint32(s.passages())
+	}
+	var err error
+	if v.lexical, err = lexical.NewSearcher(lexical.DefaultParams, parts...); err != nil {
+		return fmt.Errorf("%s: %w", v.g.manifest.Name, err)
+	}
+	v.count()
+	return nil
+}
+
+// count what is live.
+func (v *View) count() {
+	i := v.g.manifest.Info
+	i.Passages, i.Vectors, i.Withdrawn = 0, 0, 0
+	for _, s := range v.segments {
+		i.Passages += s.passages() - s.dead.Passages()
+		i.Withdrawn += s.dead.Passages()
+		if s.dense != nil {
+			i.Vectors += s.dense.Len() - ones(s.gone)
+		}
+	}
+	last := v.units[len(v.units)-1]
+	if i.Update = last.number; last.update != nil {
+		i.Updated = last.update.Created
+	}
+	i.Documents, i.Sections = v.documents, v.sections
+	for _, u := range v.units {
+		switch {
+		case u.info.Passages == 0 || i.Cut == u.info.Cut:
+		case i.Cut == "":
+			i.Cut = u.info.Cut
+		default:
+			i.Cut = CutMixed
+		}
+	}
+	v.info = i
+}
+
+// lives says whether the newest version of a document is that of unit n.
+func (v *View) lives(n int, id string) bool {
+	for m := len(v.units) - 1; m > n; m-- {
+		if _, _, ok := v.units[m].table.find(id); ok {
+			return false
+		}
+	}
+	return v.removed[id] <= v.units[n].number
+}
+
+// owner is the unit with the newest version of a document; nil where there is
+// none.
+func (v *View) owner(id string) *unit {
+	for _, u := range slices.Backward(v.units) {
+		if _, _, ok := u.table.find(id); ok {
+			if v.removed[id] > u.number {
+				return nil
+			}
+			return u
+		}
+	}
+	return nil
+}
+
+// add applies a unit to a view that is not finished: what it replaces and
+// removes is withdrawn. withdrawn, where it is not nil, is the state of the
+// base afterwards, which need not be reckoned again.
+func (v *View) add(u *unit, withdrawn *lexical.Dead) error {
+	gone := map[*segment][]uint32{} // passages of a segment
+	withdraw := func(id string) error {
+		o := v.owner(id)
+		if o == nil {
+			return nil
+		}
+		var h Header
+		if err := o.must(key(kindDocument, id), &h); err != nil {
+			return err
+		}
+		v.documents--
+		v.sections -= h.Count
+		first, end, _ := o.table.find(id)
+		for n := first; n < end; n++ {
+			s, p := v.locate(o.first + n)
+			gone[s] = append(gone[s], p)
+		}
+		return nil
+	}
+	for _, ids := range [][]string{u.table.ids, u.update.Removed} {
+		for _, id := range ids {
+			if err := withdraw(id); err != nil {
+				return err
+			}
+		}
+	}
+	v.documents += u.info.Documents
+	v.sections += u.info.Sections
+	for _, s := range v.segments {
+		if ps := gone[s]; len(ps) > 0 {
+			var given *lexical.Dead
+			if s == v.segments[0] {
+				given = withdrawn
+			}
+			if err := v.withdraw(s, ps, given); err != nil {
+				return err
+			}
+		}
+	}
+	for _, id := range u.update.Removed {
+		v.removed[id] = u.number
+	}
+	v.units = append(v.units, u)
+	v.segments = append(v.segments, segmentOf(u))
+	return nil
+}
+
+func (v *View) withdraw(s *segment, ps []uint32, given *lexical.Dead) error {
+	if given != nil {
+		s.dead = given
+	} else {
+		list := make([]lexical.Withdrawn, len(ps))
+		for i, p := range ps {
+			u := v.unitOf(s.number(p))
+			record, err := u.passage(s.number(p) - u.first)
+			if err != nil {
+				return err
+			}
+			list[i] = lexical.Withdrawn{Number: p, Passage: record.indexed()}
+		}
+		dead, err := s.dead.With(s.lexical, v.g.Analyzer, list)
+		if err != nil {
+			return damaged("postings", err.Error())
+		}
+		s.dead = dead
+	}
+	if s.dense == nil {
+		return nil
+	}
+	set := make(dense.Bitmap, (s.dense.Len()+63)/64)
+	copy(set, s.gone)
+	for _, p := range ps {
+		row, ok := int(p), true
+		if s.rows != nil {
+			row, ok = slices.BinarySearch(s.rows, p)
+		}
+		if ok {
+			set[row>>6] |= 1 << (row & 63)
+		}
+	}
+	s.gone = set
+	return nil
+}
+
+// locate a passage by the generation's number.
+func (v *View) locate(number uint32) (*segment, uint32) {
+	i, ok := slices.BinarySearchFunc(v.segments, number, func(s *segment, n uint32) int {
+		if s.number(0) < n {
+			return -1
+		}
+		return 1
+	})
+	if !ok {
+		i--
+	}
+	if i+1 < len(v.segments) && v.segments[i+1].number(0) == number {
+		i++
+	}
+	s := v.segments[i]
+	return s, s.find(number)
+}
+
+func (v *View) unitOf(number uint32) *unit {
+	i, ok := slices.BinarySearchFunc(v.units, number, func(u *unit, n uint32) int {
+		if u.first <= n {
+			return -1
+		}
+		return 1
+	})
+	_ = ok // never: nothing compares equal
+	return v.units[i-1]
+}
+
+// at is the unit of a passage of the view, and its number there.
+func (v *View) at(n uint32) (*unit, uint32, error) {
+	i, _ := slices.BinarySearchFunc(v.segments, n, func(s *segment, n uint32) int {
+		if s.first <= n {
+			return -1
+		}
+		return 1
+	})
+	if i == 0 || n-v.segments[i-1].first >= uint32(v.segments[i-1].passages()) {
+		return nil, 0, ErrNotFound
+	}
+	number := v.segments[i-1].number(n - v.segments[i-1].first)
+	u := v.unitOf(number)
+	return u, number - u.first, nil
+}
+
+func ones(b dense.Bitmap) (n int) {
+	for _, w := range b {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}
+
+// Info of the generation as it is in this view.
+func (v *View) Info() Info { return v.info }
+
+// Analyzer that the passages were analysed with.
+func (v *View) Analyzer() *lexical.Analyzer { return v.g.Analyzer }
+
+// Lexical searches the passages of the view by their words.
+func (v *View) Lexical() *lexical.Searcher { return v.lexical }
+
+// Header of a document, or ErrNotFound.
+func (v *View) Header(id string) (h Header, err error) {
+	u := v.owner(id)
+	if u == nil {
+		return h, ErrNotFound
+	}
+	return h, u.must(key(kindDocument, id), &h)
+}
+
+// Range is where the passages of a document lie in the view, or ErrNotFound.
+func (v *View) Range(id string) (r Range, err error) {
+	u := v.owner(id)
+	if u == nil {
+		return r, ErrNotFound
+	}
+	first, end, _ := u.table.find(id)
+	r = Range{Passages: int(end - first), Cut: u.info.Cut}
+	if first < end {
+		s, p := v.locate(u.first + first)
+		r.First = s.first + p
+	}
+	return r, nil
+}
+
+// Document whole, or ErrNotFound.
+func (v *View) Document(id string) (*document.Document, error) {
+	u := v.owner(id)
+	if u == nil {
+		return nil, ErrNotFound
+	}
+	return u.document(id)
+}
+
+// Section by id or alias with the header of its document, or ErrNotFound.
+func (v *View) Section(id string) (Header, document.Section, int, error) {
+	for n, u := range slices.Backward(v.units) {
+		h, s, i, err := u.section(id)
+		if errors.Is(err, ErrNotFound) || err == nil && !v.lives(n, h.ID) {
+			continue
+		}
+		return h, s, i, err
+	}
+	return Header{}, document.Section{}, 0, ErrNotFound
+}
+
+// Passage by its number, or ErrNotFound.
+func (v *View) Passage(n uint32) (Passage, error) {
+	u, p, err := v.at(n)
+	if err != nil {
+		return Passage{}, err
+	}
+	return u.passage(p)
+}
+
+// DocumentOf a passage, without reading the passage.
+func (v *View) DocumentOf(n uint32) (string, error) {
+	u, p, err := v.at(n)
+	if err != nil {
+		return "", err
+	}
+	return u.table.owner(p), nil
+}
+
+// SectionCode is the LOINC code of the section that a passage is of; "" where it
+// has none.
+func (v *View) SectionCode(n uint32) (string, error) {
+	u, p, err := v.at(n)
+	if err != nil {
+		return "", err
+	}
+	return u.table.section(p), nil
+}
+
+// Vector of a passage; nil where it has none. Not to be changed.
+func (v *View) Vector(n uint32) []float32 {
+	u, p, err := v.at(n)
+	if err != nil || u.vectors == nil {
+		return nil
+	}
+	row, ok := u.vectors.row(p)
+	if !ok {
+		return nil
+	}
+	return u.vectors.at(row)
+}
+
+// HasVectors says whether dense search finds anything.
+func (v *View) HasVectors() bool { return v.info.Vectors > 0 }
+
+// Dense gives the k passages of highest cosine with the unit vector q, best
+// first, of equal ones the earlier first.
+func (v *View) Dense(q []float32, k int) ([]dense.Scored, error) {
+	if k <= 0 {
+		return nil, nil
+	}
+	var out []dense.Scored
+	var hits []dense.Hit
+	bar := 0.0
+	for _, s := range v.segments {
+		if s.dense == nil {
+			continue
+		}
+		var err error
+		if hits, err = s.dense.Search(hits[:0], q, k, dense.SearchOptions{Dead: s.gone, Vector: s.vector, Threshold: bar}); err != nil {
+			return nil, err
+		}
+		for _, h := range hits {
+			p := h.Row
+			if s.rows != nil {
+				p = s.rows[p]
+			}
+			out = append(out, dense.Scored{Passage: s.first + p, Score: h.Score})
+		}
+		slices.SortFunc(out, nearer)
+		if out = out[:min(k, len(out))]; len(out) == k {
+			bar = out[k-1].Score
+		}
+	}
+	return out, nil
+}
+
+func nearer(a, b dense.Scored) int {
+	switch {
+	case a.Score > b.Score:
+		return -1
+	case a.Score < b.Score:
+		return 1
+	}
+	return int(int64(a.Passage) - int64(b.Passage))
+}
+
+// Documents calls fn with each header in order of id until it fails.
+func (v *View) Documents(ctx context.Context, fn func(Header) error) error {
+	ids := v.ids()
+	for _, d := range ids {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var h Header
+		if err := d.unit.must(key(kindDocument, d.id), &h); err != nil {
+			return err
+		}
+		if err := fn(h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type owned struct {
+	id   string
+	unit *unit
+}
+
+// ids of the documents in order, each with the unit of its newest version.
+func (v *View) ids() []owned {
+	out := make([]owned, 0, len(v.units[0].table.ids))
+	if len(v.units) == 1 {
+		for _, id := range v.units[0].table.ids {
+			out = append(out, owned{id, v.units[0]})
+		}
+		return out
+	}
+	seen := map[string]bool{}
+	for _, u := range slices.Backward(v.units[1:]) {
+		for _, id := range u.table.ids {
+			if !seen[id] {
+				seen[id] = true
+				if v.removed[id] <= u.number {
+					out = append(out, owned{id, u})
+				}
+			}
+		}
+	}
+	base := v.units[0]
+	for _, id := range base.table.ids {
+		if !seen[id] && v.removed[id] == 0 {
+			out = append(out, owned{id, base})
+		}
+	}
+	slices.SortFunc(out, func(a, b owned) int {
+		if a.id < b.id {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// Sizes: segments that a search looks at, terms of the largest dictionary, bytes
+// of postings and of what dense search reads.
+func (v *View) Sizes() (segments, terms int, lexicalBytes, vectorBytes int64) {
+	for _, s := range v.segments {
+		segments++
+		terms = max(terms, s.lexical.Terms())
+		lexicalBytes += s.lexical.Bytes()
+		if s.dense != nil {
+			vectorBytes += s.dense.Bytes() + int64(s.dense.Len())*int64(s.dense.Dimension())*4
+		}
+	}
+	return segments, terms, lexicalBytes, vectorBytes
+}
+
+// SealedPassages are those of the sealed part, withdrawn ones included.
+func (v *View) SealedPassages() int { return v.units[0].info.Passages }
