@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -14,7 +15,7 @@ import (
 func (a *app) index() *cobra.Command {
 	c := &cobra.Command{Use: "index", Short: "Generations of the index: list, verify, go back", Example: `  rxedge index verify`,
 		Args: cobra.ArbitraryArgs, RunE: group}
-	c.AddCommand(a.indexList(), a.indexStats(), a.indexVerify(), a.indexRollback(), a.indexRebuild(), a.indexDocuments(), a.indexRemove(), a.indexQuarantine())
+	c.AddCommand(a.indexList(), a.indexStats(), a.indexVerify(), a.indexRollback(), a.indexRebuild(), a.indexCompact(), a.indexDocuments(), a.indexRemove(), a.indexQuarantine())
 	return c
 }
 
@@ -46,7 +47,7 @@ func (a *app) indexList() *cobra.Command {
 					if g.Current {
 						mark = "serving"
 					}
-					rows = append(rows, table.Row{g.Name, g.Created.Local().Format("2006-01-02 15:04:05"), g.Documents, g.Passages, g.Vectors, size(g.Bytes), mark})
+					rows = append(rows, table.Row{g.Label(), latest(g).Local().Format("2006-01-02 15:04:05"), g.Documents, g.Passages, g.Vectors, size(g.Bytes), mark})
 				}
 				a.table(table.Row{"generation", "created", "documents", "passages", "vectors", "size", ""}, rows)
 			})
@@ -58,8 +59,11 @@ func (a *app) indexStats() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			return on(a, c, func(s station) (index.Stats, error) { return s.Stats(c.Context()) }, func(s index.Stats) {
 				g := s.Generation
-				a.printf("%s of %s\n", g.Name, g.Created.Local().Format("2006-01-02 15:04:05"))
+				a.printf("%s of %s\n", g.Label(), latest(g).Local().Format("2006-01-02 15:04:05"))
 				a.printf("  %d documents, %d sections, %d passages, %d terms, %d vectors\n", g.Documents, g.Sections, g.Passages, s.Terms, g.Vectors)
+				if g.Update > 0 || g.Withdrawn > 0 {
+					a.printf("  %d segments; %d passages that were replaced or withdrawn\n", s.Segments, g.Withdrawn)
+				}
 				a.printf("  memory: %s of words, %s of vectors; disk: %s in %d generations\n", size(s.LexicalBytes), size(s.VectorBytes), size(s.DiskBytes), s.Generations)
 				a.printf("  %s; analyser %s\n", searched(s.Dense), g.Analyzer)
 				for _, n := range s.Notes {
@@ -100,10 +104,12 @@ func (a *app) indexVerify() *cobra.Command {
 }
 
 func (a *app) indexRollback() *cobra.Command {
-	return &cobra.Command{Use: "rollback", Short: "Let the generation before serve again", Example: `  rxedge index rollback`, Args: args(cobra.NoArgs),
+	return &cobra.Command{Use: "rollback", Short: "Take back the latest batch", Example: `  rxedge index rollback`,
+		Long: "Take back the latest batch of changes: a live update of the serving generation, or else the generation\nbefore serves again. Again goes back one batch more, as far as there is something on disk.",
+		Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return on(a, c, func(s station) (index.GenerationInfo, error) { return s.Rollback(c.Context()) }, func(g index.GenerationInfo) {
-				a.printf("Serving %s: %d documents, %d passages.\n", g.Name, g.Documents, g.Passages)
+				a.printf("Serving %s: %d documents, %d passages.\n", g.Label(), g.Documents, g.Passages)
 			})
 		}}
 }
@@ -119,12 +125,36 @@ func (a *app) indexRebuild() *cobra.Command {
 				return s.Rebuild(c.Context(), func(p index.Progress) { bar.set(p.Stage, int64(p.Done), int64(p.Total)) })
 			}, func(r index.ApplyResult) {
 				if !r.Changed {
-					a.printf("Nothing to do: %s is as a new one would be.\n", r.Generation.Name)
+					a.printf("Nothing to do: %s is as a new one would be.\n", r.Generation.Label())
 					return
 				}
-				a.printf("Serving %s: %d documents, %d passages, %d embedded.\n", r.Generation.Name, r.Generation.Documents, r.Generation.Passages, r.Embedded)
+				a.printf("Serving %s: %d documents, %d passages, %d embedded.\n", r.Generation.Label(), r.Generation.Documents, r.Generation.Passages, r.Embedded)
 			})
 		}}
+}
+
+func (a *app) indexCompact() *cobra.Command {
+	return &cobra.Command{Use: "compact", Short: "Pack the index anew, without what was replaced", Example: `  rxedge index compact`,
+		Long: "Make a new generation of what there is. The box does it by itself where more than 30 % of the passages\nwere replaced or withdrawn; 'rxedge index stats' says how many.",
+		Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return on(a, c, func(s station) (index.ApplyResult, error) {
+				bar := a.progress()
+				defer bar.finish()
+				return s.Compact(c.Context(), func(p index.Progress) { bar.set(p.Stage, int64(p.Done), int64(p.Total)) })
+			}, func(r index.ApplyResult) {
+				g := r.Generation
+				a.printf("Serving %s: %d documents, %d passages, %s.\n", g.Label(), g.Documents, g.Passages, size(g.Bytes))
+			})
+		}}
+}
+
+// latest is when the generation, or its latest update, was made.
+func latest(g index.GenerationInfo) time.Time {
+	if g.Update > 0 {
+		return g.Updated
+	}
+	return g.Created
 }
 
 func (a *app) indexDocuments() *cobra.Command {
@@ -151,7 +181,7 @@ func (a *app) indexRemove() *cobra.Command {
 				}
 				return s.Withdraw(c.Context(), ids, nil)
 			}, func(r box.IngestReport) {
-				a.printf("%d documents withdrawn. Serving %s: %d documents.\n", r.Removed, r.Generation.Name, r.Generation.Documents)
+				a.printf("%d documents withdrawn. Serving %s: %d documents.\n", r.Removed, r.Generation.Label(), r.Generation.Documents)
 			})
 		}}
 }

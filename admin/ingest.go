@@ -66,5 +66,5 @@ func (a *app) showIngest(rep box.IngestReport) {
 	if rep.SampleRemoved {
 		a.printf("The sample formulary has given way to your documents.\n")
 	}
-	a.printf("Serving %s: %d documents, %d sections, %d passages.\n", g.Name, g.Documents, g.Sections, g.Passages)
+	a.printf("Serving %s: %d documents, %d sections, %d passages.\n", g.Label(), g.Documents, g.Sections, g.Passages)
 }

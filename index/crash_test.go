@@ -50,6 +50,7 @@ func ingestForever(dir string) {
 		n, _ = strconv.Atoi(d.Version)
 	}
 	fmt.Println("open")
+	in := bufio.NewScanner(os.Stdin)
 	for {
 		n++
 		if _, err := ix.Apply(context.Background(), crashBatch(n), nil); err != nil {
@@ -57,18 +58,90 @@ func ingestForever(dir string) {
 			os.Exit(1)
 		}
 		fmt.Println("done", n)
+		in.Scan() // the parent looks at the files meanwhile
+		switch {
+		case n%5 == 4:
+			_, err = ix.Compact(context.Background(), nil)
+		case n%7 == 6:
+			var r index.Report
+			if r, err = ix.Verify(context.Background(), nil); err == nil && !r.OK() {
+				err = fmt.Errorf("verify: %v", r.Faults)
+			}
+		}
+		if err != nil {
+			fmt.Println("error", err)
+			os.Exit(1)
+		}
 	}
 }
 
+// written is how far each log of live updates is written.
+func written(t *testing.T, dir string) map[string]int64 {
+	t.Helper()
+	ends := map[string]int64{}
+	for _, pattern := range []string{"gen-*/live.log", "gen-*/live/*.mem", "gen-*/live/*.vlog"} {
+		files, _ := filepath.Glob(filepath.Join(dir, pattern))
+		for _, name := range files {
+			if f, err := os.Open(name); err == nil { // a new generation may have taken its place
+				ends[name] = lastByte(f)
+				f.Close()
+			}
+		}
+	}
+	return ends
+}
+
+// lastByte is the end of what is not zero.
+func lastByte(f *os.File) int64 {
+	fi, err := f.Stat()
+	if err != nil {
+		return 0
+	}
+	b := make([]byte, 1<<16)
+	for end := fi.Size(); end > 0; {
+		from := max(0, end-int64(len(b)))
+		n, _ := f.ReadAt(b[:end-from], from)
+		for n > 0 && b[n-1] == 0 {
+			n--
+		}
+		if n > 0 {
+			return from + int64(n)
+		}
+		end = from
+	}
+	return 0
+}
+
+// zero what was written since, as a power cut can leave it.
+func zero(t *testing.T, ends map[string]int64) {
+	t.Helper()
+	for name, end := range ends {
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			continue
+		}
+		if to := lastByte(f); to > end {
+			if _, err := f.WriteAt(make([]byte, to-end), end); err != nil {
+				t.Error(err)
+			}
+		}
+		f.Close()
+	}
+}
+
+// RXEDGE_KILLS sets how often.
 func TestKillAtRandomMomentsOfIngest(t *testing.T) {
 	t.Parallel()
-	kills := 20
+	kills := 12
 	if testing.Short() {
 		kills = 4
 	}
+	if n, err := strconv.Atoi(os.Getenv("RXEDGE_KILLS")); err == nil {
+		kills = n
+	}
 	dir := filepath.Join(t.TempDir(), "index")
 	rnd := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
-	acknowledged := 0
+	acknowledged, live, zeroed := 0, 0, 0
 	for kill := range kills {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), "RXEDGE_TEST_INGEST="+dir)
@@ -76,21 +149,32 @@ func TestKillAtRandomMomentsOfIngest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		timer := time.AfterFunc(time.Duration(50+rnd.IntN(450))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+		timer := time.AfterFunc(time.Duration(50+rnd.IntN(900))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+		var ends map[string]int64
 		sc := bufio.NewScanner(out)
 		for sc.Scan() {
 			switch what, rest, _ := strings.Cut(sc.Text(), " "); what {
 			case "done":
 				acknowledged, _ = strconv.Atoi(rest)
+				ends = written(t, dir)
+				fmt.Fprintln(in, "go")
 			case "error":
 				t.Errorf("kill %d: the child: %s", kill, rest)
 			}
 		}
 		_ = cmd.Wait()
 		timer.Stop()
+		if kill%2 == 1 && ends != nil {
+			zero(t, ends)
+			zeroed++
+		}
 
 		ix, err := index.Open(dir, index.Options{})
 		if err != nil {
@@ -101,6 +185,9 @@ func TestKillAtRandomMomentsOfIngest(t *testing.T) {
 		}
 		clean(t, ix)
 		s := ix.Acquire()
+		if s.Generation().Update > 0 {
+			live++
+		}
 		ds, err := s.Documents()
 		if err != nil {
 			t.Fatal(err)
@@ -128,7 +215,7 @@ func TestKillAtRandomMomentsOfIngest(t *testing.T) {
 			t.Errorf("kill %d left %v", kill, left)
 		}
 	}
-	t.Logf("%d kills, %d versions", kills, acknowledged)
+	t.Logf("%d kills, %d with zeroed tails, %d versions; %d times there were live updates", kills, zeroed, acknowledged, live)
 }
 
 // generations makes an index of two generations, metformin and then warfarin too.

@@ -26,7 +26,11 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("RXEDGE_TEST_INGEST"); dir != "" {
 		ingestForever(dir)
 	}
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"))
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"),
+		// Badger leaves these behind where it fails to open a store; one that is
+		// open and was not closed has others.
+		goleak.IgnoreTopFunction("github.com/dgraph-io/badger/v4.(*DB).monitorCache"),
+		goleak.IgnoreTopFunction("github.com/dgraph-io/ristretto/v2/z.(*AllocatorPool).freeupAllocators"))
 }
 
 // words is an embedder by hashed words: equal words, near vectors.

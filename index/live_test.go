@@ -275,7 +275,8 @@ func TestDamagedUpdates(t *testing.T) {
 			}
 			os.Remove(filepath.Join(gen, "live", "MANIFEST"))
 		}, "metformin", "is lost: ingest it again"},
-		"no store at all": {func(t *testing.T, gen string) { os.RemoveAll(filepath.Join(gen, "live")) }, "metformin", "is lost: ingest it again"},
+		"a flipped byte in a table": {func(t *testing.T, gen string) { flipIn(t, filepath.Join(gen, "live", "*.sst")) }, "metformin", "are lost: ingest them again"},
+		"no store at all":           {func(t *testing.T, gen string) { os.RemoveAll(filepath.Join(gen, "live")) }, "metformin", "is lost: ingest it again"},
 		"a store that does not open": {func(t *testing.T, gen string) {
 			write(t, filepath.Join(gen, "live", "MANIFEST"), "not a manifest")
 		}, "metformin", "are lost: ingest them again"},
@@ -285,7 +286,7 @@ func TestDamagedUpdates(t *testing.T) {
 			dir := t.TempDir()
 			ix := open(t, dir, index.Options{})
 			apply(t, ix, put(metformin))
-			apply(t, ix, put(warfarin))
+			apply(t, ix, put(label(warfarin.ID, "1", strings.Repeat("Check the INR. ", 200))))
 			g := apply(t, ix, put(lisinopril)).Generation
 			if g.Label() != "gen-000001+2" {
 				t.Fatal(g.Label())
@@ -317,6 +318,54 @@ func TestDamagedUpdates(t *testing.T) {
 			clean(t, again)
 		})
 	}
+}
+
+// What Badger reads only when it is asked for is found by Verify, which names the
+// record, and by whoever asks.
+func TestVerifyNamesTheRecordOfAnUpdate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ix := open(t, dir, index.Options{})
+	apply(t, ix, put(metformin))
+	g := apply(t, ix, put(label(warfarin.ID, "1", strings.Repeat("Check the INR. ", 200)))).Generation
+	ix.Close()
+	flipIn(t, filepath.Join(dir, g.Name, "live", "*.vlog"))
+	ix = open(t, dir, index.Options{})
+	r, err := ix.Verify(t.Context(), nil)
+	if err != nil || r.OK() || r.Generation != g.Label() || !strings.HasPrefix(r.Faults[0].Where, "update 1, ") {
+		t.Errorf("%v %+v", err, r)
+	}
+	// The batch is taken back, and all is well.
+	if _, err := ix.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	clean(t, ix)
+}
+
+// flipIn flips a bit in the middle of what a file holds.
+func flipIn(t *testing.T, pattern string) {
+	t.Helper()
+	files, _ := filepath.Glob(pattern)
+	for _, name := range files {
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		at, b := lastByte(f)/2, make([]byte, 1)
+		if at < 100 {
+			continue
+		}
+		if _, err := f.ReadAt(b, at); err != nil {
+			t.Fatal(err)
+		}
+		b[0] ^= 4
+		if _, err := f.WriteAt(b, at); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Fatalf("nothing to flip in %v", files)
 }
 
 func appendTo(t *testing.T, path, s string) {

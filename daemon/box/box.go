@@ -128,7 +128,7 @@ func (b *Box) Close() error {
 // Health says what works now.
 func (b *Box) Health() api.Health {
 	st := b.Index.Stats()
-	h := api.Health{Ready: true, Version: Version, Started: b.started, Generation: st.Generation.Name,
+	h := api.Health{Ready: true, Version: Version, Started: b.started, Generation: st.Generation.Label(),
 		Documents: st.Generation.Documents, Passages: st.Generation.Passages, Dense: st.Dense, Degraded: b.Index.Notes(), Engine: "installed"}
 	if _, err := llama.Find(); err != nil {
 		h.Engine = "missing"

@@ -74,7 +74,14 @@ func (b *Box) Rebuild(ctx context.Context, progress func(index.Progress)) (index
 	return b.Index.Apply(ctx, index.Changes{}, progress)
 }
 
-// Rollback lets the generation before serve again.
+// Compact packs the index anew, without what updates have replaced.
+func (b *Box) Compact(ctx context.Context, progress func(index.Progress)) (index.ApplyResult, error) {
+	b.ingest.Lock()
+	defer b.ingest.Unlock()
+	return b.Index.Compact(ctx, progress)
+}
+
+// Rollback takes back the latest batch.
 func (b *Box) Rollback(ctx context.Context) (index.GenerationInfo, error) {
 	b.ingest.Lock()
 	defer b.ingest.Unlock()

@@ -188,7 +188,12 @@ func (c *Client) Rebuild(ctx context.Context, progress func(index.Progress)) (in
 	return do[index.ApplyResult](ctx, c, "rebuild", none{}, progress)
 }
 
-// Rollback lets the generation before serve again.
+// Compact packs the index anew.
+func (c *Client) Compact(ctx context.Context, progress func(index.Progress)) (index.ApplyResult, error) {
+	return do[index.ApplyResult](ctx, c, "compact", none{}, progress)
+}
+
+// Rollback takes back the latest batch.
 func (c *Client) Rollback(ctx context.Context) (index.GenerationInfo, error) {
 	return plain[index.GenerationInfo](ctx, c, "rollback", none{})
 }

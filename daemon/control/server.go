@@ -89,6 +89,9 @@ func Handler(b *box.Box, public http.Handler) http.Handler {
 	call(mux, "rebuild", func(ctx context.Context, _ none, p func(any)) (any, error) {
 		return b.Rebuild(ctx, func(v index.Progress) { p(v) })
 	})
+	call(mux, "compact", func(ctx context.Context, _ none, p func(any)) (any, error) {
+		return b.Compact(ctx, func(v index.Progress) { p(v) })
+	})
 	call(mux, "rollback", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.Rollback(ctx) })
 	call(mux, "quarantine", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.Quarantined(ctx) })
 	call(mux, "models", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.ListModels(ctx) })
