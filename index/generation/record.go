@@ -8,9 +8,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"rxedge/index/chunk"
 	"rxedge/index/document"
-	"rxedge/index/lexical"
 )
 
 // Keys. The first byte is the kind of record.
@@ -49,19 +47,6 @@ type Range struct {
 	First    uint32 `json:"first"`
 	Passages int    `json:"passages"`
 	Cut      string `json:"cut"` // how they were cut; another way means cutting again
-}
-
-// Passage is a passage with what a hit shows of it.
-type Passage struct {
-	chunk.Passage
-	Text         string `json:"text"`
-	SectionTitle string `json:"section_title"`
-	LOINC        string `json:"loinc,omitempty"`
-}
-
-// indexed is what of it is searched by words.
-func (p *Passage) indexed() lexical.Passage {
-	return lexical.Passage{Heading: p.Heading, Text: p.Text}
 }
 
 // CutMixed stands for passages that were cut in several ways.
@@ -103,7 +88,7 @@ func updatePrefix(n int) []byte {
 
 // describe names a key for a person.
 func describe(k []byte) string {
-	if len(k) > 7 && k[0] == 'u' {
+	if len(k) >= 7 && k[0] == 'u' {
 		return fmt.Sprintf("update %d, %s", binary.BigEndian.Uint32(k[1:]), describe(k[5:]))
 	}
 	if len(k) < 2 {

@@ -137,9 +137,11 @@ func (t *table) find(id string) (first, end uint32, ok bool) {
 }
 
 // owner of a passage of the unit.
-func (t *table) owner(n uint32) string {
-	i := sort.Search(len(t.ids), func(i int) bool { return t.firsts[i+1] > n })
-	return t.ids[i]
+func (t *table) owner(n uint32) string { return t.ids[t.document(n)] }
+
+// document that a passage is of, by its place.
+func (t *table) document(n uint32) int {
+	return sort.Search(len(t.ids), func(i int) bool { return t.firsts[i+1] > n })
 }
 
 // section code of a passage of the unit.

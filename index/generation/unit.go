@@ -1,7 +1,9 @@
 package generation
 
 import (
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"rxedge/index/dense"
@@ -42,6 +44,7 @@ type unit struct {
 	update  *updateInfo
 	first   uint32 // number of its first passage in the generation
 	table   *table
+	facts   []atomic.Pointer[Facts] // by document; nil: not read yet
 	lexical *lexical.Segment
 	dense   *dense.Segment // nil where there are no vectors
 	vectors *vectors
@@ -60,6 +63,7 @@ func (u *unit) load(dim int) error {
 	if len(u.table.ids) != u.info.Documents {
 		return damaged(describe(u.key(key(kindTable, ""))), fmt.Sprintf("it has %d documents instead of %d", len(u.table.ids), u.info.Documents))
 	}
+	u.facts = make([]atomic.Pointer[Facts], len(u.table.ids))
 	blobs := make([][]byte, u.info.LexicalBlobs)
 	for i := range blobs {
 		if blobs[i], err = u.blob(numberKey(kindLexical, i), true); err != nil {
@@ -147,9 +151,40 @@ func (u *unit) section(id string) (h Header, s document.Section, n int, err erro
 }
 
 // passage of the unit by its number there.
-func (u *unit) passage(n uint32) (p Passage, err error) {
-	err = u.read(numberKey(kindPassage, int(n)), &p)
+func (u *unit) passage(n uint32) (Passage, error) {
+	k := numberKey(kindPassage, int(n))
+	body, err := u.get(k)
+	if errors.Is(err, errNoRecord) {
+		return Passage{}, ErrNotFound
+	}
+	if err != nil {
+		return Passage{}, err
+	}
+	p, err := decodePassage(body)
+	if err != nil {
+		err = damaged(describe(u.key(k)), err.Error())
+	}
 	return p, err
+}
+
+// Facts of a document that a hit shows.
+type Facts struct {
+	ID, Version, Title, Effective, Notice string
+}
+
+// factsOf a document of the unit by its place in the table. They are kept: a
+// search asks for the same few again and again.
+func (u *unit) factsOf(i int) (*Facts, error) {
+	if f := u.facts[i].Load(); f != nil {
+		return f, nil
+	}
+	var h Header
+	if err := u.must(key(kindDocument, u.table.ids[i]), &h); err != nil {
+		return nil, err
+	}
+	f := &Facts{h.ID, h.Version, h.Title, h.Effective, h.Notice}
+	u.facts[i].Store(f)
+	return f, nil
 }
 
 // withdrawn passages of the base, as they are after this update.

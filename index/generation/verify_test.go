@@ -220,14 +220,14 @@ func TestVerifyCrossChecks(t *testing.T) {
 		want  string
 	}{
 		"a passage of other text": {func(w *Writer) error {
-			return w.putJSON(numberKey(kindPassage, 0), Passage{Passage: chunk.Passage{DocumentID: "a", SectionID: "a#1", Span: chunk.Span{End: 4}}, Text: "else"})
+			return w.put(numberKey(kindPassage, 0), (&Passage{Passage: chunk.Passage{DocumentID: "a", SectionID: "a#1", Span: chunk.Span{End: 4}}, Text: "else"}).encode())
 		}, "passage 0"},
 		"a passage of another section": {func(w *Writer) error {
-			return w.putJSON(numberKey(kindPassage, 0), Passage{Passage: chunk.Passage{DocumentID: "a", SectionID: "b#1", Span: chunk.Span{End: 4}}, Text: "text"})
+			return w.put(numberKey(kindPassage, 0), (&Passage{Passage: chunk.Passage{DocumentID: "a", SectionID: "b#1", Span: chunk.Span{End: 4}}, Text: "text"}).encode())
 		}, "passage 0"},
 		"a passage without its document": {func(w *Writer) error { w.manifest.Passages++; return nil }, ""},
 		"postings of other text": {func(w *Writer) error {
-			return w.putJSON(numberKey(kindPassage, 0), Passage{Passage: chunk.Passage{DocumentID: "a", SectionID: "a#1", Heading: "other heading", Span: chunk.Span{End: 4}}, Text: "text"})
+			return w.put(numberKey(kindPassage, 0), (&Passage{Passage: chunk.Passage{DocumentID: "a", SectionID: "a#1", Heading: "other heading", Span: chunk.Span{End: 4}}, Text: "text"}).encode())
 		}, "postings"},
 		"a document of other content": {func(w *Writer) error {
 			return w.putJSON(sectionKey("a", 0), document.Section{ID: "a#1", Text: "text, more of it"})

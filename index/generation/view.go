@@ -366,6 +366,20 @@ func (v *View) Passage(n uint32) (Passage, error) {
 	return u.passage(p)
 }
 
+// Hit is a passage with the facts of its document that a hit shows.
+func (v *View) Hit(n uint32) (Passage, *Facts, error) {
+	u, p, err := v.at(n)
+	if err != nil {
+		return Passage{}, nil, err
+	}
+	passage, err := u.passage(p)
+	if err != nil {
+		return passage, nil, err
+	}
+	f, err := u.factsOf(u.table.document(p))
+	return passage, f, err
+}
+
 // DocumentOf a passage, without reading the passage.
 func (v *View) DocumentOf(n uint32) (string, error) {
 	u, p, err := v.at(n)

@@ -222,7 +222,7 @@ func (w *Writer) AddPassages(id, cut string, ps []Passage) error {
 	}
 	w.table.document(id, ps)
 	for i := range ps {
-		if err := w.putJSON(numberKey(kindPassage, w.manifest.Passages), &ps[i]); err != nil {
+		if err := w.put(numberKey(kindPassage, w.manifest.Passages), ps[i].encode()); err != nil {
 			return err
 		}
 		if err := w.lexical.AddPassage(ps[i].indexed()); err != nil {

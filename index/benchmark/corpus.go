@@ -1,0 +1,156 @@
+// Package benchmark measures an index as a box has it: building, starting,
+// hybrid questions while it is written to. The documents are made up, and the
+// same on every machine.
+package benchmark
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"iter"
+	"math"
+	"math/rand/v2"
+	"strings"
+
+	"rxedge/index"
+	"rxedge/index/document"
+)
+
+const (
+	passagesPerDocument = 20
+	wordsPerPassage     = 75
+	dictionary          = 60_000
+	topics              = 400 // that vectors gather around
+	dimension           = 384
+)
+
+// corpus makes documents of sections that are a passage each.
+type corpus struct {
+	words []string
+	cdf   []float64 // of Zipf's law
+}
+
+func newCorpus() *corpus {
+	c := &corpus{words: make([]string, dictionary), cdf: make([]float64, dictionary)}
+	r := rand.New(rand.NewPCG(1, 1))
+	const letters = "aeioubcdfglmnprst"
+	sum := 0.0
+	for i := range c.words {
+		var b strings.Builder
+		for range 2 + r.IntN(3) {
+			b.WriteByte(letters[5+r.IntN(len(letters)-5)])
+			b.WriteByte(letters[r.IntN(5)])
+		}
+		fmt.Fprintf(&b, "%c", 'a'+rune(i%26))
+		c.words[i] = b.String()
+		sum += 1 / math.Pow(float64(i+3), 1.05)
+		c.cdf[i] = sum
+	}
+	for i := range c.cdf {
+		c.cdf[i] /= sum
+	}
+	return c
+}
+
+func (c *corpus) word(r *rand.Rand) string {
+	x := r.Float64()
+	lo, hi := 0, len(c.cdf)-1
+	for lo < hi {
+		if mid := (lo + hi) / 2; c.cdf[mid] < x {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return c.words[lo]
+}
+
+// document n, in a version.
+func (c *corpus) document(n, version int) *document.Document {
+	r := rand.New(rand.NewPCG(uint64(n), uint64(version)))
+	name := c.words[2000+n%(dictionary-2000)]
+	d := &document.Document{ID: fmt.Sprintf("doc-%07d", n), Version: fmt.Sprint(version), Title: name + " tablets", Kind: document.KindSPL,
+		Effective: "2026-01-01", Names: []document.Name{{Text: name, Kind: "generic"}}}
+	loinc := []string{"34067-9", "34068-7", "34070-3", "34071-1", "34073-7", "34084-4", "43684-0", "88828-9"}
+	for i := range passagesPerDocument {
+		var b strings.Builder
+		fmt.Fprintf(&b, "%s", name)
+		for w := range wordsPerPassage {
+			b.WriteByte(' ')
+			if w%15 == 14 {
+				fmt.Fprintf(&b, "%d mg. ", 5*(1+r.IntN(100)))
+			}
+			b.WriteString(c.word(r))
+		}
+		b.WriteByte('.')
+		d.Sections = append(d.Sections, document.Section{ID: fmt.Sprintf("%s#%d", d.ID, i), Title: c.words[i], LOINC: loinc[i%len(loinc)], Text: b.String()})
+	}
+	return d
+}
+
+func (c *corpus) documents(first, n, version int) iter.Seq2[*document.Document, error] {
+	return func(yield func(*document.Document, error) bool) {
+		for i := first; i < first+n; i++ {
+			if !yield(c.document(i, version), nil) {
+				return
+			}
+		}
+	}
+}
+
+// question of two to eight words, some rare and some common.
+func (c *corpus) question(r *rand.Rand) string {
+	n := 2 + r.IntN(7)
+	words := make([]string, n)
+	for i := range words {
+		words[i] = c.word(r)
+	}
+	return strings.Join(words, " ")
+}
+
+// vectors stands for an embedder: its vectors gather around topics, as a real
+// one's do, and cost nothing to speak of.
+type vectors struct {
+	seed   maphash.Seed
+	topics [][]float32
+}
+
+func newVectors() *vectors {
+	v := &vectors{seed: maphash.MakeSeed(), topics: make([][]float32, topics)}
+	r := rand.New(rand.NewPCG(2, 2))
+	for i := range v.topics {
+		v.topics[i] = make([]float32, dimension)
+		for j := range v.topics[i] {
+			v.topics[i][j] = float32(r.NormFloat64())
+		}
+	}
+	return v
+}
+
+func (v *vectors) info() index.EmbedderInfo {
+	return index.EmbedderInfo{Name: "benchmark", SHA256: "0", Dimension: dimension}
+}
+
+// Embed implements index.Embedder.
+func (v *vectors) Embed(_ context.Context, texts []string) ([][]float32, error) {
+	out := make([][]float32, len(texts))
+	for i, t := range texts {
+		h := maphash.String(v.seed, t)
+		r := rand.New(rand.NewPCG(h, 3))
+		topic := v.topics[h%topics]
+		out[i] = make([]float32, dimension)
+		sum := 0.0
+		for j := range out[i] {
+			// Sums of uniform numbers are normal enough, and quick.
+			u := r.Uint64()
+			noise := float32(u&0xffff)/65536 + float32(u>>16&0xffff)/65536 + float32(u>>32&0xffff)/65536 + float32(u>>48)/65536 - 2
+			x := topic[j] + 2*noise
+			out[i][j] = x
+			sum += float64(x) * float64(x)
+		}
+		for j := range out[i] {
+			out[i][j] *= float32(1 / math.Sqrt(sum))
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,81 @@
+package generation
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"rxedge/index/chunk"
+	"rxedge/index/lexical"
+)
+
+// Passage is a passage with what a hit shows of it.
+type Passage struct {
+	chunk.Passage
+	Text         string
+	SectionTitle string
+	LOINC        string
+}
+
+// indexed is what of it is searched by words.
+func (p *Passage) indexed() lexical.Passage {
+	return lexical.Passage{Heading: p.Heading, Text: p.Text}
+}
+
+// A search reads dozens of passages, so they are not JSON: each number as a
+// varint, each text behind its length.
+func (p *Passage) encode() []byte {
+	b := make([]byte, 0, 64+len(p.DocumentID)+len(p.SectionID)+len(p.Heading)+len(p.Text)+len(p.SectionTitle)+8*len(p.Sentences))
+	for _, s := range []string{p.DocumentID, p.SectionID, p.Heading, p.SectionTitle, p.LOINC, p.Text} {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	for _, n := range []int{p.Section, p.Start, p.End, len(p.Sentences)} {
+		b = binary.AppendVarint(b, int64(n))
+	}
+	for _, s := range p.Sentences {
+		b = binary.AppendVarint(b, int64(s.Start))
+		b = binary.AppendVarint(b, int64(s.End))
+	}
+	return b
+}
+
+var errPassage = errors.New("the passage is cut short")
+
+func decodePassage(b []byte) (p Passage, err error) {
+	for _, s := range []*string{&p.DocumentID, &p.SectionID, &p.Heading, &p.SectionTitle, &p.LOINC, &p.Text} {
+		n, k := binary.Uvarint(b)
+		if k <= 0 || n > uint64(len(b)-k) {
+			return p, errPassage
+		}
+		*s, b = string(b[k:k+int(n)]), b[k+int(n):]
+	}
+	number := func(to *int) bool {
+		n, k := binary.Varint(b)
+		if k <= 0 {
+			return false
+		}
+		*to, b = int(n), b[k:]
+		return true
+	}
+	sentences := 0
+	for _, n := range []*int{&p.Section, &p.Start, &p.End, &sentences} {
+		if !number(n) {
+			return p, errPassage
+		}
+	}
+	if sentences < 0 || sentences > len(b)/2 {
+		return p, errPassage
+	}
+	if sentences > 0 {
+		p.Sentences = make([]chunk.Span, sentences)
+	}
+	for i := range p.Sentences {
+		if !number(&p.Sentences[i].Start) || !number(&p.Sentences[i].End) {
+			return p, errPassage
+		}
+	}
+	if len(b) > 0 {
+		return p, errPassage
+	}
+	return p, nil
+}
