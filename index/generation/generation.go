@@ -79,7 +79,9 @@ func storeOptions(dir string) badger.Options {
 		WithValueThreshold(valueThreshold).WithValueLogFileSize(256 << 20).
 		WithCompression(options.None).WithBlockCacheSize(0).WithIndexCacheSize(0).
 		WithChecksumVerificationMode(options.OnBlockRead).
-		WithDetectConflicts(false).WithNumVersionsToKeep(1).WithMetricsEnabled(false)
+		// The folder's own lock keeps other processes off, and Badger's can be held
+		// for a moment by a child that is being forked.
+		WithBypassLockGuard(true).WithDetectConflicts(false).WithNumVersionsToKeep(1).WithMetricsEnabled(false)
 }
 
 func (g *Generation) open() (v *View, err error) {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/dgraph-io/badger/v4"
@@ -90,7 +91,7 @@ func readLog(path string) (on []int, last int, end int64, err error) {
 }
 
 func liveOptions(dir string) badger.Options {
-	return storeOptions(dir).WithMemTableSize(8 << 20).WithValueLogFileSize(64 << 20).WithSyncWrites(false).WithReadOnly(false)
+	return storeOptions(dir).WithMemTableSize(8 << 20).WithValueLogFileSize(64 << 20).WithBypassLockGuard(false)
 }
 
 // openLive opens the updates of the generation in dir; nil where there are
@@ -127,10 +128,18 @@ func openLive(dir string, make bool) (l *live, damage, err error) {
 			return nil, nil, err
 		}
 	}
-	func() {
-		defer guard(&err, func() string { return store })
-		l.db, err = badger.Open(liveOptions(store))
-	}()
+	// A child that another goroutine forks holds a copy of the lock of a store
+	// that was just closed, until it runs its own program.
+	for wait := time.Millisecond; wait < time.Second; wait *= 2 {
+		func() {
+			defer guard(&err, func() string { return store })
+			l.db, err = badger.Open(liveOptions(store))
+		}()
+		if err == nil || !strings.Contains(err.Error(), lockFault) {
+			break
+		}
+		time.Sleep(wait)
+	}
 	if err != nil {
 		_ = l.log.Close()
 		if !environmental(err) {
@@ -148,8 +157,11 @@ func environmental(err error) bool {
 			return true
 		}
 	}
-	return strings.Contains(err.Error(), "directory lock")
+	return strings.Contains(err.Error(), lockFault)
 }
+
+// lockFault is how Badger words it.
+const lockFault = "directory lock"
 
 func (l *live) close() (err error) {
 	if l == nil {
