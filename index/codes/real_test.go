@@ -168,3 +168,46 @@ func TestRealTexts(t *testing.T) {
 		t.Errorf("only %d NDCs found in the texts", ndcs)
 	}
 }
+
+// Each real label is found by its set id, its document id, and every code that
+// it carries, from the forms that are typed and scanned.
+func TestRealLabelsAreFound(t *testing.T) {
+	t.Parallel()
+	docs, _ := labels(t)
+	var b codes.Builder
+	for i, d := range docs {
+		if left := b.AddDocument(uint32(i), d); left > 0 {
+			t.Errorf("%s: %d codes of a real label are left out", d.ID, left)
+		}
+	}
+	ix, err := codes.Load(b.Build(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, d := range docs {
+		systems := map[string]int{}
+		for _, c := range append(d.Codes, document.Code{System: codes.SPL, Value: d.ID}) {
+			systems[c.System]++
+			n, err := codes.Normalise(c.System, c.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			forms := []string{c.Value, c.System + " " + c.Value}
+			if eleven := codes.NDC11(n.Value); eleven != "" {
+				forms = append(forms, eleven, "ndc "+strings.ReplaceAll(c.Value, "-", ""))
+			}
+			for _, form := range forms {
+				got := false
+				for _, f := range codes.Find(form) {
+					got = got || slices.ContainsFunc(ix.Lookup(f), func(m codes.Match) bool { return m.Doc == uint32(i) })
+				}
+				if !got {
+					t.Errorf("%s is not found by %q", d.ID, form)
+				}
+			}
+		}
+		if systems[codes.NDC] < 1 || systems[codes.UNII] < 1 || systems[codes.SPL] < 1 {
+			t.Errorf("%s carries %v", d.ID, systems)
+		}
+	}
+}

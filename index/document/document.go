@@ -30,7 +30,10 @@ type Document struct {
 	// Names are the brand and generic names it is about, as the source writes
 	// them, without duplicates; empty for a guideline.
 	Names []Name `json:"names,omitempty"`
-	// Codes are product codes in the document (NDC and the like).
+	// Codes are those of its products, active substances and of the document
+	// itself, as the source writes them, without duplicates. Systems: ndc, gtin
+	// (UPC among them), rxcui, unii, and spl for the document id, which changes
+	// with every version. The set id is ID.
 	Codes []Code `json:"codes,omitempty"`
 	// Notice is shown wherever the document is cited, for example
 	// "Sample text, not for clinical use".

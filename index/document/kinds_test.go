@@ -8,7 +8,8 @@ import (
 
 func TestOpenFDA(t *testing.T) {
 	t.Parallel()
-	record := `{"set_id":"s1","version":"3","effective_time":"20230115","openfda":{"brand_name":["Zed"],"generic_name":["zedine"],"product_ndc":["1-2"],"package_ndc":["1-2-3"]},
+	record := `{"set_id":"s1","version":"3","effective_time":"20230115","openfda":{"brand_name":["Zed"],"generic_name":["zedine"],"product_ndc":["1-2"],"package_ndc":["1-2-3","1-2-3"],
+	"rxcui":["6809","860975"],"upc":["0300931048011"],"unii":["9100L32L2N"],"spl_id":["d1"],"spl_set_id":["s1"]},"id":"d1",
 	"spl_product_data_elements":["Zed zedine"],"dosage_and_administration":["2 DOSAGE AND ADMINISTRATION Take one daily 2.1 Adults Take two. Age Dose Adult 10 mg End of it."],
 	"dosage_and_administration_table":["<table><tr><th>Age</th><th>Dose</th></tr><tr><td>Adult</td><td>10 mg</td></tr></table>"],
 	"warnings_table":["<table><tr><td>a</td><td>b</td></tr></table>"],"my_new_field":["New."],"count":3}`
@@ -16,7 +17,7 @@ func TestOpenFDA(t *testing.T) {
 	if d.ID != "s1" || d.Version != "3" || d.Effective != "2023-01-15" || d.Title != "Zed (zedine)" || d.Kind != KindOpenFDA {
 		t.Errorf("%+v", d)
 	}
-	if want := []Code{{"ndc", "1-2"}, {"ndc", "1-2-3"}}; !reflect.DeepEqual(d.Codes, want) {
+	if want := []Code{{"ndc", "1-2"}, {"ndc", "1-2-3"}, {"gtin", "0300931048011"}, {"rxcui", "6809"}, {"rxcui", "860975"}, {"unii", "9100L32L2N"}, {"spl", "d1"}}; !reflect.DeepEqual(d.Codes, want) {
 		t.Errorf("codes %v", d.Codes)
 	}
 	dosage := section(d, "s1#34068-7")

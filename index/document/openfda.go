@@ -103,6 +103,9 @@ func openFDALabel(base string, raw []byte) (*Document, error) {
 			Substance texts `json:"substance_name"`
 			Product   texts `json:"product_ndc"`
 			Package   texts `json:"package_ndc"`
+			RxCUI     texts `json:"rxcui"`
+			UPC       texts `json:"upc"`
+			UNII      texts `json:"unii"`
 		} `json:"openfda"`
 	}
 	if err := json.Unmarshal(raw, &head); err != nil {
@@ -118,8 +121,13 @@ func openFDALabel(base string, raw []byte) (*Document, error) {
 	n.addAll("brand", head.OpenFDA.Brand)
 	n.addAll("generic", head.OpenFDA.Generic)
 	n.addAll("ingredient", head.OpenFDA.Substance)
-	for _, v := range append(head.OpenFDA.Product, head.OpenFDA.Package...) {
-		c.add("ndc", oneLine(v))
+	c.addAll("ndc", head.OpenFDA.Product)
+	c.addAll("ndc", head.OpenFDA.Package)
+	c.addAll("gtin", head.OpenFDA.UPC)
+	c.addAll("rxcui", head.OpenFDA.RxCUI)
+	c.addAll("unii", head.OpenFDA.UNII)
+	if id := oneLine(head.ID); id != d.ID {
+		c.add("spl", id)
 	}
 	d.Names, d.Codes = n.list, c.list
 	d.Title = splTitle("", d)
@@ -137,6 +145,12 @@ func openFDALabel(base string, raw []byte) (*Document, error) {
 func (n *names) addAll(kind string, list texts) {
 	for _, v := range list {
 		n.add(kind, oneLine(v))
+	}
+}
+
+func (c *codes) addAll(system string, list texts) {
+	for _, v := range list {
+		c.add(system, oneLine(v))
 	}
 }
 

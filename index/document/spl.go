@@ -32,6 +32,9 @@ func parseSPL(base string, text []byte, opt Options) (*Document, error) {
 	if d.ID == "" {
 		return nil, Problem{Field: "setId", Reason: "the label has no set id", Fix: "give the file as DailyMed publishes it"}
 	}
+	if id := oneLine(p.id); id != d.ID {
+		p.codes.add("spl", id)
+	}
 	d.Names, d.Codes = p.names.list, p.codes.list
 	d.Title = splTitle(p.title, d)
 	d.Sections = assemble(d.ID, p.top)

@@ -16,8 +16,8 @@ const splProducts = `<component><section><id root="G0"/><code code="48780-1"/><s
 <asEntityWithGeneric><genericMedicine><name>xine</name></genericMedicine></asEntityWithGeneric>
 <asEquivalentEntity><definingMaterialKind><code code="9999-9999" codeSystem="2.16.840.1.113883.6.69"/></definingMaterialKind></asEquivalentEntity>
 <part><partProduct><code code="1111-3333" codeSystem="2.16.840.1.113883.6.69"/><name>Y</name>
-<ingredient classCode="ACTIM"><ingredientSubstance><name>XINE SODIUM</name></ingredientSubstance></ingredient>
-<ingredient classCode="IACT"><ingredientSubstance><name>WATER</name></ingredientSubstance></ingredient>
+<ingredient classCode="ACTIM"><ingredientSubstance><code code="SALT000000" codeSystem="2.16.840.1.113883.4.9"/><name>XINE SODIUM</name><activeMoiety><activeMoiety><code code="BASE000000" codeSystem="2.16.840.1.113883.4.9"/></activeMoiety></activeMoiety></ingredientSubstance></ingredient>
+<ingredient classCode="IACT"><ingredientSubstance><code code="059QF0KO0R" codeSystem="2.16.840.1.113883.4.9"/><name>WATER</name></ingredientSubstance></ingredient>
 <asContent><containerPackagedProduct><code code="1111-3333-01" codeSystem="2.16.840.1.113883.6.69"/></containerPackagedProduct></asContent></partProduct></part>
 </manufacturedProduct></manufacturedProduct></subject></section></component>`
 
@@ -40,7 +40,7 @@ func TestSPLHeadAndProducts(t *testing.T) {
 	if want := []Name{{"X XR", "brand"}, {"xine", "generic"}, {"Y", "brand"}, {"XINE SODIUM", "ingredient"}}; !reflect.DeepEqual(d.Names, want) {
 		t.Errorf("names %v", d.Names)
 	}
-	if want := []Code{{"ndc", "1111-2222"}, {"ndc", "1111-3333"}, {"ndc", "1111-3333-01"}}; !reflect.DeepEqual(d.Codes, want) {
+	if want := []Code{{"ndc", "1111-2222"}, {"ndc", "1111-3333"}, {"unii", "SALT000000"}, {"unii", "BASE000000"}, {"ndc", "1111-3333-01"}, {"spl", "doc-1"}}; !reflect.DeepEqual(d.Codes, want) {
 		t.Errorf("codes %v", d.Codes)
 	}
 	if len(d.Sections) != 1 {

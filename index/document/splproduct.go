@@ -2,10 +2,11 @@ package document
 
 import "strings"
 
-// Code systems by their object identifiers.
+// Code systems of products and of substances by their object identifiers.
 var productCodeSystems = map[string]string{
 	"2.16.840.1.113883.6.69": "ndc",
 	"1.3.160":                "gtin",
+	"2.16.840.1.113883.4.9":  "unii",
 }
 
 // product takes names and codes from a product in the label's data section, the
@@ -36,6 +37,7 @@ func (p *splReader) product(n *node) {
 		if name := n.child("name"); name != nil {
 			p.name("ingredient", name.inline())
 		}
+		p.code(n.child("code"))
 	}
 	for _, k := range n.kids {
 		if k.name != "" {
