@@ -2,98 +2,12 @@ package dense
 
 import "golang.org/x/sys/cpu"
 
-var hasAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA
+var hasVector = cpu.X86.HasAVX2 && cpu.X86.HasFMA
 
 // Kernel names the instructions that the scan uses on this machine.
 func Kernel() string {
-	if hasAVX2 {
+	if hasVector {
 		return "avx2"
 	}
 	return "go"
-}
-
-//go:noescape
-func scanAVX2(table, units *byte, pairs, n int, a, b, bar float32, est *float32, mask *uint32)
-
-//go:noescape
-func dotInt8AVX2(q *int16, rows *byte, dim, n int, out *int32)
-
-//go:noescape
-func dotFloatAVX2(a, b *float32, n int) float64
-
-//go:noescape
-func scaleAVX2(x, c *float32, n int)
-
-//go:noescape
-func hadamardAVX2(x *float32, n int)
-
-//go:noescape
-func butterflyAVX2(x, y *float32, n int)
-
-//go:noescape
-func fetch(p *byte, n int)
-
-func scan(table, units []byte, padded, n int, a, b, bar float32, est []float32, mask []uint32) {
-	if !hasAVX2 {
-		scanGo(table, units, padded, n, a, b, bar, est, mask)
-		return
-	}
-	if n == 0 {
-		return
-	}
-	_, _, _, _ = table[padded*4-1], units[n*unitBytes(padded)-1], est[n*lanes-1], mask[n-1]
-	scanAVX2(&table[0], &units[0], padded/8, n, a, b, bar, &est[0], &mask[0])
-}
-
-func dotInt8(q []int16, rows []byte, n int, out []int32) {
-	if !hasAVX2 {
-		dotInt8Go(q, rows, n, out)
-		return
-	}
-	if n == 0 {
-		return
-	}
-	_, _ = rows[n*len(q)-1], out[n-1]
-	dotInt8AVX2(&q[0], &rows[0], len(q), n, &out[0])
-}
-
-func dotFloat(a, b []float32) float64 {
-	if !hasAVX2 {
-		return dotFloatGo(a, b)
-	}
-	_ = b[len(a)-1]
-	return dotFloatAVX2(&a[0], &b[0], len(a))
-}
-
-func scale(x, c []float32) {
-	if !hasAVX2 || len(x)%8 != 0 {
-		scaleGo(x, c)
-		return
-	}
-	_ = c[len(x)-1]
-	scaleAVX2(&x[0], &c[0], len(x))
-}
-
-func hadamard(x []float32) {
-	if !hasAVX2 || len(x) < 16 {
-		hadamardGo(x)
-		return
-	}
-	hadamardAVX2(&x[0], len(x))
-}
-
-func butterfly(x, y []float32) {
-	if !hasAVX2 || len(x)%8 != 0 {
-		butterflyGo(x, y)
-		return
-	}
-	_ = y[len(x)-1]
-	butterflyAVX2(&x[0], &y[0], len(x))
-}
-
-// prefetch asks for the cache lines of b, without waiting for them.
-func prefetch(b []byte) {
-	if len(b) > 0 {
-		fetch(&b[0], len(b))
-	}
 }

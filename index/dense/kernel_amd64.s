@@ -43,8 +43,8 @@ GLOBL sign4<>(SB), RODATA|NOPTR, $32
 	VPADDB Y10, SUM, SUM; \
 	VPADDB Y9, SUM, SUM
 
-// func scanAVX2(table, units *byte, pairs, n int, a, b, bar float32, est *float32, mask *uint32)
-TEXT ·scanAVX2(SB), NOSPLIT, $0-64
+// func scanVector(table, units *byte, pairs, n int, a, b, bar float32, est *float32, mask *uint32)
+TEXT ·scanVector(SB), NOSPLIT, $0-64
 	MOVQ table+0(FP), SI
 	MOVQ units+8(FP), DI
 	MOVQ pairs+16(FP), R8
@@ -66,6 +66,8 @@ unit:
 	MOVQ R8, BX
 
 pairs4:
+	PREFETCHT0 4096(DI)
+	PREFETCHT0 4160(DI)
 	LOOK4(0, 0, Y11)
 	VPADDW Y11, Y0, Y0
 	VPSRLW $8, Y11, Y11
@@ -141,8 +143,8 @@ none:
 	VZEROUPPER
 	RET
 
-// func dotInt8AVX2(q *int16, rows *byte, dim, n int, out *int32)
-TEXT ·dotInt8AVX2(SB), NOSPLIT, $0-40
+// func dotInt8Vector(q *int16, rows *byte, dim, n int, out *int32)
+TEXT ·dotInt8Vector(SB), NOSPLIT, $0-40
 	MOVQ q+0(FP), SI
 	MOVQ rows+8(FP), DI
 	MOVQ dim+16(FP), R8
@@ -188,8 +190,8 @@ dims64:
 	VZEROUPPER
 	RET
 
-// func dotFloatAVX2(a, b *float32, n int) float64
-TEXT ·dotFloatAVX2(SB), NOSPLIT, $0-32
+// func dotFloatVector(a, b *float32, n int) float64
+TEXT ·dotFloatVector(SB), NOSPLIT, $0-32
 	MOVQ a+0(FP), SI
 	MOVQ b+8(FP), DI
 	MOVQ n+16(FP), CX
@@ -227,8 +229,8 @@ dims16:
 	VZEROUPPER
 	RET
 
-// func scaleAVX2(x, c *float32, n int)
-TEXT ·scaleAVX2(SB), NOSPLIT, $0-24
+// func scaleVector(x, c *float32, n int)
+TEXT ·scaleVector(SB), NOSPLIT, $0-24
 	MOVQ x+0(FP), DI
 	MOVQ c+8(FP), SI
 	MOVQ n+16(FP), CX
@@ -244,8 +246,8 @@ eight:
 	VZEROUPPER
 	RET
 
-// func hadamardAVX2(x *float32, n int)
-TEXT ·hadamardAVX2(SB), NOSPLIT, $0-16
+// func hadamardVector(x *float32, n int)
+TEXT ·hadamardVector(SB), NOSPLIT, $0-16
 	MOVQ x+0(FP), DI
 	MOVQ n+8(FP), CX
 	SHLQ $2, CX
@@ -301,8 +303,8 @@ pair:
 	VZEROUPPER
 	RET
 
-// func butterflyAVX2(x, y *float32, n int)
-TEXT ·butterflyAVX2(SB), NOSPLIT, $0-24
+// func butterflyVector(x, y *float32, n int)
+TEXT ·butterflyVector(SB), NOSPLIT, $0-24
 	MOVQ x+0(FP), DI
 	MOVQ y+8(FP), SI
 	MOVQ n+16(FP), CX

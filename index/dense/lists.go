@@ -48,6 +48,17 @@ func (h *listQueue) next() (l int, centre, bound float32, ok bool) {
 	return int(x.list), x.centre, x.bound, true
 }
 
+// announce the next list's codes, so that they are on their way while this
+// list is scanned.
+func (h *listQueue) announce(s *Segment) {
+	if len(h.heap) == 0 {
+		return
+	}
+	d := s.directory[h.heap[0].list]
+	block, at := s.unitBlocks[d.first>>s.layout.unitShift], d.first&(s.layout.units-1)*s.layout.unitSize
+	prefetch(block[at:min(len(block), at+4096)])
+}
+
 func (h *listQueue) sift(i int) {
 	if i >= len(h.heap) {
 		return

@@ -11,13 +11,19 @@ func toNearest(x float32) int32 {
 	return int32(math.Float32bits(float32(x)+12582912)) - 0x4B400000
 }
 
+// greatest absolute value.
+func greatest(v []float32) float32 {
+	most := uint32(0) // without their signs, floats are ordered as their bits
+	for _, x := range v {
+		most = max(most, math.Float32bits(x)&^(1<<31))
+	}
+	return math.Float32frombits(most)
+}
+
 // quantiseRow writes v as int8 to row, so that v ≈ scale · row. failing is
 // |v − scale · row|, which bounds the error of any product with a unit vector.
 func quantiseRow(row []byte, v []float32) (scale float32, failing float64) {
-	most := float32(0)
-	for _, x := range v {
-		most = max(most, float32(math.Abs(float64(x))))
-	}
+	most := greatest(v)
 	if most == 0 {
 		clear(row)
 		return 0, 0
@@ -28,8 +34,8 @@ func quantiseRow(row []byte, v []float32) (scale float32, failing float64) {
 	for i, x := range v {
 		q := toNearest(float32(x * inverse))
 		row[i] = byte(int8(q))
-		d := float64(x) - float64(scale)*float64(q)
-		sum += float64(d * d)
+		d := float32(x - float32(scale*float32(q)))
+		sum += float64(d) * float64(d)
 	}
 	return scale, math.Sqrt(sum)
 }
@@ -49,10 +55,7 @@ func queryLimit(padded int) float32 {
 
 // quantiseQuery writes v as int16, v ≈ scale · out.
 func quantiseQuery(out []int16, v []float32) (scale float32) {
-	most := float32(0)
-	for _, x := range v {
-		most = max(most, float32(math.Abs(float64(x))))
-	}
+	most := greatest(v)
 	if most == 0 {
 		clear(out)
 		return 0
@@ -97,56 +100,65 @@ func putCode(unit []byte, lane int, r []float32) {
 // nearly normal.
 const spread = 0.6028
 
-// table holds, for every four dimensions of a rotated query, the sixteen sums
-// of ± its elements, as bytes: sum ≈ (entries − bias)/step, that is
-// a · entries + b.
+// table holds, for every four dimensions of a rotated query, sixteen entries,
+// one for each four bits of a code, of one byte each. A code's entries add up
+// to sum, and a·sum + b is the product of the code, as ±1, with the query,
+// whose elements are rounded to multiples of a/2: an error a twentieth of what
+// the code itself loses.
 type table struct {
 	entries []byte
-	sums    []float32
 	a, b    float32
 }
 
-func newTable(padded int) *table {
-	return &table{entries: make([]byte, padded*4), sums: make([]float32, padded*4)}
-}
+func newTable(padded int) *table { return &table{entries: make([]byte, padded*4)} }
 
-// set fills the table for q. Entries are at most 63, less in over 4160
-// dimensions, so that a row's sum stays below 65536.
+// subsets has, for each of four bits, a one in every byte whose number, 0 to 7,
+// has that bit; bit 3 tells the second eight bytes of a group from the first.
+var subsets = [4]uint64{0x0100010001000100, 0x0101000001010000, 0x0101010100000000, 0}
+
+const ones = 0x0101010101010101
+
+// set fills the table for q. Entries are at most 63, so that four of them add up
+// in a byte, and less in over 4160 dimensions, so that a row's sum stays below
+// 65536.
 func (t *table) set(q []float32) {
 	groups := len(q) / 4
-	most, bias := float32(0), float32(0)
+	most := float32(0)
 	for g := range groups {
 		x := q[g*4 : g*4+4 : g*4+4]
-		s := t.sums[g*16 : g*16+16 : g*16+16]
-		s[0] = -((x[0] + x[1]) + (x[2] + x[3]))
-		low, high := s[0], s[0]
-		for k := range 4 {
-			two := x[k] + x[k]
-			for c := range 1 << k {
-				s[1<<k+c] = s[c] + two
-			}
-			if two < 0 {
-				low += two
-			} else {
-				high += two
-			}
-		}
-		bias += low
-		most = max(most, high-low)
-		// What the least sum comes to differs in its last bits from the entry.
-		for c := range s {
-			s[c] = max(0, s[c]-low)
+		if s := (magnitude(x[0]) + magnitude(x[1])) + (magnitude(x[2]) + magnitude(x[3])); s > most {
+			most = s
 		}
 	}
-	limit := float32(min(63, 65535/groups))
 	if most == 0 {
 		clear(t.entries)
 		t.a, t.b = 0, 0
 		return
 	}
-	step := limit / most
-	for i, s := range t.sums[:groups*16] {
-		t.entries[i] = byte(min(limit, float32(s*step)+0.5))
+	// Rounding adds up to half for each of the four.
+	step := float32(min(63, 65535/groups)-2) / most
+	total := uint64(0)
+	for g := range groups {
+		x := q[g*4 : g*4+4 : g*4+4]
+		low, high := uint64(0), uint64(0)
+		for k, v := range x {
+			w := uint64(toNearest(float32(magnitude(v) * step)))
+			total += w
+			first, second := subsets[k], subsets[k]
+			if k == 3 {
+				second = ones
+			}
+			if v < 0 { // counts where the bit is not set
+				first, second = first^ones, second^ones
+			}
+			low += w * first
+			high += w * second
+		}
+		binary.LittleEndian.PutUint64(t.entries[g*16:], low)
+		binary.LittleEndian.PutUint64(t.entries[g*16+8:], high)
 	}
-	t.a, t.b = most/limit, bias
+	t.a = 2 / step
+	t.b = -float32(total) / step
 }
+
+func magnitude(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }

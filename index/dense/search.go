@@ -189,6 +189,7 @@ func (x *search) scanLists(norm float32) {
 		if !ok || x.o.Probes <= 0 && s.lists > 1 && bound < x.best.bar {
 			return
 		}
+		x.lists.announce(s)
 		d := s.directory[l]
 		for u, end := d.first, d.first+(d.rows+lanes-1)/lanes; u < end; {
 			block, at := s.unitBlocks[u>>s.layout.unitShift], u&(s.layout.units-1)
