@@ -12,7 +12,7 @@ import (
 
 // processMemory is what a child takes before it has a model, in bytes: its
 // code, its threads, the tokenizer; as measured.
-const processMemory = 30 << 20
+const processMemory = 34 << 20
 
 // Estimate is what a model needs, in bytes. It is meant to be a little too much.
 type Estimate struct {
