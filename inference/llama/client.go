@@ -188,7 +188,7 @@ func (k *call) tokenize(text string, special, parse bool) ([]int, error) {
 func (s *Server) Tokenize(ctx context.Context, text string) ([]int, error) {
 	var tokens []int
 	err := s.with(ctx, func(k *call) (err error) {
-		tokens, err = k.tokenize(text, false, false)
+		tokens, err = k.plain(text)
 		return err
 	})
 	return tokens, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -77,9 +78,13 @@ func (s *Server) Embed(ctx context.Context, texts []string) ([][]float32, error)
 func (k *call) tokenizeTexts(texts []string, first int) ([][]int, error) {
 	batch := make([][]int, len(texts))
 	for i, text := range texts {
-		tokens, err := k.tokenize(text, true, false)
-		if err != nil {
+		tokens, err := k.input(text)
+		var over *inference.ContextError
+		if err != nil && !errors.As(err, &over) {
 			return nil, err
+		}
+		if err != nil {
+			return nil, fmt.Errorf("text %d: %w", first+i+1, err)
 		}
 		if len(tokens) == 0 {
 			return nil, fmt.Errorf("text %d is empty", first+i+1)

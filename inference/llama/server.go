@@ -15,6 +15,7 @@ import (
 
 	"rxedge/inference"
 	"rxedge/inference/gguf"
+	"rxedge/inference/wordpiece"
 )
 
 const (
@@ -107,7 +108,8 @@ type header struct {
 	labels   int    // of a classifier
 	trained  int    // for a context of so many tokens; 0: unknown
 	defuse   *strings.Replacer
-	damage   error // what cannot be read is left to the engine to judge
+	words    *wordpiece.Tokenizer // of an encoder; nil: the engine cuts texts
+	damage   error                // what cannot be read is left to the engine to judge
 }
 
 func readHeader(path string) header {
@@ -120,7 +122,7 @@ func readHeader(path string) header {
 	arch, _ := f.Metadata.Text("general.architecture")
 	n, _ := f.Metadata.Uint(arch + ".context_length")
 	pooling, labels := readHead(&f.Metadata)
-	return header{pooling: pooling, labels: labels, template: template != "", trained: int(min(n, 1<<30)), defuse: defuser(&f.Metadata)}
+	return header{pooling: pooling, labels: labels, template: template != "", trained: int(min(n, 1<<30)), defuse: defuser(&f.Metadata), words: readWords(&f.Metadata)}
 }
 
 // defuser makes a replacer that puts a zero-width space into every control token

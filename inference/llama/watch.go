@@ -72,6 +72,9 @@ func (c *child) firstProof(k *call) error {
 		return fmt.Errorf("trying the tokenizer: %w", err)
 	}
 	tokens = tokens[:min(len(tokens), max(c.limit-1, 1))]
+	if err := c.checkWords(k); err != nil {
+		return fmt.Errorf("trying the tokenizer: %w", err)
+	}
 	if c.o.Kind == Embed {
 		v, err := k.embed([][]int{tokens}, 0)
 		if err != nil {
