@@ -3,6 +3,7 @@ package llama
 import (
 	"os"
 	"path/filepath"
+	"strings"
 
 	"rxedge/inference"
 )
@@ -13,6 +14,24 @@ const binaryName = "rxedge-llama"
 type Engine struct {
 	Dir    string // holds the binary and the libraries
 	Binary string // absolute
+}
+
+// onlyCPU: no backend for a GPU lies beside the engine.
+func (e Engine) onlyCPU() bool {
+	if e.Dir == "" {
+		return false
+	}
+	found, err := filepath.Glob(filepath.Join(e.Dir, "libggml-*.so"))
+	if err != nil || len(found) == 0 {
+		return false
+	}
+	for _, f := range found {
+		name := strings.TrimPrefix(filepath.Base(f), "libggml-")
+		if !strings.HasPrefix(name, "cpu-") && !strings.HasPrefix(name, "cpu.") && !strings.HasPrefix(name, "base.") {
+			return false
+		}
+	}
+	return true
 }
 
 // Find looks for the engine and returns inference.ErrEngineMissing where there

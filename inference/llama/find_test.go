@@ -95,3 +95,30 @@ func TestLogFilter(t *testing.T) {
 		t.Errorf("log:\n%s", out.String())
 	}
 }
+
+// What is read at once by default depends on what reads.
+func TestUsualMicroBatch(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		files  string
+		device string
+		want   int
+	}{
+		{"libggml-base.so libggml-cpu-haswell.so libggml-cpu.so libggml.v0.5.0.so", "", 128},
+		{"libggml-base.so libggml-cpu-haswell.so libggml-cuda.so", "", 512},
+		{"libggml-base.so libggml-vulkan.so", "", 512},
+		{"libggml-base.so libggml-cuda.so", NoDevice, 128},
+		{"", "", 512},
+	} {
+		dir := t.TempDir()
+		for name := range strings.FieldsSeq(test.files) {
+			if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o := Options{Engine: Engine{Dir: dir}, Device: test.device}
+		if got := o.usualMicroBatch(); got != test.want {
+			t.Errorf("%s, device %q: %d", test.files, test.device, got)
+		}
+	}
+}

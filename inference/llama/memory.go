@@ -114,7 +114,7 @@ func (s shape) estimate(o Options) Estimate {
 		e.KV = slots * context * (s.layers*(s.keys+s.values)*bytesPerThousand[kind]/1000 + cell)
 		batch = int64(o.MicroBatch)
 		if batch == 0 {
-			batch = defaultMicroBatch
+			batch = int64(o.usualMicroBatch())
 		}
 		batch = min(batch, context*slots)
 	}

@@ -43,8 +43,12 @@ const (
 
 const (
 	defaultMicroBatch = 512 // llama.cpp's own
-	mostSlots         = 256
-	mostContext       = 16 << 20
+	// Where the processor reads, 128 tokens at once are as quick as 512 and who is
+	// given an answer meanwhile waits a quarter of the time for each piece: 1.8 s
+	// for 6.9 s (BenchmarkBatch, 1B on 2 cores). 64 are slower.
+	processorMicroBatch = 128
+	mostSlots           = 256
+	mostContext         = 16 << 20
 )
 
 // Options say which model is served and how.
@@ -59,7 +63,7 @@ type Options struct {
 	Slots      int    // requests served at the same time, each with its own Context; 0: 1
 	Queue      int    // requests that may wait for a slot; 0: 64; -1: none may
 	Batch      int    // tokens of prompts read in one step, after which tokens of other answers come; 0: MicroBatch
-	MicroBatch int    // of which so many are computed at once; 0: 512; an encoder's is its Context
+	MicroBatch int    // of which so many are computed at once; 0: 512, and 128 where no GPU can be used; an encoder's is its Context
 	KV         KVType // "": f16
 	Flash      Flash  // "": auto, and off for Rank, whose logits it moves by some thousandths
 	Threads    int    // 0: the engine's choice
@@ -149,7 +153,7 @@ func (o Options) complete() (Options, error) {
 		o.Queue = defaultQueue
 	}
 	if o.MicroBatch == 0 {
-		o.MicroBatch = defaultMicroBatch
+		o.MicroBatch = o.usualMicroBatch()
 		if o.Batch > 0 {
 			o.MicroBatch = min(o.MicroBatch, o.Batch)
 		}
@@ -170,6 +174,13 @@ func (o Options) complete() (Options, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return o, nil
+}
+
+func (o Options) usualMicroBatch() int {
+	if o.Device == NoDevice || o.Engine.onlyCPU() {
+		return processorMicroBatch
+	}
+	return defaultMicroBatch
 }
 
 func regularFile(what, path string) (string, error) {

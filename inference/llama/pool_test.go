@@ -18,7 +18,7 @@ import (
 // little more.
 func TestEstimateMemory(t *testing.T) {
 	t.Parallel()
-	engineOrSkip(t)
+	engine := engineOrSkip(t)
 	middle := filepath.Join(t.TempDir(), "middle.gguf")
 	randomLlama(t, middle, llamaShape{layers: 4, dim: 512, ff: 1536, heads: 8, kvHeads: 4, context: 4096, weights: gguf.Q4_0})
 	for name, o := range map[string]Options{
@@ -33,6 +33,7 @@ func TestEstimateMemory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			o.Engine = engine
 			want, err := EstimateMemory(o)
 			if err != nil {
 				t.Fatal(err)
@@ -103,7 +104,7 @@ func loaded(p *Pool) (names string) {
 
 func TestPoolBudget(t *testing.T) {
 	t.Parallel()
-	one, err := EstimateMemory(Options{Model: tinyLlama(t), Kind: Generate, Context: 512})
+	one, err := EstimateMemory(Options{Engine: engineOrSkip(t), Model: tinyLlama(t), Kind: Generate, Context: 512})
 	if err != nil {
 		t.Fatal(err)
 	}
