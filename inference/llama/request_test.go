@@ -139,6 +139,9 @@ func TestLogProbs(t *testing.T) {
 	for _, p := range got.LogProbs {
 		text.WriteString(p.Piece)
 		n += 1 + p.Skipped
+		if sum := math.Exp(p.Top[0].LogProb) + math.Exp(p.Top[1].LogProb) + math.Exp(p.Top[2].LogProb); sum > 1.00001 || sum <= 0 {
+			t.Errorf("probabilities whose sum is %v", sum)
+		}
 		if len(p.Top) != 3 || p.LogProb > 0 || p.Top[0].LogProb < p.Top[1].LogProb || p.Top[0].Token != p.Token || math.Abs(p.Top[0].LogProb-p.LogProb) > 1e-6 {
 			t.Errorf("greedy took %+v", p)
 		}
@@ -256,7 +259,7 @@ func adapterFor(t *testing.T, merged bool) string {
 func TestAdapters(t *testing.T) {
 	t.Parallel()
 	engineOrSkip(t)
-	s := ready(t, Options{Model: tinyLlama(t), Kind: Generate, Adapters: map[string]string{"zeta": adapterFor(t, false), "alpha": adapterFor(t, false)}})
+	s := ready(t, Options{Model: tinyLlama(t), Kind: Generate, Slots: 2, Adapters: map[string]string{"zeta": adapterFor(t, false), "alpha": adapterFor(t, false)}})
 	merged := ready(t, Options{Model: adapterFor(t, true), Kind: Generate})
 	ask := func(s *Server, adapters ...inference.Adapter) inference.GenerateResult {
 		t.Helper()
@@ -285,6 +288,21 @@ func TestAdapters(t *testing.T) {
 	same("adapted and merged", adapted, ask(merged))
 	same("the model as it is, after an adapter", base, ask(s))
 	same("at scale 0", base, ask(s, inference.Adapter{Name: "zeta", Scale: 0}))
+	// Side by side, each request has its own.
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			req := inference.GenerateRequest{Prompt: "The dose is twice a day", MaxTokens: 8}
+			want := base.Text
+			if i%2 == 1 {
+				req.Adapters, want = []inference.Adapter{{Name: "zeta", Scale: 1}}, adapted.Text
+			}
+			if got, err := s.Generate(t.Context(), req, nil); err != nil || got.Text != want {
+				t.Errorf("request %d among others: %q, %v; alone %q", i, got.Text, err, want)
+			}
+		})
+	}
+	wg.Wait()
 	same("two halves", adapted, ask(s, inference.Adapter{Name: "zeta", Scale: 0.5}, inference.Adapter{Name: "alpha", Scale: 0.5}))
 }
 
