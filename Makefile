@@ -6,7 +6,7 @@ export GOFLAGS ?= -buildvcs=false
 # go-nvml wraps functions that NVIDIA has marked deprecated.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: help check build run test bench lint clean tidy-check
+.PHONY: help check build run test bench bench-code lint clean tidy-check
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,8 +36,10 @@ test: check engine ## vet and run all tests with the race detector
 	$(GO) vet ./...
 	$(GO) test -race -timeout 20m ./...
 
-bench: build ## measure, with the peers in the same run
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: bench-engine bench-code ## measure all, with the peers in the same run (see BENCHMARKS.md)
+
+bench-code: ## measure what needs no peer
+	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v '/inference/llama$$')
 
 lint: ## staticcheck, and go mod tidy must leave no diff
 	$(GO) vet ./...
