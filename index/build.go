@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"rxedge/index/chunk"
@@ -265,44 +266,97 @@ func (b *build) carry(ctx context.Context) error {
 func (b *build) passages(ctx context.Context) error {
 	n := 0
 	total, _ := b.w.Counts()
-	err := b.w.Documents(ctx, func(h generation.Header) error {
-		if err := b.document(ctx, h); err != nil {
+	for c := range b.cuts(ctx) {
+		if c.err != nil {
+			return c.err
+		}
+		if err := b.document(ctx, c); err != nil {
 			return err
 		}
 		n++
 		b.report(Progress{StageIndex, n, total})
-		return nil
-	})
-	if err != nil {
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	return b.embed(ctx)
 }
 
-func (b *build) document(ctx context.Context, h generation.Header) error {
-	cut := b.ix.cut()
-	ps, olds, kept, err := b.kept(h, cut)
-	if err != nil {
-		return err
+// cutDocument is a document's passages.
+type cutDocument struct {
+	id       string
+	cut      string // how they were cut
+	passages []generation.Passage
+	// kept: they are those of the generation before, from number old on.
+	kept bool
+	old  uint32
+	err  error
+}
+
+// cuts reads and cuts the documents ahead of what is done with them.
+func (b *build) cuts(ctx context.Context) iter.Seq[cutDocument] {
+	return func(yield func(cutDocument) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		out := make(chan cutDocument, 64)
+		go func() {
+			defer close(out)
+			send := func(c cutDocument) error {
+				select {
+				case out <- c:
+					return c.err
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			err := b.w.Documents(ctx, func(h generation.Header) error { return send(b.cutDocument(h)) })
+			if err != nil && ctx.Err() == nil {
+				_ = send(cutDocument{err: err})
+			}
+		}()
+		// Nobody reads the store any more when this returns.
+		defer func() {
+			cancel()
+			for range out {
+			}
+		}()
+		for c := range out {
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+func (b *build) cutDocument(h generation.Header) cutDocument {
+	c := cutDocument{id: h.ID, cut: b.ix.cut()}
+	kept := ""
+	if c.passages, c.old, kept, c.err = b.kept(h, c.cut); c.err != nil {
+		return c
 	}
 	if kept != "" {
-		cut = kept
-	} else {
-		d, err := b.w.Document(h)
-		if err != nil {
-			return err
-		}
-		ps = b.split(d)
+		c.cut, c.kept = kept, true
+		return c
 	}
+	d, err := b.w.Document(h)
+	if err != nil {
+		c.err = err
+		return c
+	}
+	c.passages = b.split(d)
+	return c
+}
+
+func (b *build) document(ctx context.Context, c cutDocument) error {
+	ps := c.passages
 	first := b.w.NextPassage()
-	if err := b.w.AddPassages(h.ID, cut, ps); err != nil {
+	if err := b.w.AddPassages(c.id, c.cut, ps); err != nil {
 		return err
 	}
-	carry := kept != "" && b.old.HasVectors() && b.old.Info().Embedder == b.embedder()
+	carry := c.kept && b.old.HasVectors() && b.old.Info().Embedder == b.embedder()
 	for i := range ps {
 		n := first + uint32(i)
 		if carry {
-			if v := b.old.Vector(olds + uint32(i)); v != nil {
+			if v := b.old.Vector(c.old + uint32(i)); v != nil {
 				if err := b.w.AddVector(n, v); err != nil {
 					return err
 				}

@@ -24,7 +24,7 @@ func TestRun(t *testing.T) {
 
 func BenchmarkIndex(b *testing.B) {
 	for range b.N {
-		r, err := Run(b.Context(), Request{Passages: *passages, Dense: true, Readers: 4, Seconds: 5, Rate: 1000})
+		r, err := Run(b.Context(), Request{Passages: *passages, Dense: true, Readers: 4, Seconds: 20, Rate: 1000})
 		if err != nil {
 			b.Fatal(err)
 		}

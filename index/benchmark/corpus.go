@@ -90,8 +90,21 @@ func (c *corpus) document(n, version int) *document.Document {
 
 func (c *corpus) documents(first, n, version int) iter.Seq2[*document.Document, error] {
 	return func(yield func(*document.Document, error) bool) {
-		for i := first; i < first+n; i++ {
-			if !yield(c.document(i, version), nil) {
+		// Made ahead, beside the reading: an ingest's parsing is not measured.
+		ahead, stop := make(chan *document.Document, 64), make(chan struct{})
+		go func() {
+			defer close(ahead)
+			for i := first; i < first+n; i++ {
+				select {
+				case ahead <- c.document(i, version):
+				case <-stop:
+					return
+				}
+			}
+		}()
+		defer close(stop)
+		for d := range ahead {
+			if !yield(d, nil) {
 				return
 			}
 		}

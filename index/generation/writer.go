@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -29,13 +31,16 @@ type Writer struct {
 	db       *badger.DB
 	unitWriter
 	table    tableBuilder
-	sections map[string]int // of documents put so far
+	docs     map[string]placed // documents so far
 	analyzer *lexical.Analyzer
 	lexical  *lexical.Builder
-	vectors  *dense.BlockWriter
-	copy     *os.File // of the vectors' rows, from which dense blocks are made
-	rows     *bufio.Writer
-	closed   bool
+	// Passages are analysed beside the rest of a build, in order.
+	toAnalyse chan []lexical.Passage
+	analysed  chan error // the first failure, once toAnalyse is closed
+	vectors   *dense.BlockWriter
+	copy      *os.File // of the vectors' rows, from which dense blocks are made
+	rows      *bufio.Writer
+	closed    bool
 }
 
 // Begin a generation. Embedder is the zero value where there will be no vectors.
@@ -44,7 +49,7 @@ func (s *Store) Begin(parent string, embedder EmbedderInfo) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{store: s, sections: make(map[string]int)}
+	w := &Writer{store: s, docs: make(map[string]placed)}
 	w.manifest.Format = formatNumber
 	w.manifest.Info = Info{Number: n, Name: folderName(n), Parent: parent, Analyzer: lexical.Version, Embedder: embedder}
 	w.dir = filepath.Join(s.dir, w.manifest.Name+buildingSuffix)
@@ -79,13 +84,36 @@ func (w *Writer) PutDocument(d *document.Document, hash string) error {
 	if err := w.document(d, hash); err != nil {
 		return err
 	}
-	for i := len(d.Sections); i < w.sections[d.ID]; i++ { // of the one it replaces
+	for i := len(d.Sections); i < len(w.docs[d.ID].sections); i++ { // of the one it replaces
 		if err := w.batch.Delete(sectionKey(d.ID, i)); err != nil {
 			return err
 		}
 	}
-	w.sections[strings.Clone(d.ID)] = len(d.Sections)
+	p := placed{words: nameWords(d)}
+	for i := range d.Sections {
+		p.sections = append(p.sections, sectionIDs{strings.Clone(d.Sections[i].ID), d.Sections[i].Aliases})
+	}
+	w.docs[strings.Clone(d.ID)] = p
 	return nil
+}
+
+// placed is what a build remembers of a document.
+type placed struct {
+	sections []sectionIDs
+	words    []string // of its names
+}
+
+type sectionIDs struct {
+	ID      string   `json:"id"`
+	Aliases []string `json:"aliases"`
+}
+
+func nameWords(d *document.Document) []string {
+	var own []string
+	for _, n := range d.Names {
+		own = append(own, n.Text)
+	}
+	return lexical.NameWords(own)
 }
 
 func checkID(d *document.Document) error {
@@ -97,7 +125,7 @@ func checkID(d *document.Document) error {
 
 // Has says whether a document was put or copied.
 func (w *Writer) Has(id string) bool {
-	_, ok := w.sections[id]
+	_, ok := w.docs[id]
 	return ok
 }
 
@@ -107,20 +135,26 @@ func (w *Writer) CopyDocument(from *View, h Header) error {
 	if u == nil {
 		return fmt.Errorf("copy document %q: %w", h.ID, ErrNotFound)
 	}
-	keys := [][]byte{key(kindDocument, h.ID)}
-	for i := range h.Count {
-		keys = append(keys, sectionKey(h.ID, i))
-	}
-	for _, k := range keys {
+	p := placed{words: nameWords(&h.Document), sections: make([]sectionIDs, h.Count)}
+	for i := -1; i < h.Count; i++ {
+		k := key(kindDocument, h.ID)
+		if i >= 0 {
+			k = sectionKey(h.ID, i)
+		}
 		body, err := u.get(k)
 		if err != nil {
 			return missing(err, u.key(k))
+		}
+		if i >= 0 {
+			if err := decode(u.key(k), body, &p.sections[i]); err != nil {
+				return err
+			}
 		}
 		if err := w.put(k, body); err != nil {
 			return err
 		}
 	}
-	w.sections[h.ID] = h.Count
+	w.docs[h.ID] = p
 	return nil
 }
 
@@ -130,25 +164,18 @@ func (w *Writer) PlaceDocuments(ctx context.Context) error {
 	if err := w.flush(); err != nil {
 		return err
 	}
+	ids := slices.Sorted(maps.Keys(w.docs))
 	var names []string
 	seen := make(map[string]bool)
-	err := w.eachDocument(ctx, func(h Header) error {
+	for _, id := range ids {
 		w.manifest.Documents++
-		w.manifest.Sections += h.Count
-		var own []string
-		for _, n := range h.Names {
-			own = append(own, n.Text)
-		}
-		for _, word := range lexical.NameWords(own) {
+		w.manifest.Sections += len(w.docs[id].sections)
+		for _, word := range w.docs[id].words {
 			if !seen[word] {
 				seen[word] = true
 				names = append(names, word)
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	if names == nil {
 		names = []string{}
@@ -158,45 +185,56 @@ func (w *Writer) PlaceDocuments(ctx context.Context) error {
 	}
 	w.analyzer = lexical.NewAnalyzer(names)
 	w.lexical = lexical.NewBuilder(w.analyzer)
-	if err := w.placeSections(ctx); err != nil {
+	todo, done, builder := make(chan []lexical.Passage, 16), make(chan error, 1), w.lexical
+	w.toAnalyse, w.analysed = todo, done
+	go func() {
+		var failed error
+		for ps := range todo {
+			for i := range ps {
+				if failed == nil {
+					failed = builder.AddPassage(ps[i])
+				}
+			}
+		}
+		done <- failed
+	}()
+	if err := w.placeSections(ctx, ids); err != nil {
 		return err
 	}
+	w.docs = nil // of as many documents it is large
 	return w.flush()
 }
 
 // placeSections writes the lookup of sections: ids first, so that no alias
 // hides an id; of two that are the same, the first in order of documents.
-func (w *Writer) placeSections(ctx context.Context) error {
+func (w *Writer) placeSections(ctx context.Context, ids []string) error {
 	taken := make(map[string]bool, w.manifest.Sections)
-	var aliases []place
-	add := func(p place) error {
-		if p.ID == "" || taken[p.ID] {
+	add := func(id, doc string, section int) error {
+		if id == "" || taken[id] {
 			return nil
 		}
-		taken[p.ID] = true
-		return w.putJSON(lookupKey(p.ID), p)
+		taken[id] = true
+		return w.putJSON(lookupKey(id), place{id, doc, section})
 	}
-	err := w.eachDocument(ctx, func(h Header) error {
-		for i := range h.Count {
-			var s document.Section
-			if err := w.must(sectionKey(h.ID, i), &s); err != nil {
+	for _, aliases := range []bool{false, true} {
+		for _, doc := range ids {
+			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := add(place{s.ID, h.ID, i}); err != nil {
-				return err
+			for i, s := range w.docs[doc].sections {
+				of := []string{s.ID}
+				if aliases {
+					of = s.Aliases
+				}
+				for _, id := range of {
+					if err := add(id, doc, i); err != nil {
+						return err
+					}
+				}
 			}
-			for _, a := range s.Aliases {
-				aliases = append(aliases, place{a, h.ID, i})
-			}
-		}
-		return nil
-	})
-	for _, p := range aliases {
-		if err == nil {
-			err = add(p)
 		}
 	}
-	return err
+	return nil
 }
 
 // Documents calls fn with each document of the build in order of id; sections
@@ -221,16 +259,26 @@ func (w *Writer) AddPassages(id, cut string, ps []Passage) error {
 		w.manifest.Cut = CutMixed
 	}
 	w.table.document(id, ps)
+	texts := make([]lexical.Passage, len(ps))
 	for i := range ps {
 		if err := w.put(numberKey(kindPassage, w.manifest.Passages), ps[i].encode()); err != nil {
 			return err
 		}
-		if err := w.lexical.AddPassage(ps[i].indexed()); err != nil {
-			return err
-		}
+		texts[i] = ps[i].indexed()
 		w.manifest.Passages++
 	}
+	w.toAnalyse <- texts
 	return nil
+}
+
+// analysis ends: every passage is in the builder.
+func (w *Writer) analysis() error {
+	if w.toAnalyse == nil {
+		return nil
+	}
+	close(w.toAnalyse)
+	w.toAnalyse = nil
+	return <-w.analysed
 }
 
 // NextPassage is the number that the next passage gets.
@@ -294,6 +342,9 @@ func (w *Writer) Seal(ctx context.Context) (Info, error) {
 	if err := w.denseSegment(ctx); err != nil {
 		return Info{}, err
 	}
+	if err := w.analysis(); err != nil {
+		return Info{}, err
+	}
 	if err := w.lexicalBlobs(ctx, w.lexical, &w.manifest.LexicalBlobs); err != nil {
 		return Info{}, err
 	}
@@ -346,6 +397,7 @@ func (w *Writer) SetSame() { w.manifest.Same = true }
 
 // Abandon removes what was built; after Seal it does nothing.
 func (w *Writer) Abandon() error {
+	_ = w.analysis()
 	if !w.closed {
 		w.closed = true
 		w.batch.Cancel()
