@@ -45,6 +45,13 @@ func (a *app) search() *cobra.Command {
 				return a.print(res)
 			}
 			if explain {
+				for _, c := range res.Codes {
+					if c.Problem != "" {
+						a.printf("code %s %s: %s\n", c.System, c.Value, c.Problem)
+						continue
+					}
+					a.printf("code %s %s: %d documents\n", c.System, c.Value, len(c.Documents))
+				}
 				a.printReading(res.Explain)
 			}
 			if len(res.Hits) == 0 {

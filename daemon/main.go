@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -118,6 +119,11 @@ Flags:
 // which may be nil, is called with the address once both interfaces listen.
 func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Writer, ready func(addr string)) error {
 	began := time.Now()
+	// What is searched lies in mapped files, so the heap is small, and at Go's
+	// default it would be collected hundreds of times a second under load.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 	b, err := box.Open(ctx, cfg, log)
 	if err != nil {
 		return err

@@ -284,8 +284,8 @@ func (b *build) passages(ctx context.Context) error {
 
 // cutDocument is a document's passages.
 type cutDocument struct {
-	id       string
-	cut      string // how they were cut
+	head     *document.Document // without its sections
+	cut      string             // how they were cut
 	passages []generation.Passage
 	// kept: they are those of the generation before, from number old on.
 	kept bool
@@ -328,7 +328,7 @@ func (b *build) cuts(ctx context.Context) iter.Seq[cutDocument] {
 }
 
 func (b *build) cutDocument(h generation.Header) cutDocument {
-	c := cutDocument{id: h.ID, cut: b.ix.cut()}
+	c := cutDocument{head: &h.Document, cut: b.ix.cut()}
 	kept := ""
 	if c.passages, c.old, kept, c.err = b.kept(h, c.cut); c.err != nil {
 		return c
@@ -348,8 +348,9 @@ func (b *build) cutDocument(h generation.Header) cutDocument {
 
 func (b *build) document(ctx context.Context, c cutDocument) error {
 	ps := c.passages
+	b.w.AddCodes(c.head)
 	first := b.w.NextPassage()
-	if err := b.w.AddPassages(c.id, c.cut, ps); err != nil {
+	if err := b.w.AddPassages(c.head.ID, c.cut, ps); err != nil {
 		return err
 	}
 	carry := c.kept && b.old.HasVectors() && b.old.Info().Embedder == b.embedder()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"rxedge/index/chunk"
+	"rxedge/index/codes"
 	"rxedge/index/document"
 	"rxedge/index/generation"
 	"rxedge/index/names"
@@ -189,7 +190,15 @@ type Result struct {
 	Mode Mode `json:"mode"`
 	// Explain says how the question was read: medicines, expansions, sections.
 	Explain names.Reading `json:"explain"`
-	Timings Timings       `json:"timings_ms"`
+	// Codes in the question, with the documents they stand for.
+	Codes   []Code  `json:"codes,omitempty"`
+	Timings Timings `json:"timings_ms"`
+}
+
+// Code is one that was found in a question.
+type Code struct {
+	codes.Code
+	Documents []string `json:"documents,omitempty"` // by id
 }
 
 // Timings of a search in milliseconds.

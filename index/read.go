@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 
+	"rxedge/index/codes"
 	"rxedge/index/document"
 	"rxedge/index/generation"
 	"rxedge/index/lexical"
@@ -105,7 +106,7 @@ type wordHit struct {
 
 // searchWords is BM25 over what was typed and what it stands for. Passages of
 // documents about the medicines that are named come first.
-func (s *Snapshot) searchWords(q Query) ([]wordHit, names.Reading, error) {
+func (s *Snapshot) searchWords(q Query) ([]wordHit, names.Reading, []Code, error) {
 	analyzer, words := s.view.Analyzer(), s.view.Lexical()
 	if q.Plain {
 		var terms []lexical.Weighted
@@ -114,25 +115,30 @@ func (s *Snapshot) searchWords(q Query) ([]wordHit, names.Reading, error) {
 		}
 		found, err := words.Search(lexical.Query{Terms: terms, K: q.Depth})
 		if err != nil {
-			return nil, names.Reading{}, err
+			return nil, names.Reading{}, nil, err
 		}
 		out := make([]wordHit, len(found))
 		for i, f := range found {
 			out[i] = wordHit{passage: f.Passage, score: f.Score}
 		}
-		return out, names.Reading{}, nil
+		return out, names.Reading{}, nil, nil
 	}
 	r, err := s.read()
 	if err != nil {
-		return nil, names.Reading{}, err
+		return nil, names.Reading{}, nil, err
 	}
 	reading := r.lexicon.ReadParts(q.Text, s.known, q.Without)
 	terms := weigh(analyzer, q.Text, reading, 1)
 	var ranges []lexical.Range
-	for _, d := range reading.About() {
+	coded, stand := s.codes(q.Text)
+	about := reading.About()
+	if len(stand) > 0 { // a code says exactly which
+		about = stand
+	}
+	for _, d := range about {
 		p, err := s.view.Range(d)
 		if err != nil {
-			return nil, reading, err
+			return nil, reading, nil, err
 		}
 		if p.Passages > 0 {
 			ranges = append(ranges, lexical.Range{First: p.First, End: p.First + uint32(p.Passages)})
@@ -143,20 +149,24 @@ func (s *Snapshot) searchWords(q Query) ([]wordHit, names.Reading, error) {
 	if len(ranges) > 0 {
 		own = weigh(analyzer, q.Text, reading, nameWeight(reading))
 	}
-	var about []lexical.Scored
+	var near []lexical.Scored
 	if len(ranges) > 0 {
-		if about, err = words.Search(lexical.Query{Terms: own, K: q.Depth, Within: ranges}); err != nil {
-			return nil, reading, err
+		if near, err = words.Search(lexical.Query{Terms: own, K: q.Depth, Within: ranges}); err != nil {
+			return nil, reading, nil, err
 		}
 	}
 	all, err := words.Search(lexical.Query{Terms: terms, K: q.Depth})
 	if err != nil {
-		return nil, reading, err
+		return nil, reading, nil, err
 	}
-	out := make([]wordHit, 0, len(about)+q.Depth)
-	for _, f := range about {
+	out := make([]wordHit, 0, len(near)+q.Depth)
+	for _, f := range near {
 		out = append(out, wordHit{passage: f.Passage, score: f.Score})
 	}
+	if len(stand) > 0 {
+		out = s.rest(out, ranges, q.Depth)
+	}
+	lifted := len(out)
 	for _, f := range all {
 		if !within(ranges, f.Passage) {
 			out = append(out, wordHit{passage: f.Passage, score: f.Score})
@@ -166,7 +176,7 @@ func (s *Snapshot) searchWords(q Query) ([]wordHit, names.Reading, error) {
 		for i := range out {
 			code, err := s.view.SectionCode(out[i].passage)
 			if err != nil {
-				return nil, reading, err
+				return nil, reading, nil, err
 			}
 			out[i].section = sectionShare * reading.Section(code) * out[i].score
 		}
@@ -176,11 +186,12 @@ func (s *Snapshot) searchWords(q Query) ([]wordHit, names.Reading, error) {
 	best := 0.0
 	for i := range out {
 		out[i].score += out[i].section
-		if i >= len(about) {
+		if i >= lifted {
 			best = max(best, out[i].score)
 		}
 	}
-	for i := range about {
+	best = math.Nextafter(best, math.Inf(1)) // over, too, where no word was found
+	for i := range lifted {
 		out[i].name = best
 		out[i].score += best
 	}
@@ -190,7 +201,41 @@ func (s *Snapshot) searchWords(q Query) ([]wordHit, names.Reading, error) {
 		}
 		return cmp.Compare(a.passage, b.passage)
 	})
-	return out[:min(len(out), q.Depth)], reading, nil
+	return out[:min(len(out), q.Depth)], reading, coded, nil
+}
+
+// codes in a question, and the documents that they stand for.
+func (s *Snapshot) codes(text string) (found []Code, stand []string) {
+	for _, c := range codes.Find(text) {
+		f := Code{Code: c}
+		if c.Problem == "" && c.System != codes.LOINC {
+			f.Documents = s.view.ByCode(c)
+			if c.Weak && len(f.Documents) == 0 {
+				continue // some other number
+			}
+			stand = append(stand, f.Documents...)
+		}
+		found = append(found, f)
+	}
+	slices.Sort(stand)
+	return found, slices.Compact(stand)
+}
+
+// rest adds the passages of the ranges that no word of the question found, in
+// order: a code alone asks for the document.
+func (s *Snapshot) rest(out []wordHit, ranges []lexical.Range, depth int) []wordHit {
+	seen := make(map[uint32]bool, len(out))
+	for _, w := range out {
+		seen[w.passage] = true
+	}
+	for _, r := range ranges {
+		for p := r.First; p < r.End && len(out) < depth; p++ {
+			if !seen[p] {
+				out = append(out, wordHit{passage: p})
+			}
+		}
+	}
+	return out
 }
 
 func within(ranges []lexical.Range, p uint32) bool {

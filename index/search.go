@@ -35,8 +35,8 @@ type found struct {
 // which Result.Mode shows. An empty Mode is ModeHybrid.
 func (s *Snapshot) Search(ctx context.Context, q Query) (Result, error) {
 	start := time.Now()
-	fs, reading, mode, embed, err := s.find(ctx, q)
-	res := Result{Hits: make([]Hit, 0, len(fs)), Generation: s.view.Info().Label(), Mode: mode, Explain: reading}
+	fs, reading, coded, mode, embed, err := s.find(ctx, q)
+	res := Result{Hits: make([]Hit, 0, len(fs)), Generation: s.view.Info().Label(), Mode: mode, Explain: reading, Codes: coded}
 	if err != nil {
 		return res, err
 	}
@@ -60,7 +60,7 @@ type Ranked struct {
 
 // Rank is Search without reading the passages, for long rankings.
 func (s *Snapshot) Rank(ctx context.Context, q Query) ([]Ranked, error) {
-	fs, _, _, _, err := s.find(ctx, q)
+	fs, _, _, _, _, err := s.find(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (s *Snapshot) Rank(ctx context.Context, q Query) ([]Ranked, error) {
 
 // find searches both sources at the same time. It also says how the question
 // was read, which mode was searched and how long the embedder took.
-func (s *Snapshot) find(ctx context.Context, q Query) (_ []found, reading names.Reading, mode Mode, _ time.Duration, _ error) {
+func (s *Snapshot) find(ctx context.Context, q Query) (_ []found, reading names.Reading, coded []Code, mode Mode, _ time.Duration, _ error) {
 	if q.K <= 0 {
 		q.K = 10
 	}
@@ -91,7 +91,7 @@ func (s *Snapshot) find(ctx context.Context, q Query) (_ []found, reading names.
 	case ModeBM25:
 	case ModeDense:
 		if !s.ix.usable(g) {
-			return nil, reading, mode, 0, ErrNoVectors
+			return nil, reading, coded, mode, 0, ErrNoVectors
 		}
 	case ModeHybrid, "":
 		mode = ModeHybrid
@@ -99,7 +99,7 @@ func (s *Snapshot) find(ctx context.Context, q Query) (_ []found, reading names.
 			mode = ModeBM25
 		}
 	default:
-		return nil, reading, mode, 0, fmt.Errorf("search mode %q is none of bm25, dense, hybrid", mode)
+		return nil, reading, coded, mode, 0, fmt.Errorf("search mode %q is none of bm25, dense, hybrid", mode)
 	}
 	type denseResult struct {
 		hits  []dense.Scored
@@ -117,8 +117,8 @@ func (s *Snapshot) find(ctx context.Context, q Query) (_ []found, reading names.
 	var words []wordHit
 	if mode != ModeDense {
 		var err error
-		if words, reading, err = s.searchWords(q); err != nil {
-			return nil, reading, mode, 0, s.outcome("read the names", err)
+		if words, reading, coded, err = s.searchWords(q); err != nil {
+			return nil, reading, coded, mode, 0, s.outcome("read the names", err)
 		}
 	}
 	var r denseResult
@@ -126,16 +126,16 @@ func (s *Snapshot) find(ctx context.Context, q Query) (_ []found, reading names.
 		r = <-vectors
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, reading, mode, r.embed, err
+		return nil, reading, coded, mode, r.embed, err
 	}
 	if r.err != nil {
 		if mode == ModeDense {
-			return nil, reading, mode, r.embed, fmt.Errorf("embed the query: %w", r.err)
+			return nil, reading, coded, mode, r.embed, fmt.Errorf("embed the query: %w", r.err)
 		}
 		s.ix.opt.Logger.Warn("the embedder failed; searching by BM25 alone", "error", r.err)
 		mode = ModeBM25
 	}
-	return fuse(mode, words, r.hits, q.K), reading, mode, r.embed, nil
+	return fuse(mode, words, r.hits, q.K), reading, coded, mode, r.embed, nil
 }
 
 func milliseconds(d time.Duration) float64 { return max(0, float64(d)/float64(time.Millisecond)) }

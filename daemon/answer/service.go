@@ -93,6 +93,11 @@ func (s *Service) ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 	for _, id := range reading.About() {
 		about[id] = true
 	}
+	for _, c := range found.Codes {
+		for _, id := range c.Documents {
+			about[id] = true
+		}
+	}
 	found.Hits = prefer(found.Hits, about)
 	a := &Answer{
 		ID: newID(), Question: q.Text, Status: StatusAbstained, Mode: ModeExtractive,

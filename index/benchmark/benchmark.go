@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,6 +69,7 @@ func Run(ctx context.Context, req Request) (rep Report, err error) {
 		return rep, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as the service does
 	c, opt := newCorpus(), index.Options{}
 	if req.Dense {
 		v := newVectors()

@@ -17,6 +17,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/dgraph-io/badger/v4"
 
+	"rxedge/index/codes"
 	"rxedge/index/dense"
 	"rxedge/index/document"
 	"rxedge/index/lexical"
@@ -219,6 +220,7 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 	places := map[string]bool{}
 	var aliases []place
 	var t tableBuilder
+	var found codes.Builder
 	builder := lexical.NewBuilder(a)
 	blocks := dense.NewBlockWriter(dim, func(b []byte) error {
 		u.VectorBlocks++
@@ -263,6 +265,7 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 			}
 			u.Passages++
 		}
+		found.AddDocument(uint32(len(t.ids)), d)
 		t.document(d.ID, p.Passages)
 		u.Documents++
 		u.Sections += len(d.Sections)
@@ -296,7 +299,7 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 	if err := w.lexicalBlobs(ctx, builder, &u.LexicalBlobs); err != nil {
 		return err
 	}
-	if err := w.put(key(kindTable, ""), t.encode()); err != nil {
+	if err := errors.Join(w.put(key(kindTable, ""), t.encode()), w.codeBlobs(&found, &u.CodeBlobs)); err != nil {
 		return err
 	}
 	if err := w.putJSON(key(kindUnit, ""), u); err != nil {
@@ -377,6 +380,16 @@ func (w *unitWriter) denseBlocks(s *dense.Segment, n *int) error {
 		*n++
 		return w.put(numberKey(kindCodes, *n-1), b)
 	})
+}
+
+func (w *unitWriter) codeBlobs(b *codes.Builder, n *int) error {
+	for _, blob := range b.Build(0) {
+		if err := w.put(numberKey(kindCodesOf, *n), blob); err != nil {
+			return err
+		}
+		*n++
+	}
+	return nil
 }
 
 func (w *unitWriter) lexicalBlobs(ctx context.Context, b *lexical.Builder, n *int) error {

@@ -54,6 +54,7 @@ type manifest struct {
 	LexicalBlobs int `json:"lexical_blobs"`
 	VectorBlocks int `json:"vector_blocks"`
 	DenseBlocks  int `json:"dense_blocks"`
+	CodeBlobs    int `json:"code_blobs"`
 	// Same as its parent with all its updates, packed anew.
 	Same  bool      `json:"same,omitempty"`
 	Files []fileSum `json:"files"`
@@ -61,7 +62,7 @@ type manifest struct {
 
 // base is what the manifest says of the base unit.
 func (m *manifest) base() unitInfo {
-	return unitInfo{m.Documents, m.Sections, m.Passages, m.Vectors, m.Cut, m.LexicalBlobs, m.VectorBlocks, m.DenseBlocks}
+	return unitInfo{m.Documents, m.Sections, m.Passages, m.Vectors, m.Cut, m.LexicalBlobs, m.VectorBlocks, m.DenseBlocks, m.CodeBlobs}
 }
 
 // Label names a generation as one of its views: "gen-000007", or after live

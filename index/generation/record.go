@@ -21,6 +21,7 @@ const (
 	kindVectors  = 'v' // v/<number>: block of vectors
 	kindNames    = 'n' // n/: words that the analyser protects
 	kindCodes    = 'q' // q/<number>: block of what dense search scans
+	kindCodesOf  = 'c' // c/<number>: blob of documents by code
 	kindTable    = 't' // t/: documents by id, sections' codes by passage
 	kindDead     = 'x' // x/: withdrawn passages of the base, after an update
 	kindUnit     = 'm' // m/: what an update holds
@@ -29,7 +30,7 @@ const (
 var kindNamesOf = map[byte]string{
 	kindDocument: "document", kindSection: "section", kindLookup: "section lookup",
 	kindPassage: "passage", kindLexical: "lexical blob", kindVectors: "vector block", kindNames: "name list",
-	kindCodes: "dense block", kindTable: "document table", kindDead: "list of withdrawn passages", kindUnit: "update record",
+	kindCodes: "dense block", kindCodesOf: "code blob", kindTable: "document table", kindDead: "list of withdrawn passages", kindUnit: "update record",
 }
 
 // maxID is the longest id of a document in bytes; longer ones are refused.
@@ -100,7 +101,7 @@ func describe(k []byte) string {
 		return fmt.Sprintf("record %q", k)
 	case len(rest) == 0:
 		return kind
-	case (k[0] == kindPassage || k[0] == kindLexical || k[0] == kindVectors || k[0] == kindCodes) && len(rest) == 4:
+	case (k[0] == kindPassage || k[0] == kindLexical || k[0] == kindVectors || k[0] == kindCodes || k[0] == kindCodesOf) && len(rest) == 4:
 		return fmt.Sprintf("%s %d", kind, binary.BigEndian.Uint32(rest))
 	case k[0] == kindSection && len(rest) > 5:
 		return fmt.Sprintf("%s %d of document %q", kind, binary.BigEndian.Uint32(rest[len(rest)-4:]), rest[:len(rest)-5])

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"rxedge/index/codes"
 	"rxedge/index/dense"
 	"rxedge/index/document"
 	"rxedge/index/lexical"
@@ -21,6 +22,7 @@ type unitInfo struct {
 	LexicalBlobs int    `json:"lexical_blobs"`
 	VectorBlocks int    `json:"vector_blocks"`
 	DenseBlocks  int    `json:"dense_blocks"`
+	CodeBlobs    int    `json:"code_blobs"`
 }
 
 // updateInfo is what a live update's own record says.
@@ -44,6 +46,7 @@ type unit struct {
 	update  *updateInfo
 	first   uint32 // number of its first passage in the generation
 	table   *table
+	codes   *codes.Index            // by the place of a document in the table
 	facts   []atomic.Pointer[Facts] // by document; nil: not read yet
 	lexical *lexical.Segment
 	dense   *dense.Segment // nil where there are no vectors
@@ -64,6 +67,15 @@ func (u *unit) load(dim int) error {
 		return damaged(describe(u.key(key(kindTable, ""))), fmt.Sprintf("it has %d documents instead of %d", len(u.table.ids), u.info.Documents))
 	}
 	u.facts = make([]atomic.Pointer[Facts], len(u.table.ids))
+	found := make([][]byte, u.info.CodeBlobs)
+	for i := range found {
+		if found[i], err = u.blob(numberKey(kindCodesOf, i), true); err != nil {
+			return err
+		}
+	}
+	if u.codes, err = codes.Load(found); err != nil {
+		return damaged(u.named("codes"), err.Error())
+	}
 	blobs := make([][]byte, u.info.LexicalBlobs)
 	for i := range blobs {
 		if blobs[i], err = u.blob(numberKey(kindLexical, i), true); err != nil {

@@ -82,7 +82,7 @@ func (v *View) Verify(ctx context.Context, report func(done, total int)) (Report
 	for _, u := range v.units {
 		r.u, r.counted, r.want, r.have, r.postings = u, unitInfo{}, 0, 0, 0
 		r.places, r.vecs, r.last = map[string]bool{}, map[uint32]bool{}, len(r.r.Faults)
-		for _, step := range []func(context.Context) error{r.records, r.documents, r.lexical, r.vectors, r.dense, r.counts} {
+		for _, step := range []func(context.Context) error{r.records, r.documents, r.lexical, r.vectors, r.dense, r.codes, r.counts} {
 			if err == nil {
 				err = step(ctx)
 			}
@@ -363,6 +363,14 @@ func (v *verifier) blob(k []byte) (body []byte, err error) {
 		return nil, v.failed(missing(err, v.u.key(k)))
 	}
 	return body, nil
+}
+
+// codes checks the postings of codes.
+func (v *verifier) codes(context.Context) error {
+	if err := v.u.codes.Verify(uint32(v.u.info.Documents)); err != nil {
+		return v.fault(v.u.named("codes"), "%v", err)
+	}
+	return nil
 }
 
 // dense checks the blocks that dense search scans.

@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"rxedge/index/codes"
 	"rxedge/index/dense"
 	"rxedge/index/document"
 	"rxedge/index/lexical"
@@ -378,6 +379,21 @@ func (v *View) Hit(n uint32) (Passage, *Facts, error) {
 	}
 	f, err := u.factsOf(u.table.document(p))
 	return passage, f, err
+}
+
+// ByCode gives the documents that a code stands for, by id; the most exact
+// matches alone.
+func (v *View) ByCode(c codes.Code) []string {
+	parts := make([]codes.Part, len(v.units))
+	for i, u := range v.units {
+		parts[i] = codes.Part{Index: u.codes, Dead: func(doc uint32) bool { return !v.lives(i, u.table.ids[doc]) }}
+	}
+	var ids []string
+	for _, m := range codes.Lookup(parts, c) {
+		ids = append(ids, v.units[m.Part].table.ids[m.Doc])
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // DocumentOf a passage, without reading the passage.

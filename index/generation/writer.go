@@ -15,6 +15,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/sys/unix"
 
+	"rxedge/index/codes"
 	"rxedge/index/dense"
 	"rxedge/index/document"
 	"rxedge/index/lexical"
@@ -31,6 +32,7 @@ type Writer struct {
 	db       *badger.DB
 	unitWriter
 	table    tableBuilder
+	codes    codes.Builder
 	docs     map[string]placed // documents so far
 	analyzer *lexical.Analyzer
 	lexical  *lexical.Builder
@@ -281,6 +283,9 @@ func (w *Writer) analysis() error {
 	return <-w.analysed
 }
 
+// AddCodes of the next document, before its passages; its sections may be left out.
+func (w *Writer) AddCodes(d *document.Document) { w.codes.AddDocument(uint32(len(w.table.ids)), d) }
+
 // NextPassage is the number that the next passage gets.
 func (w *Writer) NextPassage() uint32 { return uint32(w.manifest.Passages) }
 
@@ -349,6 +354,9 @@ func (w *Writer) Seal(ctx context.Context) (Info, error) {
 		return Info{}, err
 	}
 	if err := w.put(key(kindTable, ""), w.table.encode()); err != nil {
+		return Info{}, err
+	}
+	if err := w.codeBlobs(&w.codes, &w.manifest.CodeBlobs); err != nil {
 		return Info{}, err
 	}
 	if err := w.batch.Flush(); err != nil {
