@@ -166,7 +166,14 @@ func hold(data string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("taking the data folder: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	// A child that is being forked holds a copy of a lock that was just given
+	// up, until it runs its own program; so does a command that is ending.
+	for wait := 5 * time.Millisecond; errors.Is(err, unix.EWOULDBLOCK) && wait < 300*time.Millisecond; wait *= 2 {
+		time.Sleep(wait)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		b, _ := io.ReadAll(io.LimitReader(f, 32))
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
