@@ -1,320 +1,293 @@
 package names
 
 import (
-	"regexp"
+	"cmp"
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/cespare/xxhash/v2"
 )
 
-// Labelled is what the lexicon learns from a document.
-type Labelled struct {
-	ID    string
-	Title string
-	// Brands, and Generics with ingredients, as the document writes them. A
-	// document with neither (a guideline) is about no medicine in particular.
-	Brands   []string
-	Generics []string
+// Part is a segment among those that a lexicon is of. Dead, which may be nil,
+// says which of its documents are no longer there; what it says must not change
+// while the lexicon is in use.
+type Part struct {
+	*Segment
+	Dead func(doc uint32) bool
 }
 
-// Lexicon knows the medicines of the table and of the documents. It is made
-// once for a generation of documents and never changes. Safe for concurrent use.
+func (p *Part) live(doc int) bool { return p.Dead == nil || !p.Dead(uint32(doc)) }
+
+// Lexicon knows the medicines of the table and of documents. It reads them where
+// they lie, so making one takes no time; it never changes. Safe for concurrent
+// use.
 type Lexicon struct {
-	table     *table
-	medicines []medicine
-	names     map[string][]int32 // key → medicines
-	classes   map[string][]int32 // key → classes of the table
-	members   map[string][]int32 // class id → medicines
-	cover     []coverage         // by medicine
-	shorts    map[string][]meaning
-	cues      map[string][]cue
-	spelling  speller
-	// longest key in words, of names and classes, shorthand, cues.
-	words, shortWords, cueWords int
+	*base
+	parts []Part
+	words int // longest name or class
 }
-
-// coverage of a medicine by documents: those about it alone, and combinations
-// with it.
-type coverage struct{ alone, within []string }
 
 // New makes a lexicon of the table and the documents' names.
 func New(docs []Labelled) (*Lexicon, error) {
-	t, err := facts()
+	blobs, err := BuildSegment(docs, 0)
 	if err != nil {
 		return nil, err
 	}
-	l := &Lexicon{table: t, names: map[string][]int32{}, classes: map[string][]int32{}, members: map[string][]int32{},
-		shorts: map[string][]meaning{}, cues: map[string][]cue{}}
-	for _, m := range t.medicines {
-		l.addMedicine(m)
+	s, err := LoadSegment(blobs)
+	if err != nil {
+		return nil, err
 	}
-	for i, c := range t.classes {
-		for _, n := range c.names {
-			k := keyOf(n)
-			l.classes[k] = append(l.classes[k], int32(i))
-			l.words = max(l.words, strings.Count(k, " ")+1)
-		}
+	return Combine([]Part{{Segment: s}})
+}
+
+// Combine makes a lexicon of the documents that are left in some segments. It
+// reads as New of all those documents does.
+func Combine(parts []Part) (*Lexicon, error) {
+	b, err := bases()
+	if err != nil {
+		return nil, err
 	}
-	for _, m := range t.meanings {
-		k := keyOf(m.short)
-		l.shorts[k] = append(l.shorts[k], m)
-		l.shortWords = max(l.shortWords, strings.Count(k, " ")+1)
-	}
-	for _, c := range t.cues {
-		k := keyOf(c.phrase)
-		l.cues[k] = append(l.cues[k], c)
-		l.cueWords = max(l.cueWords, strings.Count(k, " ")+1)
-	}
-	for _, d := range docs {
-		l.learn(d)
-	}
-	for i := range l.cover {
-		slices.Sort(l.cover[i].alone)
-		slices.Sort(l.cover[i].within)
-	}
-	for k := range l.names {
-		if !l.table.ordinary[k] {
-			l.spelling.add(k)
-		}
-	}
-	for i := range l.spelling.by {
-		slices.Sort(l.spelling.by[i])
+	l := &Lexicon{base: b, parts: slices.Clone(parts), words: b.words}
+	for _, p := range parts {
+		l.words = max(l.words, p.Segment.words)
 	}
 	return l, nil
 }
 
-func (l *Lexicon) addMedicine(m medicine) int32 {
-	id := int32(len(l.medicines))
-	l.medicines = append(l.medicines, m)
-	l.cover = append(l.cover, coverage{})
-	l.name(m.name, id)
-	for _, n := range m.brands {
-		l.name(n, id)
-	}
-	for _, n := range m.others {
-		l.name(n, id)
-	}
-	for _, c := range m.classes {
-		l.members[c] = append(l.members[c], id)
-	}
-	return id
+// DocRef is a document by the place of its part among those of the lexicon, and
+// its number there.
+type DocRef struct {
+	Part int
+	Doc  uint32
 }
 
-func (l *Lexicon) name(n string, id int32) {
-	k := keyOf(n)
-	if k == "" {
-		return
+// canonical is the ref of a medicine of a part: the same for every part.
+func (l *Lexicon) canonical(part, med int) ref {
+	s := l.parts[part].Segment
+	if med < s.tables {
+		return ref(med)
 	}
-	if !slices.Contains(l.names[k], id) {
-		l.names[k] = append(l.names[k], id)
+	ident := s.ident(med - s.tables)
+	for i := range part {
+		if m, ok := l.parts[i].medicine(ident); ok {
+			return learned(i, m)
+		}
 	}
-	l.words = max(l.words, strings.Count(k, " ")+1)
+	return learned(part, med-s.tables)
 }
 
-// medicine finds a name that a document states: whole, without its salt and
-// form, or as the first words of what is left.
-func (l *Lexicon) medicine(name string) []int32 {
-	k := keyOf(name)
-	if ids := l.names[k]; ids != nil {
-		return ids
-	}
-	return l.names[bare(k)]
+// ident of a learned medicine.
+func (l *Lexicon) ident(r ref) string {
+	return l.parts[int(r>>32)-1].ident(int(r & 0xffffffff))
 }
 
-// joints are what stands between the ingredients of a combination.
-var joints = regexp.MustCompile(`(?i)\s*(?:,|;|/|\+|&|\band\b|\bwith\b)\s*`)
-
-// titled is a title such as "LIPITOR® (atorvastatin calcium) tablets".
-var titled = regexp.MustCompile(`^\s*([A-Z][\pL\d'’-]*(?: [A-Z][\pL\d'’-]*){0,2})\s*[®™]?\s*(?:[a-z]+ )?\(([a-z][^()]{3,80})\)`)
-
-// learn takes in the names of a document.
-func (l *Lexicon) learn(d Labelled) {
-	brands, generics := slices.Clone(d.Brands), slices.Clone(d.Generics)
-	if len(brands)+len(generics) == 0 {
-		return
+// med gives a medicine.
+func (l *Lexicon) med(r ref) medicine {
+	if int(r) < len(l.medicines) {
+		return l.medicines[r]
 	}
-	if m := titled.FindStringSubmatch(d.Title); m != nil {
-		brands, generics = append(brands, m[1]), append(generics, m[2])
+	id := l.ident(r)
+	m := medicine{name: id[1:]}
+	if id[0] == identCombined {
+		m.parts = strings.Split(m.name, "/")
 	}
-	var ids, whole []int32
-	add := func(to *[]int32, from ...int32) {
-		for _, id := range from {
-			if !slices.Contains(*to, id) {
-				*to = append(*to, id)
-			}
-		}
-	}
-	var unknown []string
-	ingredients := func(g string) {
-		found := l.medicine(g)
-		if found == nil {
-			parts := joints.Split(g, -1)
-			if len(parts) > 1 {
-				for _, p := range parts {
-					if got := l.medicine(p); got != nil {
-						add(&ids, got...)
-					} else if b := bare(keyOf(p)); b != "" {
-						unknown = append(unknown, b)
-					}
-				}
-				return
-			}
-			if b := bare(keyOf(g)); b != "" {
-				unknown = append(unknown, b)
-			}
-			return
-		}
-		for _, id := range found {
-			if len(l.medicines[id].parts) > 0 {
-				add(&whole, id)
-			} else {
-				add(&ids, id)
-			}
-		}
-	}
-	for _, g := range generics {
-		ingredients(g)
-	}
-	for _, b := range brands {
-		for _, id := range l.medicine(b) {
-			if len(l.medicines[id].parts) > 0 {
-				add(&whole, id)
-			} else if len(generics) == 0 {
-				add(&ids, id)
-			}
-		}
-	}
-	slices.Sort(unknown)
-	for _, u := range slices.Compact(unknown) {
-		add(&ids, l.addMedicine(medicine{name: u}))
-	}
-	// Of a combination that the table has under its ingredients.
-	if len(ids) > 1 && len(whole) == 0 {
-		if c, ok := l.combination(ids); ok {
-			add(&whole, c)
-		}
-	}
-	switch {
-	case len(whole) > 0:
-		l.covers(d.ID, whole, true)
-		for _, id := range whole {
-			for _, p := range l.medicines[id].parts {
-				l.covers(d.ID, l.names[keyOf(p)], false)
-			}
-		}
-		l.covers(d.ID, ids, false)
-		l.brands(brands, whole)
-	case len(ids) == 1:
-		l.covers(d.ID, ids, true)
-		l.brands(brands, ids)
-	case len(ids) > 1:
-		parts := make([]string, len(ids))
-		for i, id := range ids {
-			parts[i] = l.medicines[id].name
-		}
-		slices.Sort(parts)
-		c := l.addMedicine(medicine{name: strings.Join(parts, "/"), parts: parts})
-		l.covers(d.ID, []int32{c}, true)
-		l.covers(d.ID, ids, false)
-		l.brands(brands, []int32{c})
-	case len(brands) > 0:
-		if known := l.medicine(brands[0]); known != nil {
-			l.covers(d.ID, known, true)
-			return
-		}
-		c := l.addMedicine(medicine{name: strings.TrimSpace(brands[0])})
-		l.covers(d.ID, []int32{c}, true)
-		l.brands(brands, []int32{c})
-	}
+	return m
 }
 
-// combination finds the medicine of the table with just these ingredients.
-func (l *Lexicon) combination(ids []int32) (int32, bool) {
-	if len(ids) < 2 {
-		return 0, false
-	}
-	for i, m := range l.medicines {
-		if len(m.parts) != len(ids) {
+// A name that documents give to more medicines than this says nothing: it is the
+// name of a maker or of a kind of product.
+const (
+	maxBrand = 8
+	maxFirst = 3
+)
+
+// named gives the medicines that a key stands for. isName is true also where
+// there are too many of them to say.
+func (l *Lexicon) named(key string) (ids []ref, isName bool) {
+	ids = l.names[key]
+	var by [levelFirst + 1][]ref
+	for i := range l.parts {
+		p := &l.parts[i]
+		k, ok := p.find(key)
+		if !ok {
 			continue
 		}
-		all := true
-		for _, p := range m.parts {
-			known := l.names[keyOf(p)]
-			all = all && slices.ContainsFunc(known, func(id int32) bool { return slices.Contains(ids, id) })
-		}
-		if all {
-			return int32(i), true
-		}
-	}
-	return 0, false
-}
-
-func (l *Lexicon) covers(doc string, ids []int32, alone bool) {
-	for _, id := range ids {
-		c := &l.cover[id]
-		to := &c.within
-		if alone {
-			to = &c.alone
-		}
-		if !slices.Contains(c.alone, doc) && !slices.Contains(*to, doc) {
-			*to = append(*to, doc)
-		}
-	}
-}
-
-// brands become names of what the document is about: the whole, and the first
-// word of a longer one where that can't be an ordinary word.
-func (l *Lexicon) brands(brands []string, ids []int32) {
-	for _, b := range brands {
-		k := keyOf(b)
-		short := bare(k)
-		first, _, more := strings.Cut(short, " ")
-		keys := []string{k, short}
-		if more && len(first) >= 5 && !l.plain(first) {
-			keys = append(keys, first)
-		}
-		for _, k := range keys {
-			if len(k) < 3 || l.plain(k) || len(l.names[k]) > 0 {
+		for m := p.number(secWhat, k); m < p.number(secWhat, k+1); m++ {
+			med := p.number(secMeanings, 2*m)
+			if !p.taught(m) {
 				continue
 			}
-			for _, id := range ids {
-				l.name(k, id)
+			level := med >> medBits
+			if r := l.canonical(i, med&medMask); !slices.Contains(by[level], r) {
+				by[level] = append(by[level], r)
 			}
 		}
 	}
+	own, brand, first := l.ordered(by[levelOwn]), l.ordered(by[levelBrand]), l.ordered(by[levelFirst])
+	switch {
+	case len(ids)+len(own) > 0:
+		ids = append(slices.Clip(ids), own...)
+		return ids, true
+	case len(brand) > 0 && len(brand) <= maxBrand:
+		return brand, true
+	case len(brand) == 0 && len(first) > 0 && len(first) <= maxFirst:
+		return first, true
+	}
+	return nil, len(brand)+len(first) > 0
 }
 
-// productWords begin the names of products that they don't name.
-var productWords = set(`children childrens infant infants adult adults extra maximum regular strength night nighttime daytime day severe
- multi symptom relief pain cold cough allergy sinus fever flu headache acid reducer stomach stool softener laxative sleep aid
- sterile water sugar free vitamin vitamins mineral human antibacterial hand sanitizer first health equate good sense care select
- leader rugby major topcare family basic natural pure daily advanced original antifungal athletes foot wart corn hemorrhoidal
- medicated sunscreen lip balm mouthwash fluoride toothpaste baby gentle dual action fast formula nasal saline eye ear drops
- mucus congestion chest throat sore expectorant decongestant suppressant tablet capsule`)
+// taught says whether a document that is left teaches meaning m.
+func (p *Part) taught(m int) bool {
+	if p.Dead == nil {
+		return true
+	}
+	for j := p.number(secMeanings, 2*m+1); j < p.number(secMeanings, 2*m+3); j++ {
+		by := p.number(secBy, j)
+		for d := p.number(secDocsOf, by); d < p.number(secDocsOf, by+1); d++ {
+			if p.live(p.number(secDocs, d)) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
-func (l *Lexicon) plain(w string) bool {
-	return l.table.ordinary[w] || productWords[w] || salts[w] || forms[w] || l.classes[w] != nil || l.shorts[w] != nil
+// ordered puts medicines in an order that does not depend on parts.
+func (l *Lexicon) ordered(rs []ref) []ref {
+	slices.SortFunc(rs, func(a, b ref) int {
+		ta, tb := int(a) < len(l.medicines), int(b) < len(l.medicines)
+		switch {
+		case ta && tb:
+			return cmp.Compare(a, b)
+		case ta:
+			return -1
+		case tb:
+			return 1
+		}
+		return strings.Compare(l.ident(a), l.ident(b))
+	})
+	return rs
+}
+
+// longest name or class in words that begins with a word.
+func (l *Lexicon) longest(word string) int {
+	n := l.base.words
+	if l.words == n {
+		return n
+	}
+	h := xxhash.Sum64String(word)
+	for i := range l.parts {
+		n = max(n, l.parts[i].groupWords(word, h))
+	}
+	return n
 }
 
 // documents that are about a medicine: those about it alone, or, where there
-// are none, combinations with it.
-func (l *Lexicon) documents(id int32) []string {
-	c := &l.cover[id]
-	if len(c.alone) > 0 {
-		return c.alone
+// are none, combinations with it. In the order of their ids.
+func (l *Lexicon) documents(r ref) []DocRef {
+	if d := l.covered(r, false); len(d) > 0 {
+		return d
 	}
-	return c.within
+	return l.covered(r, true)
 }
+
+// covered gives one of the two kinds of documents of a medicine.
+func (l *Lexicon) covered(r ref, within bool) []DocRef {
+	var out []DocRef
+	sources := 0
+	for i := range l.parts {
+		p := &l.parts[i]
+		n := len(out)
+		from, to := p.cover(l.local(i, r), within)
+		out = slices.Grow(out, to-from)
+		for j := from; j < to; j++ {
+			if d := p.number(secCover, j); p.live(d) {
+				out = append(out, DocRef{i, uint32(d)})
+			}
+		}
+		if len(out) > n {
+			sources++
+		}
+	}
+	if sources > 1 {
+		l.byID(out)
+	}
+	return out
+}
+
+// alone says whether a document is about a medicine alone.
+func (l *Lexicon) alone(r ref) bool {
+	for i := range l.parts {
+		p := &l.parts[i]
+		from, to := p.cover(l.local(i, r), false)
+		for ; from < to; from++ {
+			if p.live(p.number(secCover, from)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// local is the number of a medicine in a part, -1 where it does not know it.
+func (l *Lexicon) local(part int, r ref) int {
+	if int(r) < len(l.medicines) {
+		return int(r)
+	}
+	p := &l.parts[part]
+	if int(r>>32)-1 == part {
+		return p.tables + int(r&0xffffffff)
+	}
+	if m, ok := p.medicine(l.ident(r)); ok {
+		return p.tables + m
+	}
+	return -1
+}
+
+func (l *Lexicon) byID(ds []DocRef) {
+	slices.SortFunc(ds, func(a, b DocRef) int {
+		return cmp.Or(strings.Compare(l.id(a), l.id(b)), cmp.Compare(a.Part, b.Part), cmp.Compare(a.Doc, b.Doc))
+	})
+}
+
+func (l *Lexicon) id(d DocRef) string { return l.parts[d.Part].ID(d.Doc) }
 
 // Names of all medicines, as keys: lower case, words separated by a space. For
 // an analyser that must not stem them.
 func (l *Lexicon) Names() []string {
-	out := make([]string, 0, len(l.names))
+	seen := make(map[string]bool, len(l.names))
 	for k := range l.names {
+		seen[k] = true
+	}
+	for i := range l.parts {
+		p := &l.parts[i]
+		for k := range p.keys {
+			if p.known(k) {
+				seen[p.key(k)] = true
+			}
+		}
+	}
+	out := make([]string, 0, len(seen))
+	for k := range seen {
 		if strings.IndexFunc(k, unicode.IsLetter) >= 0 {
 			out = append(out, k)
 		}
 	}
 	slices.Sort(out)
 	return out
+}
+
+// near gives the names at the least distance from w, if that is allowed.
+func (l *Lexicon) near(w string) ([]string, int) {
+	limit := edits(len(w))
+	if limit == 0 || !letters(w) {
+		return nil, 0
+	}
+	best, limit := l.spelling.near(w, limit)
+	for i := range l.parts {
+		best, limit = l.parts[i].near(w, limit, best)
+	}
+	slices.Sort(best)
+	return slices.Compact(best), limit
 }

@@ -39,6 +39,8 @@ type Subject struct {
 	Substance bool `json:"substance,omitempty"`
 	// Documents that are about it; none where no document covers it.
 	Documents []string `json:"documents,omitempty"`
+	// Refs are the same documents by their places in the lexicon's segments.
+	Refs []DocRef `json:"-"`
 }
 
 // Preference is a section of labels that a question asks for.

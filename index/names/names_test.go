@@ -173,7 +173,7 @@ func TestNoNameIsCorrected(t *testing.T) {
 		if strings.Contains(k, " ") {
 			continue
 		}
-		if near, d := l.spelling.near(k); len(near) > 0 && !l.table.ordinary[k] && (d > 0 || near[0] != k) {
+		if near, d := l.near(k); len(near) > 0 && !l.ordinary[k] && (d > 0 || near[0] != k) {
 			t.Errorf("%q is %d from %q", k, d, near)
 		}
 		r := l.Read(k, nothing)
@@ -188,8 +188,8 @@ func TestNoNameIsCorrected(t *testing.T) {
 		{"cycloserine", "cyclosporine"}, {"bupropion", "buspirone"}, {"chlorpromazine", "chlorpropamide"}, {"streptozocin", "streptomycin"}} {
 		for i, w := range pair {
 			r := l.Read(w, nothing)
-			other := l.names[pair[1-i]]
-			if len(r.Subjects) != 1 || r.Subjects[0].Spelling || slices.ContainsFunc(other, func(id int32) bool { return l.medicines[id].name == r.Subjects[0].Name }) {
+			other, _ := l.named(pair[1-i])
+			if len(r.Subjects) != 1 || r.Subjects[0].Spelling || slices.ContainsFunc(other, func(id ref) bool { return l.med(id).name == r.Subjects[0].Name }) {
 				t.Errorf("%q is read as %+v", w, r.Subjects)
 			}
 		}
@@ -208,7 +208,7 @@ func TestSlips(t *testing.T) {
 		}
 		for j := 1; j < len(k); j++ {
 			w := k[:j] + k[j+1:]
-			if l.names[w] != nil || w == k {
+			if _, isName := l.named(w); isName || w == k {
 				continue
 			}
 			slips++
@@ -216,7 +216,7 @@ func TestSlips(t *testing.T) {
 				if !s.Spelling {
 					continue
 				}
-				names, d := l.spelling.near(w)
+				names, d := l.near(w)
 				if d > 1 || !slices.Contains(names, k) {
 					t.Errorf("%q, from %q, is read as %s", w, k, s.Name)
 				}

@@ -63,7 +63,7 @@ type reader struct {
 
 // named is what a subject stands for.
 type named struct {
-	medicines []int32
+	medicines []ref
 	classes   []int32
 }
 
@@ -112,15 +112,15 @@ func (r *reader) take(i, j int) {
 // medicines finds names and classes, the longest first at each place.
 func (r *reader) medicines() {
 	for i := 0; i < len(r.ts); i++ {
-		for n := min(r.l.words, len(r.ts)-i); n > 0; n-- {
+		for n := min(r.l.longest(r.ts[i].word), len(r.ts)-i); n > 0; n-- {
 			if !r.free(i, i+n) || !r.tight(i, i+n) {
 				continue
 			}
 			k := r.key(i, i+n)
-			ids := r.l.names[k]
-			classes := r.l.classes[k]
-			if ids == nil && classes == nil && len(k) > minSpelling { // the plural
-				ids = r.l.names[strings.TrimSuffix(k, "s")]
+			ids, _ := r.l.named(k)
+			classes := r.l.byClass[k]
+			if ids == nil && classes == nil && len(k) > minSpelling && k[len(k)-1] == 's' { // the plural
+				ids, _ = r.l.named(k[:len(k)-1])
 			}
 			if ids == nil && classes == nil || r.ambiguous(k, i, n) {
 				continue
@@ -142,40 +142,62 @@ func (r *reader) ambiguous(k string, i, n int) bool {
 	return n == 1 && (len(k) <= 2 && !r.ts[i].upper || wordNames[k] && !r.ts[i].capital)
 }
 
-func (r *reader) subject(i, j int, ids []int32, spelling bool) {
-	m := r.l.medicines[ids[0]]
+func (r *reader) subject(i, j int, ids []ref, spelling bool) {
+	m := r.l.med(ids[0])
 	s := Subject{Asked: r.text[r.ts[i].start:r.ts[j-1].end], Start: r.ts[i].start, End: r.ts[j-1].end,
 		Name: m.name, Spelling: spelling, Substance: m.substance}
-	for _, id := range ids {
-		for _, d := range r.l.documents(id) {
-			if !slices.Contains(s.Documents, d) {
-				s.Documents = append(s.Documents, d)
-			}
+	for n, id := range ids {
+		docs := r.l.documents(id)
+		if n == 0 {
+			s.Refs = docs
+		} else {
+			s.Refs = unite(s.Refs, docs)
+		}
+	}
+	r.add(s, named{medicines: ids})
+	r.take(i, j)
+}
+
+// unite adds those of more that are not in docs.
+func unite(docs, more []DocRef) []DocRef {
+	seen := make(map[DocRef]bool, len(docs)+len(more))
+	for _, d := range docs {
+		seen[d] = true
+	}
+	for _, d := range more {
+		if !seen[d] {
+			seen[d] = true
+			docs = append(docs, d)
+		}
+	}
+	return docs
+}
+
+func (r *reader) add(s Subject, of named) {
+	if len(s.Refs) > 0 {
+		s.Documents = make([]string, len(s.Refs))
+		for i, d := range s.Refs {
+			s.Documents[i] = r.l.id(d)
 		}
 	}
 	r.Subjects = append(r.Subjects, s)
-	r.ids = append(r.ids, named{medicines: ids})
-	r.take(i, j)
+	r.ids = append(r.ids, of)
 }
 
 func (r *reader) class(i, j int, classes []int32) {
 	s := Subject{Asked: r.text[r.ts[i].start:r.ts[j-1].end], Start: r.ts[i].start, End: r.ts[j-1].end, Class: true}
 	for n, c := range classes {
-		id := r.l.table.classes[c].id
+		id := r.l.classes[c].id
 		if n == 0 {
 			s.Name = id
 		}
 		for _, m := range r.l.members[id] {
-			for _, d := range r.l.cover[m].alone {
-				if !slices.Contains(s.Documents, d) {
-					s.Documents = append(s.Documents, d)
-				}
-			}
+			s.Refs = append(s.Refs, r.l.covered(m, false)...)
 		}
 	}
-	slices.Sort(s.Documents)
-	r.Subjects = append(r.Subjects, s)
-	r.ids = append(r.ids, named{classes: classes})
+	r.l.byID(s.Refs)
+	s.Refs = slices.Compact(s.Refs)
+	r.add(s, named{classes: classes})
 	r.take(i, j)
 }
 
@@ -184,17 +206,21 @@ func (r *reader) class(i, j int, classes []int32) {
 // be more than one medicine: a wrong medicine is the worst mistake.
 func (r *reader) misspelt() {
 	for i, t := range r.ts {
-		if r.taken[i] || t.digits || len(t.word) < minSpelling || r.l.names[t.word] != nil || r.l.plain(t.word) {
+		if r.taken[i] || t.digits || edits(len(t.word)) == 0 || r.l.plain(t.word) {
 			continue
 		}
-		near, _ := r.l.spelling.near(t.word)
-		if len(near) == 0 || r.known != nil && r.known(t.word) {
+		if _, isName := r.l.named(t.word); isName || r.known != nil && r.known(t.word) {
 			continue
 		}
-		ids := r.l.names[near[0]]
-		same := true
+		near, _ := r.l.near(t.word)
+		if len(near) == 0 {
+			continue
+		}
+		ids, _ := r.l.named(near[0])
+		same := ids != nil
 		for _, n := range near[1:] {
-			same = same && slices.Equal(r.l.names[n], ids)
+			others, _ := r.l.named(n)
+			same = same && slices.Equal(others, ids)
 		}
 		if same {
 			r.subject(i, i+1, ids, true)
@@ -288,11 +314,11 @@ func (r *reader) expandSubjects() {
 		}
 		n := 0
 		for _, c := range r.ids[i].classes {
-			cl := r.l.table.classes[c]
+			cl := r.l.classes[c]
 			r.expand(s, cl.say, weightName, WhyClass)
 			for _, id := range r.l.members[cl.id] {
-				if n < maxMembers && len(r.l.cover[id].alone) > 0 {
-					r.expand(s, r.l.medicines[id].name, weightMember, WhyMember)
+				if n < maxMembers && r.l.alone(id) {
+					r.expand(s, r.l.med(id).name, weightMember, WhyMember)
 					n++
 				}
 			}
@@ -300,8 +326,8 @@ func (r *reader) expandSubjects() {
 	}
 }
 
-func (r *reader) expandMedicine(s *Subject, id int32) {
-	m := &r.l.medicines[id]
+func (r *reader) expandMedicine(s *Subject, id ref) {
+	m := r.l.med(id)
 	own := weightName
 	if len(s.Documents) > 0 {
 		own = weightOwn
@@ -323,7 +349,7 @@ func (r *reader) expandMedicine(s *Subject, id int32) {
 		}
 	}
 	for _, c := range m.classes {
-		for _, cl := range r.l.table.classes {
+		for _, cl := range r.l.classes {
 			if cl.id == c {
 				r.expand(s, cl.say, weightClass, WhyClass)
 			}
@@ -346,7 +372,7 @@ func (r *reader) sections() {
 			if !r.tight(i, i+n) {
 				continue
 			}
-			for _, c := range r.l.cues[r.key(i, i+n)] {
+			for _, c := range r.l.byCue[r.key(i, i+n)] {
 				if seen[c.asks] {
 					continue
 				}
@@ -365,7 +391,7 @@ func (r *reader) sections() {
 		}
 	}
 	if len(asked) > 1 {
-		for _, c := range r.l.cues["interaction"] {
+		for _, c := range r.l.byCue["interaction"] {
 			r.prefer(strings.Join(asked, ", "), c.sections)
 		}
 	}

@@ -26,27 +26,55 @@ func (s *speller) add(name string) {
 	}
 }
 
-// near gives the names at the least distance from w, if that is allowed.
-func (s *speller) near(w string) ([]string, int) {
-	limit := edits(len(w))
-	if limit == 0 || !letters(w) {
-		return nil, 0
-	}
+// near gives the names at the least distance from w, up to a limit, and that
+// distance; the limit where there are none.
+func (s *speller) near(w string, limit int) ([]string, int) {
 	var best []string
 	for _, n := range s.by[w[0]-'a'] {
-		if len(n)-len(w) > limit || len(w)-len(n) > limit {
-			continue
-		}
-		d := distance(w, n, limit)
-		if d > limit || d > edits(len(n)) {
-			continue
-		}
-		if d < limit {
-			limit, best = d, best[:0]
-		}
-		best = append(best, n)
+		best, limit = nearer(w, n, limit, best)
 	}
 	return best, limit
+}
+
+// nearer adds name n to the best where it is as near to w.
+func nearer(w, n string, limit int, best []string) ([]string, int) {
+	if len(n)-len(w) > limit || len(w)-len(n) > limit {
+		return best, limit
+	}
+	d := distance(w, n, limit)
+	if d > limit || d > edits(len(n)) {
+		return best, limit
+	}
+	if d < limit {
+		limit, best = d, best[:0]
+	}
+	return append(best, n), limit
+}
+
+// near is nearer for all names of a part.
+func (p *Part) near(w string, limit int, best []string) ([]string, int) {
+	letter := int(w[0]-'a') * lengths
+	for n := max(minSpelling, len(w)-limit); n <= min(longest, len(w)+limit); n++ {
+		for j := p.number(secSpellAt, letter+n); j < p.number(secSpellAt, letter+n+1); j++ {
+			k := p.number(secSpell, j)
+			name := p.key(k)
+			if d := distance(w, name, limit); d > limit || d > edits(n) || !p.known(k) {
+				continue
+			}
+			best, limit = nearer(w, name, limit, best)
+		}
+	}
+	return best, limit
+}
+
+// known says whether a document that is left teaches key k.
+func (p *Part) known(k int) bool {
+	for m := p.number(secWhat, k); m < p.number(secWhat, k+1); m++ {
+		if p.taught(m) {
+			return true
+		}
+	}
+	return false
 }
 
 func letters(w string) bool {
