@@ -348,7 +348,7 @@ func (b *build) cutDocument(h generation.Header) cutDocument {
 
 func (b *build) document(ctx context.Context, c cutDocument) error {
 	ps := c.passages
-	b.w.AddCodes(c.head)
+	b.w.Describe(c.head)
 	first := b.w.NextPassage()
 	if err := b.w.AddPassages(c.head.ID, c.cut, ps); err != nil {
 		return err

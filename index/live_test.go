@@ -331,6 +331,9 @@ func TestVerifyNamesTheRecordOfAnUpdate(t *testing.T) {
 	ix.Close()
 	flipIn(t, filepath.Join(dir, g.Name, "live", "*.vlog"))
 	ix = open(t, dir, index.Options{})
+	if n := strings.Join(ix.Notes(), "\n"); strings.Contains(n, "update 1, ") && strings.Contains(n, "update 1 of gen-000001 is lost") {
+		return // it lay in a record that is read at the start
+	}
 	r, err := ix.Verify(t.Context(), nil)
 	if err != nil || r.OK() || r.Generation != g.Label() || !strings.HasPrefix(r.Faults[0].Where, "update 1, ") {
 		t.Errorf("%v %+v", err, r)

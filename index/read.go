@@ -2,14 +2,11 @@ package index
 
 import (
 	"cmp"
-	"context"
 	"math"
 	"slices"
 	"sort"
 
 	"rxedge/index/codes"
-	"rxedge/index/document"
-	"rxedge/index/generation"
 	"rxedge/index/lexical"
 	"rxedge/index/names"
 )
@@ -27,65 +24,29 @@ const meaningShare = 0.7
 // several medicines are named each tells passages of the others' labels apart.
 const ownName, ownNameOfSeveral = 0.1, 0.5
 
-// reader knows the names in one generation.
-type reader struct {
-	lexicon  *names.Lexicon
-	labelled map[string]bool // documents that are about a medicine
-}
-
-func newReader(v *generation.View) (*reader, error) {
-	r := &reader{labelled: map[string]bool{}}
-	var docs []names.Labelled
-	err := v.Documents(context.Background(), func(h generation.Header) error {
-		l := names.Labelled{ID: h.ID, Title: h.Title}
-		for _, n := range h.Names {
-			if n.Kind == "brand" {
-				l.Brands = append(l.Brands, n.Text)
-			} else {
-				l.Generics = append(l.Generics, n.Text)
-			}
-		}
-		if len(h.Names) == 0 && h.Kind != document.KindSPL && h.Kind != document.KindOpenFDA {
-			return nil
-		}
-		docs = append(docs, l)
-		r.labelled[h.ID] = true
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	r.lexicon, err = names.New(docs)
-	return r, err
-}
-
 // Read reads a question as a search does, without searching.
 func (s *Snapshot) Read(question string) (names.Reading, error) {
-	r, err := s.read()
+	r, err := s.view.Lexicon()
 	if err != nil {
 		return names.Reading{}, s.outcome("read the names", err)
 	}
-	return r.lexicon.Read(question, s.known), nil
+	return r.Read(question, s.known), nil
 }
 
 // Labelled says whether a document is about a medicine, as a label is and a
 // guideline is not.
 func (s *Snapshot) Labelled(id string) (bool, error) {
-	r, err := s.read()
-	if err != nil {
-		return false, s.outcome("read the names", err)
-	}
-	return r.labelled[id], nil
+	return s.view.Labelled(id), nil
 }
 
 // Mentions gives the medicines named in any text, such as a claim, without
 // guessing at spelling.
 func (s *Snapshot) Mentions(text string) ([]names.Subject, error) {
-	r, err := s.read()
+	r, err := s.view.Lexicon()
 	if err != nil {
 		return nil, s.outcome("read the names", err)
 	}
-	return r.lexicon.ReadParts(text, nil, names.Parts{NoSpelling: true, NoShorthand: true, NoSections: true}).Subjects, nil
+	return r.ReadParts(text, nil, names.Parts{NoSpelling: true, NoShorthand: true, NoSections: true}).Subjects, nil
 }
 
 // known says whether the documents have a word.
@@ -123,11 +84,11 @@ func (s *Snapshot) searchWords(q Query) ([]wordHit, names.Reading, []Code, error
 		}
 		return out, names.Reading{}, nil, nil
 	}
-	r, err := s.read()
+	r, err := s.view.Lexicon()
 	if err != nil {
 		return nil, names.Reading{}, nil, err
 	}
-	reading := r.lexicon.ReadParts(q.Text, s.known, q.Without)
+	reading := r.ReadParts(q.Text, s.known, q.Without)
 	terms := weigh(analyzer, q.Text, reading, 1)
 	var ranges []lexical.Range
 	coded, stand := s.codes(q.Text)

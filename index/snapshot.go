@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 
 	"rxedge/index/document"
@@ -23,11 +22,10 @@ type held struct {
 type state struct {
 	held *held
 	view *generation.View
-	read func() (*reader, error)
 }
 
 func serving(h *held, v *generation.View) *state {
-	return &state{held: h, view: v, read: sync.OnceValues(func() (*reader, error) { return newReader(v) })}
+	return &state{held: h, view: v}
 }
 
 // hold makes a generation that was just opened known; the caller uses it.

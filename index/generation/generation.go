@@ -19,6 +19,7 @@ import (
 
 	"rxedge/index/dense"
 	"rxedge/index/lexical"
+	"rxedge/index/names"
 )
 
 // ErrNotFound: the generation has no such document, section or passage.
@@ -96,11 +97,11 @@ func (g *Generation) open() (v *View, err error) {
 	if err != nil {
 		return nil, missing(err, key(kindNames, ""))
 	}
-	var names []string
-	if err := json.Unmarshal(body, &names); err != nil {
+	var protect []string
+	if err := json.Unmarshal(body, &protect); err != nil {
 		return nil, damaged("name list", "it does not parse")
 	}
-	g.Analyzer = lexical.NewAnalyzer(names)
+	g.Analyzer = lexical.NewAnalyzer(protect)
 	if err := g.base.load(g.manifest.Embedder.Dimension); err != nil {
 		return nil, err
 	}
@@ -305,7 +306,7 @@ func (g *Generation) Merge(ctx context.Context, v *View) (*View, error) {
 
 func (v *View) merge(ctx context.Context, of []*segment) (*segment, error) {
 	parts := make([]lexical.Part, len(of))
-	out := &segment{merged: true, numbers: []uint32{}}
+	out := &segment{numbers: []uint32{}}
 	var alive []struct{ s, row int }
 	for i, s := range of {
 		parts[i] = lexical.Part{Segment: s.lexical, Dead: s.dead}
@@ -330,6 +331,9 @@ func (v *View) merge(ctx context.Context, of []*segment) (*segment, error) {
 				row++
 			}
 		}
+	}
+	if err := v.mergeNames(of, out); err != nil {
+		return nil, err
 	}
 	var blobs [][]byte
 	err := lexical.Merge(parts, func(b []byte) error { blobs = append(blobs, b); return ctx.Err() })
@@ -357,6 +361,30 @@ func (v *View) merge(ctx context.Context, of []*segment) (*segment, error) {
 		out.rows = nil
 	}
 	return out, nil
+}
+
+func (v *View) mergeNames(of []*segment, out *segment) error {
+	parts := make([]names.Numbered, len(of))
+	out.owners = []int{}
+	for i, s := range of {
+		numbers := make([]int64, s.names.Documents())
+		for doc := range numbers {
+			numbers[doc] = -1
+			if n := s.unitOfName(uint32(doc)); v.lives(n, s.names.ID(uint32(doc))) {
+				numbers[doc] = int64(len(out.owners))
+				out.owners = append(out.owners, n)
+			}
+		}
+		parts[i] = names.Numbered{Segment: s.names, New: func(doc uint32) (uint32, bool) {
+			return uint32(max(numbers[doc], 0)), numbers[doc] >= 0
+		}}
+	}
+	blobs, err := names.Merge(parts, 0)
+	if err != nil {
+		return err
+	}
+	out.names, err = names.LoadSegment(blobs)
+	return err
 }
 
 // Close the stores.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,6 +22,7 @@ import (
 	"rxedge/index/dense"
 	"rxedge/index/document"
 	"rxedge/index/lexical"
+	"rxedge/index/names"
 )
 
 // A generation that serves takes small batches as live updates: their records
@@ -221,6 +223,7 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 	var aliases []place
 	var t tableBuilder
 	var found codes.Builder
+	var learned []names.Labelled
 	builder := lexical.NewBuilder(a)
 	blocks := dense.NewBlockWriter(dim, func(b []byte) error {
 		u.VectorBlocks++
@@ -264,8 +267,10 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 				rows = append(rows, p.Vectors[i])
 			}
 			u.Passages++
+			runtime.Gosched() // questions are asked meanwhile
 		}
 		found.AddDocument(uint32(len(t.ids)), d)
+		learned = append(learned, labelled(d))
 		t.document(d.ID, p.Passages)
 		u.Documents++
 		u.Sections += len(d.Sections)
@@ -288,7 +293,7 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 		return err
 	}
 	if u.Vectors = len(rows); u.Vectors > 0 {
-		s, err := dense.Build(ctx, dim, len(rows), func(i int) []float32 { return rows[i] }, dense.BuildOptions{})
+		s, err := dense.Build(ctx, dim, len(rows), func(i int) []float32 { return rows[i] }, dense.BuildOptions{Workers: 1})
 		if err != nil {
 			return err
 		}
@@ -299,7 +304,7 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 	if err := w.lexicalBlobs(ctx, builder, &u.LexicalBlobs); err != nil {
 		return err
 	}
-	if err := errors.Join(w.put(key(kindTable, ""), t.encode()), w.codeBlobs(&found, &u.CodeBlobs)); err != nil {
+	if err := errors.Join(w.put(key(kindTable, ""), t.encode()), w.codeBlobs(&found, &u.CodeBlobs), w.nameBlobs(learned, &u.NameBlobs)); err != nil {
 		return err
 	}
 	if err := w.putJSON(key(kindUnit, ""), u); err != nil {
@@ -390,6 +395,17 @@ func (w *unitWriter) codeBlobs(b *codes.Builder, n *int) error {
 		*n++
 	}
 	return nil
+}
+
+func (w *unitWriter) nameBlobs(of []names.Labelled, n *int) error {
+	blobs, err := names.BuildSegment(of, 0)
+	for _, blob := range blobs {
+		if err == nil {
+			err = w.put(numberKey(kindLearned, *n), blob)
+		}
+		*n++
+	}
+	return err
 }
 
 func (w *unitWriter) lexicalBlobs(ctx context.Context, b *lexical.Builder, n *int) error {

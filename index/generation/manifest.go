@@ -55,6 +55,7 @@ type manifest struct {
 	VectorBlocks int `json:"vector_blocks"`
 	DenseBlocks  int `json:"dense_blocks"`
 	CodeBlobs    int `json:"code_blobs"`
+	NameBlobs    int `json:"name_blobs"`
 	// Same as its parent with all its updates, packed anew.
 	Same  bool      `json:"same,omitempty"`
 	Files []fileSum `json:"files"`
@@ -62,7 +63,7 @@ type manifest struct {
 
 // base is what the manifest says of the base unit.
 func (m *manifest) base() unitInfo {
-	return unitInfo{m.Documents, m.Sections, m.Passages, m.Vectors, m.Cut, m.LexicalBlobs, m.VectorBlocks, m.DenseBlocks, m.CodeBlobs}
+	return unitInfo{m.Documents, m.Sections, m.Passages, m.Vectors, m.Cut, m.LexicalBlobs, m.VectorBlocks, m.DenseBlocks, m.CodeBlobs, m.NameBlobs}
 }
 
 // Label names a generation as one of its views: "gen-000007", or after live

@@ -9,6 +9,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"rxedge/index/document"
+	"rxedge/index/names"
 )
 
 // Keys. The first byte is the kind of record.
@@ -22,6 +23,7 @@ const (
 	kindNames    = 'n' // n/: words that the analyser protects
 	kindCodes    = 'q' // q/<number>: block of what dense search scans
 	kindCodesOf  = 'c' // c/<number>: blob of documents by code
+	kindLearned  = 'w' // w/<number>: blob of what documents teach about names
 	kindTable    = 't' // t/: documents by id, sections' codes by passage
 	kindDead     = 'x' // x/: withdrawn passages of the base, after an update
 	kindUnit     = 'm' // m/: what an update holds
@@ -30,7 +32,7 @@ const (
 var kindNamesOf = map[byte]string{
 	kindDocument: "document", kindSection: "section", kindLookup: "section lookup",
 	kindPassage: "passage", kindLexical: "lexical blob", kindVectors: "vector block", kindNames: "name list",
-	kindCodes: "dense block", kindCodesOf: "code blob", kindTable: "document table", kindDead: "list of withdrawn passages", kindUnit: "update record",
+	kindCodes: "dense block", kindCodesOf: "code blob", kindLearned: "name blob", kindTable: "document table", kindDead: "list of withdrawn passages", kindUnit: "update record",
 }
 
 // maxID is the longest id of a document in bytes; longer ones are refused.
@@ -48,6 +50,19 @@ type Range struct {
 	First    uint32 `json:"first"`
 	Passages int    `json:"passages"`
 	Cut      string `json:"cut"` // how they were cut; another way means cutting again
+}
+
+// labelled is what the document teaches about names.
+func labelled(d *document.Document) names.Labelled {
+	l := names.Labelled{ID: d.ID, Title: d.Title, Label: len(d.Names) > 0 || d.Kind == document.KindSPL || d.Kind == document.KindOpenFDA}
+	for _, n := range d.Names {
+		if n.Kind == "brand" {
+			l.Brands = append(l.Brands, n.Text)
+		} else {
+			l.Generics = append(l.Generics, n.Text)
+		}
+	}
+	return l
 }
 
 // CutMixed stands for passages that were cut in several ways.
@@ -101,7 +116,7 @@ func describe(k []byte) string {
 		return fmt.Sprintf("record %q", k)
 	case len(rest) == 0:
 		return kind
-	case (k[0] == kindPassage || k[0] == kindLexical || k[0] == kindVectors || k[0] == kindCodes || k[0] == kindCodesOf) && len(rest) == 4:
+	case (k[0] == kindPassage || k[0] == kindLexical || k[0] == kindVectors || k[0] == kindCodes || k[0] == kindCodesOf || k[0] == kindLearned) && len(rest) == 4:
 		return fmt.Sprintf("%s %d", kind, binary.BigEndian.Uint32(rest))
 	case k[0] == kindSection && len(rest) > 5:
 		return fmt.Sprintf("%s %d of document %q", kind, binary.BigEndian.Uint32(rest[len(rest)-4:]), rest[:len(rest)-5])

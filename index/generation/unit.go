@@ -10,6 +10,7 @@ import (
 	"rxedge/index/dense"
 	"rxedge/index/document"
 	"rxedge/index/lexical"
+	"rxedge/index/names"
 )
 
 // unitInfo is what a unit holds: the base of a generation, or a live update.
@@ -23,6 +24,7 @@ type unitInfo struct {
 	VectorBlocks int    `json:"vector_blocks"`
 	DenseBlocks  int    `json:"dense_blocks"`
 	CodeBlobs    int    `json:"code_blobs"`
+	NameBlobs    int    `json:"name_blobs"`
 }
 
 // updateInfo is what a live update's own record says.
@@ -47,6 +49,7 @@ type unit struct {
 	first   uint32 // number of its first passage in the generation
 	table   *table
 	codes   *codes.Index            // by the place of a document in the table
+	names   *names.Segment          // likewise
 	facts   []atomic.Pointer[Facts] // by document; nil: not read yet
 	lexical *lexical.Segment
 	dense   *dense.Segment // nil where there are no vectors
@@ -72,6 +75,18 @@ func (u *unit) load(dim int) error {
 		if found[i], err = u.blob(numberKey(kindCodesOf, i), true); err != nil {
 			return err
 		}
+	}
+	learned := make([][]byte, u.info.NameBlobs)
+	for i := range learned {
+		if learned[i], err = u.blob(numberKey(kindLearned, i), true); err != nil {
+			return err
+		}
+	}
+	if u.names, err = names.LoadSegment(learned); err != nil {
+		return damaged(u.named("names"), err.Error())
+	}
+	if n := u.names.Documents(); n != u.info.Documents {
+		return damaged(u.named("names"), fmt.Sprintf("they are of %d documents instead of %d", n, u.info.Documents))
 	}
 	if u.codes, err = codes.Load(found); err != nil {
 		return damaged(u.named("codes"), err.Error())

@@ -50,6 +50,7 @@ func sealed(t *testing.T) (*Store, *View) {
 		n := w.NextPassage()
 		whole := chunk.Span{End: len(d.Sections[0].Text)}
 		p := chunk.Passage{DocumentID: d.ID, SectionID: d.Sections[0].ID, Heading: "Heading", Span: whole, Sentences: []chunk.Span{whole}}
+		w.Describe(d)
 		if err := w.AddPassages(d.ID, "whole", []Passage{{Passage: p, Text: d.Sections[0].Text}}); err != nil {
 			return err
 		}
@@ -99,7 +100,7 @@ func flip(t *testing.T, path string, at int64) {
 	}
 }
 
-func names(r Report, where string) bool {
+func faulty(r Report, where string) bool {
 	for _, f := range r.Faults {
 		if strings.HasSuffix(f.Where, where) {
 			return true
@@ -139,7 +140,7 @@ func TestVerifyNamesTheFile(t *testing.T) {
 		}
 		at := fi.Size() / 2
 		flip(t, path, at)
-		if r := verify(t, g); !names(r, name) {
+		if r := verify(t, g); !faulty(r, name) {
 			t.Errorf("%s: %v", name, r.Faults)
 		}
 		flip(t, path, at)
@@ -185,7 +186,7 @@ func TestVerifyNamesTheRecord(t *testing.T) {
 		path, at := find(t, g.g.dir, raw)
 		flip(t, path, at+int64(len(raw)/2))
 		r := verify(t, g)
-		if !names(r, c.name) || !names(r, filepath.Base(path)) {
+		if !faulty(r, c.name) || !faulty(r, filepath.Base(path)) {
 			t.Errorf("%s: %v", c.name, r.Faults)
 		}
 		flip(t, path, at+int64(len(raw)/2))
@@ -250,6 +251,7 @@ func TestVerifyCrossChecks(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := &document.Document{ID: "a", Sections: []document.Section{{ID: "a#1", Text: "text"}}}
+			w.Describe(d)
 			if err := errors.Join(w.PutDocument(d, document.Hash(d)), w.PlaceDocuments(t.Context()),
 				w.AddPassages("a", "", []Passage{{Passage: chunk.Passage{DocumentID: "a", SectionID: "a#1", Span: chunk.Span{End: 4}}, Text: "text"}}),
 				w.flush(), c.spoil(w)); err != nil {
@@ -267,7 +269,7 @@ func TestVerifyCrossChecks(t *testing.T) {
 				return // the loss is found on opening
 			}
 			defer g.Close()
-			if r := verify(t, v); !names(r, c.want) {
+			if r := verify(t, v); !faulty(r, c.want) {
 				t.Errorf("faults %v, want one of %s", r.Faults, c.want)
 			}
 		})

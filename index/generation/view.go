@@ -7,11 +7,13 @@ import (
 	"maps"
 	"math/bits"
 	"slices"
+	"sync"
 
 	"rxedge/index/codes"
 	"rxedge/index/dense"
 	"rxedge/index/document"
 	"rxedge/index/lexical"
+	"rxedge/index/names"
 )
 
 // View is a generation as it is after one of its updates. It never changes;
@@ -22,6 +24,8 @@ type View struct {
 	g        *Generation
 	units    []*unit        // the base and the updates, in order
 	removed  map[string]int // documents, by the update that removed them
+	newest   map[string]int // documents of updates: the place in units of their newest version
+	lexicon  func() (*names.Lexicon, error)
 	segments []*segment
 	lexical  *lexical.Searcher
 	info     Info
@@ -43,7 +47,19 @@ type segment struct {
 	rows   []uint32       // passage of the segment, by row of dense; nil: the same
 	gone   dense.Bitmap   // rows that are withdrawn
 	vector func(row int) []float32
-	merged bool
+	// names of the documents of one unit, or with owners of those of several
+	// that are merged: the place in units, by document.
+	names  *names.Segment
+	unit   int
+	owners []int
+}
+
+// unitOfName is the place in units of a document of names.
+func (s *segment) unitOfName(doc uint32) int {
+	if s.owners != nil {
+		return s.owners[doc]
+	}
+	return s.unit
 }
 
 func (s *segment) passages() int { return s.lexical.Passages() }
@@ -65,8 +81,8 @@ func (s *segment) find(number uint32) uint32 {
 	return uint32(i)
 }
 
-func segmentOf(u *unit) *segment {
-	s := &segment{lexical: u.lexical, begin: u.first, dense: u.dense}
+func segmentOf(u *unit, place int) *segment {
+	s := &segment{names: u.names, unit: place, lexical: u.lexical, begin: u.first, dense: u.dense}
 	if u.dense != nil {
 		s.vector = u.vectors.at
 		if u.info.Vectors != u.info.Passages {
@@ -81,13 +97,13 @@ func segmentOf(u *unit) *segment {
 
 // firstView is the base alone.
 func firstView(g *Generation, base *unit) *View {
-	return &View{g: g, units: []*unit{base}, removed: map[string]int{}, segments: []*segment{segmentOf(base)},
+	return &View{g: g, units: []*unit{base}, removed: map[string]int{}, newest: map[string]int{}, segments: []*segment{segmentOf(base, 0)},
 		documents: base.info.Documents, sections: base.info.Sections}
 }
 
 // next is a copy that may be changed until it is finished.
 func (v *View) next() *View {
-	w := &View{g: v.g, units: slices.Clip(v.units), removed: maps.Clone(v.removed), documents: v.documents, sections: v.sections}
+	w := &View{g: v.g, units: slices.Clip(v.units), removed: maps.Clone(v.removed), newest: maps.Clone(v.newest), documents: v.documents, sections: v.sections}
 	for _, s := range v.segments {
 		c := *s
 		w.segments = append(w.segments, &c)
@@ -109,7 +125,28 @@ func (v *View) finish() error {
 		return fmt.Errorf("%s: %w", v.g.manifest.Name, err)
 	}
 	v.count()
+	v.lexicon = sync.OnceValues(func() (*names.Lexicon, error) {
+		parts := make([]names.Part, len(v.segments))
+		for i, s := range v.segments {
+			parts[i] = names.Part{Segment: s.names, Dead: func(doc uint32) bool { return !v.lives(s.unitOfName(doc), s.names.ID(doc)) }}
+		}
+		return names.Combine(parts)
+	})
 	return nil
+}
+
+// Lexicon of the medicines of the table and of the view's documents.
+func (v *View) Lexicon() (*names.Lexicon, error) { return v.lexicon() }
+
+// Labelled says whether a document is about a medicine, as a label is and a
+// guideline is not.
+func (v *View) Labelled(id string) bool {
+	u := v.owner(id)
+	if u == nil {
+		return false
+	}
+	i, _ := slices.BinarySearch(u.table.ids, id)
+	return u.names.Label(uint32(i))
 }
 
 // count what is live.
@@ -142,10 +179,8 @@ func (v *View) count() {
 
 // lives says whether the newest version of a document is that of unit n.
 func (v *View) lives(n int, id string) bool {
-	for m := len(v.units) - 1; m > n; m-- {
-		if _, _, ok := v.units[m].table.find(id); ok {
-			return false
-		}
+	if v.newest[id] != n { // 0, the base, where no update has it
+		return false
 	}
 	return v.removed[id] <= v.units[n].number
 }
@@ -153,15 +188,11 @@ func (v *View) lives(n int, id string) bool {
 // owner is the unit with the newest version of a document; nil where there is
 // none.
 func (v *View) owner(id string) *unit {
-	for _, u := range slices.Backward(v.units) {
-		if _, _, ok := u.table.find(id); ok {
-			if v.removed[id] > u.number {
-				return nil
-			}
-			return u
-		}
+	u := v.units[v.newest[id]]
+	if _, _, ok := u.table.find(id); !ok || v.removed[id] > u.number {
+		return nil
 	}
-	return nil
+	return u
 }
 
 // add applies a unit to a view that is not finished: what it replaces and
@@ -211,7 +242,10 @@ func (v *View) add(u *unit, withdrawn *lexical.Dead) error {
 		v.removed[id] = u.number
 	}
 	v.units = append(v.units, u)
-	v.segments = append(v.segments, segmentOf(u))
+	for _, id := range u.table.ids {
+		v.newest[id] = len(v.units) - 1
+	}
+	v.segments = append(v.segments, segmentOf(u, len(v.units)-1))
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"rxedge/index/dense"
 	"rxedge/index/document"
 	"rxedge/index/lexical"
+	"rxedge/index/names"
 )
 
 // Writer builds a generation in a folder whose name ends in .building; nothing
@@ -33,6 +34,7 @@ type Writer struct {
 	unitWriter
 	table    tableBuilder
 	codes    codes.Builder
+	names    []names.Labelled
 	docs     map[string]placed // documents so far
 	analyzer *lexical.Analyzer
 	lexical  *lexical.Builder
@@ -167,7 +169,7 @@ func (w *Writer) PlaceDocuments(ctx context.Context) error {
 		return err
 	}
 	ids := slices.Sorted(maps.Keys(w.docs))
-	var names []string
+	var protect []string
 	seen := make(map[string]bool)
 	for _, id := range ids {
 		w.manifest.Documents++
@@ -175,17 +177,17 @@ func (w *Writer) PlaceDocuments(ctx context.Context) error {
 		for _, word := range w.docs[id].words {
 			if !seen[word] {
 				seen[word] = true
-				names = append(names, word)
+				protect = append(protect, word)
 			}
 		}
 	}
-	if names == nil {
-		names = []string{}
+	if protect == nil {
+		protect = []string{}
 	}
-	if err := w.putJSON(key(kindNames, ""), names); err != nil {
+	if err := w.putJSON(key(kindNames, ""), protect); err != nil {
 		return err
 	}
-	w.analyzer = lexical.NewAnalyzer(names)
+	w.analyzer = lexical.NewAnalyzer(protect)
 	w.lexical = lexical.NewBuilder(w.analyzer)
 	todo, done, builder := make(chan []lexical.Passage, 16), make(chan error, 1), w.lexical
 	w.toAnalyse, w.analysed = todo, done
@@ -283,8 +285,12 @@ func (w *Writer) analysis() error {
 	return <-w.analysed
 }
 
-// AddCodes of the next document, before its passages; its sections may be left out.
-func (w *Writer) AddCodes(d *document.Document) { w.codes.AddDocument(uint32(len(w.table.ids)), d) }
+// Describe the next document, before its passages: its names and codes; its
+// sections may be left out.
+func (w *Writer) Describe(d *document.Document) {
+	w.codes.AddDocument(uint32(len(w.table.ids)), d)
+	w.names = append(w.names, labelled(d))
+}
 
 // NextPassage is the number that the next passage gets.
 func (w *Writer) NextPassage() uint32 { return uint32(w.manifest.Passages) }
@@ -356,7 +362,7 @@ func (w *Writer) Seal(ctx context.Context) (Info, error) {
 	if err := w.put(key(kindTable, ""), w.table.encode()); err != nil {
 		return Info{}, err
 	}
-	if err := w.codeBlobs(&w.codes, &w.manifest.CodeBlobs); err != nil {
+	if err := errors.Join(w.codeBlobs(&w.codes, &w.manifest.CodeBlobs), w.nameBlobs(w.names, &w.manifest.NameBlobs)); err != nil {
 		return Info{}, err
 	}
 	if err := w.batch.Flush(); err != nil {

@@ -3,6 +3,7 @@ package lexical
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 )
 
 // Part is a segment in a collection.
@@ -40,6 +41,7 @@ func Merge(parts []Part, write func(blob []byte) error) error {
 	if err != nil {
 		return err
 	}
+	terms := 0
 	walks := make([]termWalk, len(parts))
 	for i, p := range parts {
 		walks[i] = termWalk{s: p.Segment}
@@ -70,6 +72,11 @@ func Merge(parts []Part, write func(blob []byte) error) error {
 		}
 		if err := e.closeTerm(name); err != nil {
 			return err
+		}
+		// Beside questions that are asked meanwhile: without it they wait for
+		// the scheduler's ten milliseconds.
+		if terms++; terms%16 == 0 {
+			runtime.Gosched()
 		}
 	}
 }
