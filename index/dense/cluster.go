@@ -1,16 +1,15 @@
 package dense
 
 import (
-	"math"
 	"math/rand/v2"
 	"slices"
 )
 
 const (
 	// sampled rows for each list train the centroids.
-	sampled = 48
+	sampled = 32
 	// trainings of the centroids: more change little.
-	trainings = 8
+	trainings = 6
 )
 
 // cluster shares the rows out among lists by spherical k-means on a sample:
@@ -133,9 +132,4 @@ func (b *builder) means(lists int, of []uint32) ([][]float32, error) {
 		}
 		return nil
 	})
-}
-
-// quantile of x, which is sorted.
-func quantile(x []float64, share float64) float64 {
-	return x[min(len(x)-1, int(math.Ceil(share*float64(len(x)))))]
 }

@@ -32,14 +32,15 @@ const (
 )
 
 const (
-	kindMeta  = 1 + iota // parameters
-	kindLists            // centroids and where their lists lie
-	kindUnits            // codes of 32 rows each, in order of the lists
-	kindIDs              // the row of each code
-	kindRows             // int8 rows, in order of the rows
+	kindMeta   = 1 + iota // parameters
+	kindLists             // centroids and where their lists lie
+	kindCoarse            // codes of 32 centroids each, where there are several
+	kindUnits             // codes of 32 rows each, in order of the lists
+	kindIDs               // the row of each code
+	kindRows              // int8 rows, in order of the rows
 )
 
-var kindNames = [...]string{kindMeta: "parameters", kindLists: "lists", kindUnits: "codes", kindIDs: "row numbers", kindRows: "int8 rows"}
+var kindNames = [...]string{kindMeta: "parameters", kindLists: "lists", kindCoarse: "centroids' codes", kindUnits: "codes", kindIDs: "row numbers", kindRows: "int8 rows"}
 
 const (
 	// MaxDimension of the vectors.
@@ -76,12 +77,16 @@ func (l layout) plan(n, lists, units int, hasIDs bool) []struct{ kind, items, ea
 	p := []struct{ kind, items, each, size int }{
 		{kindMeta, 1, 1, metaBytes},
 		{kindLists, lists, l.lists, l.listSize},
+		{kindCoarse, 0, l.units, l.unitSize},
 		{kindUnits, units, l.units, l.unitSize},
 		{kindIDs, 0, l.ids, l.idSize},
 		{kindRows, n, l.rows, l.rowLen},
 	}
 	if hasIDs {
-		p[3].items = units * lanes
+		p[4].items = units * lanes
+	}
+	if lists > 1 {
+		p[2].items = (lists + lanes - 1) / lanes
 	}
 	return p
 }
@@ -257,6 +262,8 @@ func (s *Segment) keep(kind int, block []byte, items int) {
 			})
 		}
 		s.centroids = append(s.centroids, b[items*listBytes:])
+	case kindCoarse:
+		s.coarseBlocks = append(s.coarseBlocks, b)
 	case kindUnits:
 		s.unitBlocks = append(s.unitBlocks, b)
 	case kindIDs:
@@ -280,6 +287,7 @@ func (s *Segment) checkLists() error {
 	}
 	units, rows := 0, 0
 	for i, l := range s.directory {
+		s.spreads = append(s.spreads, l.spread)
 		if l.first != units || l.rows > s.n-rows {
 			return fail(i, fmt.Errorf("list %d has no place", i))
 		}
@@ -305,7 +313,7 @@ func (s *Segment) checkLists() error {
 				ok = int(row) < s.n && !seen.Has(int(row))
 			}
 			if !ok {
-				number := 1 + (s.lists+s.layout.lists-1)/s.layout.lists + len(s.unitBlocks) + p>>s.layout.idShift
+				number := 1 + len(s.centroids) + len(s.coarseBlocks) + len(s.unitBlocks) + p>>s.layout.idShift
 				return damaged(number, kindIDs, fmt.Errorf("list %d has a row that is not one of its own", i))
 			}
 			if row != noRow {

@@ -2,6 +2,8 @@
 
 package dense
 
+import "unsafe"
+
 func scan(table, units []byte, padded, n int, a, b, bar float32, est []float32, mask []uint32) {
 	if !hasVector {
 		scanGo(table, units, padded, n, a, b, bar, est, mask)
@@ -64,6 +66,12 @@ func butterfly(x, y []float32) {
 func prefetch(b []byte) {
 	if len(b) > 0 {
 		fetch(&b[0], len(b))
+	}
+}
+
+func prefetchFloats(x []float32) {
+	if len(x) > 0 {
+		fetch((*byte)(unsafe.Pointer(&x[0])), 4*len(x))
 	}
 }
 

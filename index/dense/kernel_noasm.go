@@ -15,3 +15,4 @@ func scale(x, c []float32)                               { scaleGo(x, c) }
 func hadamard(x []float32)                               { hadamardGo(x) }
 func butterfly(x, y []float32)                           { butterflyGo(x, y) }
 func prefetch([]byte)                                    {}
+func prefetchFloats([]float32)                           {}

@@ -17,12 +17,14 @@ type Segment struct {
 	layout   layout
 	rotation *rotation
 
-	directory  []list
-	centroids  [][]byte // int8 rows, layout.lists to a block
-	unitBlocks [][]byte
-	idBlocks   [][]byte
-	rowBlocks  []rowBlock
-	blocks     [][]byte
+	directory    []list
+	spreads      []float32 // of the lists, once more
+	centroids    [][]byte  // int8 rows, layout.lists to a block
+	coarseBlocks [][]byte
+	unitBlocks   [][]byte
+	idBlocks     [][]byte
+	rowBlocks    []rowBlock
+	blocks       [][]byte
 
 	scratch sync.Pool
 }
@@ -87,6 +89,13 @@ func (s *Segment) int8Rows(r, n int) []byte {
 
 func (s *Segment) rowScale(r int) float32 {
 	return math.Float32frombits(binary.LittleEndian.Uint32(s.rowBlocks[r>>s.layout.rowShift].scales[r&(s.layout.rows-1)*4:]))
+}
+
+// fetchRow asks for what scoreRow will read.
+func (s *Segment) fetchRow(r int) {
+	b := &s.rowBlocks[r>>s.layout.rowShift]
+	prefetch(b.scales[r&(s.layout.rows-1)*4:][:4])
+	prefetch(s.int8Rows(r, 1))
 }
 
 // Bitmap is a set of rows: row r is bit r%64 of word r/64. Words that are not
