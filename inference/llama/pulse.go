@@ -147,14 +147,25 @@ func (p *pulse) stalled(now time.Time, batch int) bool {
 	return false
 }
 
-// excuse counts every silence from now on.
-func (p *pulse) excuse(now time.Time) {
+// excuse takes so much off every silence: the child had no processor for so long.
+func (p *pulse) excuse(d time.Duration, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.progressed = now
+	p.progressed = later(p.progressed, d, now)
 	for w := range p.works {
-		w.last = now
+		w.last = later(w.last, d, now)
 	}
+}
+
+// later is t moved on by d, but not beyond now.
+func later(t time.Time, d time.Duration, now time.Time) time.Time {
+	if t.IsZero() || t.After(now) {
+		return t
+	}
+	if t = t.Add(d); t.After(now) {
+		return now
+	}
+	return t
 }
 
 // close says that the child has ended; the first call counts.

@@ -42,11 +42,16 @@ func TestPulseStalls(t *testing.T) {
 	if p.stalled(p.progressed.Add(time.Second), 0) || !forgot {
 		t.Error("a request that sees nothing while others do")
 	}
-	// After a time in which nobody ran, all begins anew.
+	// Time in which it had no processor does not count.
 	now := after(24 * time.Hour)
-	p.excuse(now)
+	p.progressed, w.last, late.last = now.Add(-stallBase), now.Add(-stallBase), now.Add(-stallBase)
+	p.excuse(3*time.Second, now)
+	if p.stalled(now.Add(3*time.Second-time.Millisecond), 0) || !p.stalled(now.Add(3*time.Second+time.Millisecond), 0) {
+		t.Error("after three seconds without a processor")
+	}
+	p.excuse(24*time.Hour, now) // and what comes after now is not excused in advance
 	if p.stalled(now.Add(time.Second), 0) || !p.stalled(now.Add(stallBase+time.Second), 0) {
-		t.Error("after a halt")
+		t.Error("after a day")
 	}
 	late.done(false)
 	w.done(true)

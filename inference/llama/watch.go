@@ -184,6 +184,22 @@ func effort(pid int) uint64 {
 	return sum
 }
 
+// waitedToRun is how long a process's first thread, which hands out the work, was
+// ready to run and had no processor, since it began; see the kernel's
+// sched-stats. A thread that hangs or is stopped does not wait. 0: unknown.
+func waitedToRun(pid int) time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/schedstat", pid, pid))
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(b)
+	if len(fields) < 2 {
+		return 0
+	}
+	n, _ := strconv.ParseInt(string(fields[1]), 10, 64)
+	return time.Duration(n)
+}
+
 // watch stays with a serving child until it is gone or ctx ends. A child that
 // lives but can no longer be spoken to (its socket was removed or is silent, it
 // is stopped), or that makes no progress with what it has in hand, or that does
@@ -199,6 +215,8 @@ func (c *child) watch(ctx context.Context) {
 	var (
 		answered = time.Now()
 		ticked   = answered
+		pid      = c.cmd.Process.Pid
+		delayed  = waitedToRun(pid)
 		looks    = make(chan error, 1)
 		looking  bool
 		probing  = make(chan struct{}, 1)
@@ -232,13 +250,18 @@ func (c *child) watch(ctx context.Context) {
 		case <-tick.C:
 		}
 		now, hung := time.Now(), ""
-		if now.Sub(ticked) > silence/2 {
+		waited := waitedToRun(pid)
+		lost := waited - delayed
+		if gap := now.Sub(ticked); gap > silence/2 {
 			// We did not run ourselves: the machine was halted, or had no time for
 			// anybody. The child has had none either.
-			answered = now
-			c.pulse.excuse(now)
+			lost = max(lost, gap)
 		}
-		ticked = now
+		ticked, delayed = now, waited
+		if lost > 0 {
+			answered = later(answered, lost, now)
+			c.pulse.excuse(lost, now)
+		}
 		switch {
 		case now.Sub(answered) > silence:
 			hung = fmt.Sprintf("it did not answer for %v", silence)
