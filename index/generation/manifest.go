@@ -84,7 +84,7 @@ type fileSum struct {
 
 const (
 	manifestName = "manifest.json"
-	formatNumber = 2
+	formatNumber = 3
 )
 
 // sealedManifest guards the manifest by its own hash.

@@ -1,30 +1,26 @@
-// Package lexical turns text into terms and finds passages by them: BM25 over
-// delta-coded postings that are searched as they lie, without being unpacked.
-// It touches no disk. DESIGN.md says what was tried and why it is as it is.
+// Package lexical turns text into terms and finds passages by them: BM25F over
+// immutable segments whose blocks of postings are searched as they lie. It
+// touches no disk. DESIGN.md says what was tried and why it is as it is.
 package lexical
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
-	"github.com/blevesearch/snowballstem"
-	"github.com/blevesearch/snowballstem/english"
 	"github.com/clipperhouse/uax29/v2/words"
-	"golang.org/x/text/unicode/norm"
 )
 
-// Version of the analyser and of the segments; change it with any change of Terms
-// or of what Builder writes. An index made by
-// another version is to be built again.
-const Version = "en-2"
+// Version of the analyser and of the segments; change it with any change of
+// Terms or of what Builder writes. An index made by another version is to be
+// built again.
+const Version = "en-es-3"
 
 // Analyzer turns text into terms: Unicode words (UAX 29), case, accents and
-// apostrophes folded, stop words left out, English stems (Porter 2) of all but
-// names of medicines. Beside their parts, hyphenated words ("beta-blocker":
-// betablocker, beta, blocker) and numbers with units ("500 mg": 500, mg, 500mg)
-// are terms as a whole, so that each spelling meets the others. Safe for
-// concurrent use.
+// apostrophes folded, stop words left out, Snowball stems of all but names of
+// medicines. Beside their parts, hyphenated words ("beta-blocker": betablocker,
+// beta, blocker) and numbers with units ("500 mg": 500, mg, 500mg) are terms as
+// a whole, so that each spelling meets the others. Stop words and stems are
+// those of the language. Safe for concurrent use.
 type Analyzer struct {
 	names map[string]struct{}
 }
@@ -47,8 +43,8 @@ func NameWords(names []string) []string {
 	for _, n := range names {
 		it := words.FromString(n)
 		for it.Next() {
-			w := fold(it.Value())
-			if len(w) < 4 || seen[w] || genericWords[w] || stopWords[w] || !asciiLetters(w) {
+			w := fold(it.Value(), &english)
+			if len(w) < 4 || seen[w] || genericWords[w] || english.stop[w] || !asciiLetters(w) {
 				continue
 			}
 			seen[w] = true
@@ -58,120 +54,195 @@ func NameWords(names []string) []string {
 	return out
 }
 
-// Terms of a text, in order, repeated as often as they occur.
-func (a *Analyzer) Terms(text string) []string {
-	return a.appendTerms(nil, text, nil)
+// Terms of an English text, in order, repeated as often as they occur.
+func (a *Analyzer) Terms(text string) []string { return a.TermsIn("", text) }
+
+// TermsIn is Terms of a text in a language (BCP 47). One that has no analyser
+// here is taken for English.
+func (a *Analyzer) TermsIn(language, text string) []string {
+	l := termList{a: a, l: languageOf(language)}
+	a.run(text, l.l, &l)
+	return l.out
 }
+
+// termList is a sink that lists terms.
+type termList struct {
+	a   *Analyzer
+	l   *language
+	out []string
+}
+
+func (t *termList) word(raw string) token { return t.a.newWord(raw, t.l).token() }
+func (t *termList) emit(w token)          { t.out = append(t.out, w.terms...) }
+func (t *termList) term(s string)         { t.out = append(t.out, s) }
 
 // maxTerm is the longest term in bytes; what is longer (a DNA sequence, binary
 // noise) is cut, so that one hostile word cannot fill the dictionary.
 const maxTerm = 64
 
-// token is a word of the text or a mark between words.
+// word is what the analyser knows of a word.
+type word struct {
+	text   string   // folded; of a number its plain form
+	terms  []string // that it gives
+	unit   string   // it is a unit, which is indexed as this
+	number string   // of digits, points and commas: what it is with a unit
+	comma  bool     // its comma may be a decimal one
+	digits bool     // of digits alone
+	plain  bool     // and was written so
+
+	ids []uint32 // of the terms, in a tally
+}
+
+// token is a word in a text. What is asked of every word lies in it, so that
+// the word itself is mostly left alone.
 type token struct {
-	text       string // folded; "" for a mark or space
-	raw        string
-	start, end int
-	word       bool
+	*word
+	id     uint32 // of its only term, in a tally
+	single bool   // it has only that
+	number bool   // it is one
 }
 
-// appendTerms is Terms with a cache of stems, which may be nil.
-func (a *Analyzer) appendTerms(dst []string, text string, stems map[string]string) []string {
-	var (
-		chain []token // words joined by hyphens, the last one still open
-		last  token   // the token before this one
-	)
-	emitChain := func() {
-		dst = a.appendChain(dst, chain, stems)
-		chain = chain[:0]
-	}
-	it := words.FromString(text)
-	hyphen := false    // the token before was a hyphen right after a word
-	decimal := false   // the token before was a point with space before it
-	var number string  // the number just emitted, which waits for a unit
-	numberEnd := -1    // and where it ended
-	spaceOnly := false // nothing but space since the number
-	for it.Next() {
-		v := it.Value()
-		start := it.Start()
-		end := it.End()
-		r, _ := utf8.DecodeRuneInString(v)
-		if !unicode.IsLetter(r) && !unicode.IsNumber(r) {
-			switch {
-			case len(chain) > 0 && isHyphen(v) && last.word:
-				hyphen = true
-			case v == "%" && number != "" && numberEnd >= 0:
-				emitChain()
-				dst = append(dst, number+"%")
-				number = ""
-			case isSpace(v) && number != "" && end-numberEnd <= 2:
-				spaceOnly = true
-				emitChain()
-				hyphen = false
-			default:
-				emitChain()
-				hyphen = false
-				number = ""
-			}
-			decimal = v == "." && (start == 0 || isSpace(last.raw))
-			last = token{raw: v, start: start, end: end}
-			continue
-		}
-		t := token{text: fold(v), raw: v, start: start, end: end, word: true}
-		if !hyphen {
-			emitChain()
-		}
-		hyphen = false
-		if decimal && allDigits(t.text) {
-			t.text = "0." + t.text
-		}
-		decimal = false
-		if number != "" && (spaceOnly || last.word) && end-start <= 12 {
-			if u, ok := units[t.text]; ok {
-				t.text = u
-				dst = append(dst, number+u)
-			}
-		}
-		number, spaceOnly = "", false
-		if n, ok := parseNumber(t.text); ok {
-			t.text = n
-			number, numberEnd = n, end
-		}
-		chain = append(chain, t)
-		last = t
-	}
-	emitChain()
-	return dst
+func (w *word) token() token { return token{word: w, number: w.number != ""} }
+
+// sink takes what the analyser finds.
+type sink interface {
+	word(raw string) token // may remember them
+	emit(w token)          // the terms of a word
+	term(t string)         // a term made of several words
 }
 
-// appendChain emits the words of a chain joined by hyphens, mostly a chain of one.
-func (a *Analyzer) appendChain(dst []string, chain []token, stems map[string]string) []string {
+// newWord reads a word of the text.
+func (a *Analyzer) newWord(raw string, l *language) *word { return a.folded(fold(raw, l), l) }
+
+// folded is newWord of text that is folded.
+func (a *Analyzer) folded(text string, l *language) *word {
+	w := &word{text: text, unit: units[text], plain: allDigits(text)}
+	if n, ok := l.parseNumber(text); ok {
+		w.text, w.number = n, n
+		if d := decimalComma(n); d != "" {
+			w.number, w.comma = d, true
+		}
+	}
+	w.digits = allDigits(w.text)
+	w.terms = a.appendWord(nil, w.text, l)
+	return w
+}
+
+// run sends the terms of a text to a sink.
+func (a *Analyzer) run(text string, l *language, to sink) {
+	r := reader{a: a, l: l, to: to, numberEnd: -1}
+	eachToken(text, func(start, end int) { r.token(text[start:end], start, end) })
+	r.close()
+}
+
+// reader is the state of an analyser within a text.
+type reader struct {
+	a  *Analyzer
+	l  *language
+	to sink
+
+	chain     []token // words joined by hyphens, the last one still open
+	buf       [4]token
+	last      string // the token before this one
+	lastWord  bool   // it is a word
+	hyphen    bool   // it is a hyphen right after a word
+	decimal   bool   // it is a point with space before it
+	number    string // the number just emitted, which waits for a unit
+	numberEnd int    // and where it ended
+	spaceOnly bool   // nothing but space since the number
+}
+
+func (r *reader) token(v string, start, end int) {
+	c := v[0]
+	isWord := c < utf8.RuneSelf && (classes[c] == letter || classes[c] == digit)
+	if c >= utf8.RuneSelf {
+		isWord = startsWord(v)
+	}
+	if !isWord {
+		switch {
+		case c == ' ' && r.number == "":
+			r.close()
+			r.hyphen = false
+		case len(r.chain) > 0 && r.lastWord && isHyphen(v):
+			r.hyphen = true
+		case v == "%" && r.number != "":
+			r.close()
+			r.to.term(r.number + "%")
+			r.number = ""
+		case r.number != "" && end-r.numberEnd <= 2 && isSpace(v):
+			r.spaceOnly = true
+			r.close()
+			r.hyphen = false
+		default:
+			r.close()
+			r.hyphen = false
+			r.number = ""
+		}
+		r.decimal = v == "." && (start == 0 || isSpace(r.last))
+		r.last, r.lastWord = v, false
+		return
+	}
+	w := r.to.word(v)
+	if !r.hyphen {
+		r.close()
+	}
+	r.hyphen = false
+	if r.decimal && w.digits && w.plain {
+		w = r.a.folded("0."+w.text, r.l).token()
+	}
+	r.decimal = false
+	if r.number != "" && (r.spaceOnly || r.lastWord) && end-start <= 12 && w.unit != "" {
+		if w.unit != w.text {
+			w = r.a.folded(w.unit, r.l).token()
+		}
+		r.to.term(r.number + w.unit)
+	}
+	r.number, r.spaceOnly = "", false
+	if w.number {
+		r.number, r.numberEnd = w.word.number, end
+	}
+	if r.chain == nil {
+		r.chain = r.buf[:0]
+	}
+	r.chain = append(r.chain, w)
+	r.last, r.lastWord = v, true
+}
+
+// close emits the words of the chain, mostly a chain of one.
+func (r *reader) close() {
+	chain := r.chain
 	if len(chain) == 0 {
-		return dst
+		return
 	}
 	if len(chain) > 1 && len(chain) <= 4 {
-		digits := 0
-		var b strings.Builder
-		for _, t := range chain {
-			if allDigits(t.text) {
+		digits, size := 0, 0
+		for _, w := range chain {
+			if w.digits {
 				digits++
 			}
-			b.WriteString(t.text)
+			size += len(w.text)
 		}
 		// 30-45 is a range; 0074-3799-02 is a code.
-		if whole := b.String(); (digits < len(chain) || digits > 2) && len(whole) <= maxTerm {
-			dst = append(dst, a.stem(whole, stems))
+		if (digits < len(chain) || digits > 2) && size <= maxTerm {
+			var b strings.Builder
+			for _, w := range chain {
+				b.WriteString(w.text)
+			}
+			r.to.term(r.a.stem(b.String(), r.l))
 		}
 	}
-	for _, t := range chain {
-		dst = a.appendWord(dst, t.text, stems)
+	if w := chain[0]; w.number && w.comma && r.l.dots && len(chain) == 1 {
+		chain[0] = r.a.folded(w.word.number, r.l).token()
 	}
-	return dst
+	for _, w := range chain {
+		r.to.emit(w)
+	}
+	r.chain = chain[:0]
 }
 
-// appendWord emits one folded word.
-func (a *Analyzer) appendWord(dst []string, w string, stems map[string]string) []string {
-	if w == "" || stopWords[w] {
+// appendWord gives the terms of one folded word.
+func (a *Analyzer) appendWord(dst []string, w string, l *language) []string {
+	if w == "" || l.stop[w] {
 		return dst
 	}
 	if strings.IndexByte(w, '.') > 0 && !allNumber(w) {
@@ -182,20 +253,21 @@ func (a *Analyzer) appendWord(dst []string, w string, stems map[string]string) [
 			single = single && len(p) <= 1
 		}
 		if single {
-			return a.appendWord(dst, strings.Join(parts, ""), stems)
+			return a.appendWord(dst, strings.Join(parts, ""), l)
 		}
 		for _, p := range parts {
-			dst = a.appendWord(dst, p, stems)
+			dst = a.appendWord(dst, p, l)
 		}
 		return dst
 	}
-	if n, u, ok := splitDose(w); ok { // 500mg
+	if n, u, ok := l.splitDose(w); ok { // 500mg
 		return append(dst, n+u, n, u)
 	}
-	return append(dst, a.stem(w, stems))
+	return append(dst, a.stem(w, l))
 }
 
-func (a *Analyzer) stem(w string, stems map[string]string) string {
+// stem of a folded word.
+func (a *Analyzer) stem(w string, l *language) string {
 	if len(w) > maxTerm {
 		cut := maxTerm
 		for !utf8.RuneStart(w[cut]) {
@@ -203,176 +275,11 @@ func (a *Analyzer) stem(w string, stems map[string]string) string {
 		}
 		w = w[:cut]
 	}
-	if len(w) < 3 || !asciiLetters(w) {
+	if len(w) < 3 {
 		return w
 	}
 	if _, ok := a.names[w]; ok {
 		return w
 	}
-	if s, ok := stems[w]; ok {
-		return s
-	}
-	env := snowballstem.NewEnv(w)
-	english.Stem(env)
-	s := env.Current()
-	if stems != nil {
-		w = strings.Clone(w)
-		stems[w] = s
-	}
-	return s
-}
-
-// fold lowers case, strips accents and apostrophes, spells Greek letters out.
-func fold(w string) string {
-	ascii := true
-	upper := false
-	mark := false
-	for i := 0; i < len(w); i++ {
-		c := w[i]
-		ascii = ascii && c < utf8.RuneSelf
-		upper = upper || 'A' <= c && c <= 'Z'
-		mark = mark || c == '\'' || c == '_'
-	}
-	if ascii && !mark {
-		if upper {
-			return strings.ToLower(w)
-		}
-		return w
-	}
-	if !ascii {
-		w = foldUnicode(w)
-	} else {
-		w = strings.ToLower(w)
-	}
-	w = strings.TrimSuffix(w, "'s")
-	if strings.ContainsAny(w, "'_") {
-		w = strings.NewReplacer("'", "", "_", "").Replace(w)
-	}
-	return w
-}
-
-func foldUnicode(w string) string {
-	w = strings.ToLower(norm.NFKD.String(strings.ReplaceAll(w, "’", "'")))
-	switch w {
-	case "μg": // NFKD makes the micro sign the Greek letter
-		return "mcg"
-	case "μl":
-		return "mcl"
-	case "μm", "μmol":
-		return "mc" + strings.TrimPrefix(w, "μ")
-	}
-	letters, greek := 0, 0
-	for _, r := range w {
-		if unicode.IsLetter(r) {
-			letters++
-			if _, ok := greekNames[r]; ok {
-				greek++
-			}
-		}
-	}
-	spell := greek > 0 && (greek < letters || letters == 1) // a word in Greek stays Greek
-	var b strings.Builder
-	b.Grow(len(w))
-	for _, r := range w {
-		switch name, ok := greekNames[r]; {
-		case unicode.Is(unicode.Mn, r):
-		case r == '‘' || r == 'ʼ' || r == '＇':
-			b.WriteByte('\'')
-		case r == 'ø':
-			b.WriteByte('o')
-		case r == 'ß':
-			b.WriteString("ss")
-		case r == 'æ':
-			b.WriteString("ae")
-		case r == 'œ':
-			b.WriteString("oe")
-		case ok && spell:
-			b.WriteString(name)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-// parseNumber normalises a number: 2,000 is 2000, 2.50 is 2.5. False where w is
-// no plain number.
-func parseNumber(w string) (string, bool) {
-	if w == "" || w[0] < '0' || w[0] > '9' {
-		return "", false
-	}
-	for i := 0; i < len(w); i++ {
-		if c := w[i]; (c < '0' || c > '9') && c != '.' && c != ',' {
-			return "", false
-		}
-	}
-	if strings.IndexByte(w, ',') > 0 {
-		whole, _, _ := strings.Cut(w, ".")
-		for i, g := range strings.Split(whole, ",") {
-			if i > 0 && len(g) != 3 || i == 0 && len(g) > 3 {
-				return w, true // a list or a decimal comma: as it stands
-			}
-		}
-		w = strings.ReplaceAll(w, ",", "")
-	}
-	if strings.Count(w, ".") == 1 {
-		w = strings.TrimRight(strings.TrimRight(w, "0"), ".")
-		if w == "" {
-			w = "0"
-		}
-	}
-	return w, true
-}
-
-// splitDose splits 500mg into 500 and mg.
-func splitDose(w string) (number, unit string, ok bool) {
-	i := 0
-	for i < len(w) && (w[i] >= '0' && w[i] <= '9' || w[i] == '.' || w[i] == ',') {
-		i++
-	}
-	if i == 0 || i == len(w) {
-		return "", "", false
-	}
-	u, known := units[w[i:]]
-	if !known {
-		return "", "", false
-	}
-	n, ok := parseNumber(w[:i])
-	return n, u, ok
-}
-
-func isHyphen(s string) bool {
-	return s == "-" || s == "‐" || s == "‑" || s == "\u00ad" || s == "−"
-}
-
-func isSpace(s string) bool {
-	r, _ := utf8.DecodeRuneInString(s)
-	return unicode.IsSpace(r)
-}
-
-func asciiLetters(w string) bool {
-	for i := 0; i < len(w); i++ {
-		if w[i] < 'a' || w[i] > 'z' {
-			return false
-		}
-	}
-	return w != ""
-}
-
-func allDigits(w string) bool {
-	for i := 0; i < len(w); i++ {
-		if w[i] < '0' || w[i] > '9' {
-			return false
-		}
-	}
-	return w != ""
-}
-
-func allNumber(w string) bool {
-	for i := 0; i < len(w); i++ {
-		if (w[i] < '0' || w[i] > '9') && w[i] != '.' && w[i] != ',' {
-			return false
-		}
-	}
-	return w != ""
+	return l.stem(w)
 }

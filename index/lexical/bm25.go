@@ -102,11 +102,11 @@ func (s Stats) idf(df int) float64 {
 	return math.Log(1 + (n-d+0.5)/(d+0.5))
 }
 
-// impacts are bytes that bound share from above: share ≤ impact·unit. They are
-// reckoned with the parameters and the mean length at hand when a segment is
-// made; scale says by how much others may exceed them.
+// Impacts are bytes that bound a posting's share of a score from both sides.
+// They are reckoned with the parameters and the mean length at hand when a
+// segment is made; bounds says what they are worth with others.
 
-// steps of an impact between 0 and the limit of share, k1+1.
+// steps of an impact between 0 and the limit of f/(f+norm), 1.
 const steps = 255
 
 // normBelow is norm rounded down: impacts stay bounds.
@@ -114,7 +114,7 @@ func (p Params) normBelow(length Counts, mean float64) float32 {
 	return math.Nextafter32(float32(p.norm(length, mean)), 0)
 }
 
-// impact of a posting, rounded up.
+// impact of a posting: f/(f+norm) in steps, rounded up.
 func (p Params) impact(tf Counts, normBelow float32) uint8 {
 	f := p.pool(tf)
 	if f == 0 {
@@ -123,20 +123,20 @@ func (p Params) impact(tf Counts, normBelow float32) uint8 {
 	return uint8(min(steps, math.Ceil(f/(f+float64(normBelow))*steps*slack)))
 }
 
-// slack covers rounding of bounds that are reckoned another way than scores.
-const slack = 1 + 1e-9
+// slack covers rounding: of norms to float32, and of bounds that are reckoned
+// another way than scores.
+const slack = 1 + 1e-6
 
-// unit of the impacts of a segment made with built, as a bound for now:
-// share(now) ≤ impact·unit for every posting of a passage no longer than most.
+// bounds of what a step of an impact is worth now, in a segment made with built
+// of passages no longer than longest:
 //
-// The ratio of the two shares is the quotient of two functions that are linear
-// in the frequency f and the length L, so over the triangle least ≤ f ≤ L ≤ most
-// it is greatest in a corner.
-func unit(built Params, builtMean float64, now Params, nowMean, most float64) float64 {
-	if built.K1 < 0 || builtMean <= 0 {
-		return math.Inf(1)
-	}
-	lo, hi := 1.0, 1.0 // f and L change by a factor between them
+//	low·(impact−1) ≤ share(now) ≤ high·impact
+//
+// The ratio of a share now to the one then is the quotient of two functions that
+// are linear in the frequency f and the length L, so over the triangle
+// least ≤ f ≤ L ≤ longest both its extremes are in corners.
+func bounds(built Params, builtMean float64, now Params, nowMean, longest float64) (low, high float64) {
+	less, more := 1.0, 1.0 // f and L change by a factor between them
 	least := 1.0
 	for _, w := range [][2]float64{{built.Heading, now.Heading}, {built.Title, now.Title}} {
 		if w[0] == w[1] {
@@ -145,21 +145,27 @@ func unit(built Params, builtMean float64, now Params, nowMean, most float64) fl
 			}
 			continue
 		}
-		if w[0] <= 0 {
-			return now.K1 + 1 // what counts now did not count then
+		if w[0] <= 0 { // what counts now did not count then
+			return 0, now.K1 + 1
 		}
-		lo, hi = min(lo, w[1]/w[0]), max(hi, w[1]/w[0])
+		less, more = min(less, w[1]/w[0]), max(more, w[1]/w[0])
 		least = min(least, w[0])
 	}
-	most = max(most, least)
-	worst := 0.0
-	for _, at := range [][2]float64{{least, least}, {least, most}, {most, most}} {
+	longest = max(longest, least)
+	low = math.Inf(1)
+	for _, at := range [][2]float64{{least, least}, {least, longest}, {longest, longest}} {
 		f, l := at[0], at[1]
-		then := f / (f + built.norm1(l, builtMean))
-		f, l = f*hi, l*lo
-		worst = max(worst, f*(now.K1+1)/(f+now.norm1(l, nowMean))/then)
+		then := f / (f + built.k(l, builtMean))
+		ratio := func(f, l float64) float64 {
+			if f == 0 {
+				return 0
+			}
+			return f * (now.K1 + 1) / (f + now.k(l, nowMean)) / then
+		}
+		low = min(low, ratio(f*less, l*more))
+		high = max(high, ratio(f*more, l*less))
 	}
-	return worst / steps * slack
+	return low / steps / slack, high / steps * slack
 }
 
-func (p Params) norm1(length, mean float64) float64 { return p.K1 * (1 - p.B + p.B*length/mean) }
+func (p Params) k(length, mean float64) float64 { return p.K1 * (1 - p.B + p.B*length/mean) }

@@ -28,10 +28,10 @@ func TestImpactsAreBounds(t *testing.T) {
 			tf[Text], length[Text] = 1, length[Text]+1
 		}
 		for _, longest := range []float64{1, 3} { // the passage itself, or another
-			u := unit(then, thenMean, now, nowMean, longest*then.pool(length))
-			bound := u * float64(then.impact(tf, then.normBelow(length, thenMean)))
-			if got := now.share(tf, now.norm(length, nowMean)); got > bound {
-				t.Fatalf("share %v, bound %v", got, bound)
+			low, high := bounds(then, thenMean, now, nowMean, longest*then.pool(length))
+			m := float64(then.impact(tf, then.normBelow(length, thenMean)))
+			if got := now.share(tf, now.norm(length, nowMean)); got > high*m || got < low*(m-1) {
+				t.Fatalf("share %v, bounds %v and %v", got, low*(m-1), high*m)
 			}
 		}
 	})

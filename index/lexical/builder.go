@@ -4,25 +4,34 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Builder makes a segment of passages, one after the other. It keeps their
-// postings in memory, about 4 bytes each. Not safe for concurrent use.
+// postings in memory, about 4 bytes each. Passages are analysed some hundred at
+// a time, on all processors; what comes of it does not depend on how many. Not
+// safe for concurrent use.
 type Builder struct {
 	analyzer *Analyzer
-	stems    map[string]string
+	waiting  []Passage
+	workers  []*worker
 	ids      map[string]uint32 // of terms
 	terms    []string
-	lists    []list
+	lists    []list // by term
 	lengths  []Counts
-	scratch  []string
+}
 
-	// the passage at hand
-	counts []Counts // by term
-	stamp  []uint32 // by term: passage + 1 that counts is of
-	seen   []uint32 // its terms
+// worker counts the terms of some passages.
+type worker struct {
+	tally   *tally
+	ids     []uint32 // of its tally's terms, in the builder
+	lengths []Counts // of the passages
+	ends    []int    // of their postings
+	terms   []uint32 // of the postings, in the tally
+	counts  []Counts
 }
 
 // list is the postings of a term under construction: for each the distance from
@@ -35,54 +44,88 @@ type list struct {
 
 // NewBuilder of a segment whose text goes through a.
 func NewBuilder(a *Analyzer) *Builder {
-	return &Builder{analyzer: a, stems: make(map[string]string), ids: make(map[string]uint32)}
+	return &Builder{analyzer: a, ids: make(map[string]uint32)}
 }
 
 // maxPassages in a segment.
 const maxPassages = math.MaxUint32 / 2
 
+// Passages are analysed in batches: so few are not worth another processor.
+const (
+	batchSize   = 512
+	perWorker   = 32
+	mostWorkers = 8
+)
+
 // AddPassage indexes the next passage; the first is 0.
 func (b *Builder) AddPassage(p Passage) error {
-	if len(b.lengths) >= maxPassages {
+	if b.Passages() >= maxPassages {
 		return errors.New("lexical: too many passages for one segment")
 	}
-	if len(b.stems) > 1<<18 {
-		clear(b.stems)
+	b.waiting = append(b.waiting, p)
+	if len(b.waiting) == batchSize {
+		b.analyse()
 	}
-	doc := uint32(len(b.lengths))
-	var length Counts
-	b.seen = b.seen[:0]
-	for f := range fields {
-		text := p.field(f)
-		if text == "" {
-			continue
-		}
-		b.scratch = b.analyzer.appendTerms(b.scratch[:0], text, b.stems)
-		length[f] = uint32(len(b.scratch))
-		for _, t := range b.scratch {
-			id, ok := b.ids[t]
-			if !ok {
-				id = uint32(len(b.terms))
-				t = strings.Clone(t)
-				b.ids[t] = id
-				b.terms = append(b.terms, t)
-				b.lists = append(b.lists, list{})
-				b.counts = append(b.counts, Counts{})
-				b.stamp = append(b.stamp, 0)
-			}
-			if b.stamp[id] != doc+1 {
-				b.stamp[id] = doc + 1
-				b.counts[id] = Counts{}
-				b.seen = append(b.seen, id)
-			}
-			b.counts[id][f]++
-		}
-	}
-	for _, id := range b.seen {
-		b.lists[id].add(doc, b.counts[id])
-	}
-	b.lengths = append(b.lengths, length)
 	return nil
+}
+
+// analyse what is waiting, in as many parts as there are processors for it.
+func (b *Builder) analyse() {
+	n := max(1, min(runtime.GOMAXPROCS(0), mostWorkers, len(b.waiting)/perWorker))
+	for len(b.workers) < n {
+		b.workers = append(b.workers, &worker{tally: newTally(b.analyzer)})
+	}
+	var wg sync.WaitGroup
+	for i, w := range b.workers[:n] {
+		part := b.waiting[len(b.waiting)*i/n : len(b.waiting)*(i+1)/n]
+		if i == n-1 {
+			w.count(part)
+		} else {
+			wg.Go(func() { w.count(part) })
+		}
+	}
+	wg.Wait()
+	for _, w := range b.workers[:n] {
+		b.take(w)
+	}
+	clear(b.waiting)
+	b.waiting = b.waiting[:0]
+}
+
+func (w *worker) count(ps []Passage) {
+	w.lengths, w.ends, w.terms, w.counts = w.lengths[:0], w.ends[:0], w.terms[:0], w.counts[:0]
+	for i := range ps {
+		w.tally.count(&ps[i])
+		for _, id := range w.tally.seen {
+			w.terms = append(w.terms, id)
+			w.counts = append(w.counts, w.tally.counts[id])
+		}
+		w.lengths = append(w.lengths, w.tally.length)
+		w.ends = append(w.ends, len(w.terms))
+	}
+}
+
+// take over what a worker counted.
+func (b *Builder) take(w *worker) {
+	for _, term := range w.tally.terms[len(w.ids):] {
+		id, ok := b.ids[term]
+		if !ok {
+			id = uint32(len(b.terms))
+			b.ids[term] = id
+			b.terms = append(b.terms, term)
+			b.lists = append(b.lists, list{})
+		}
+		w.ids = append(w.ids, id)
+	}
+	from := 0
+	for i, end := range w.ends {
+		doc := uint32(len(b.lengths))
+		for j := from; j < end; j++ {
+			b.lists[w.ids[w.terms[j]]].add(doc, w.counts[j])
+		}
+		b.lengths = append(b.lengths, w.lengths[i])
+		from = end
+	}
 }
 
 func (l *list) add(doc uint32, c Counts) {
@@ -123,24 +166,27 @@ func (l *list) each(fn func(doc uint32, c Counts)) {
 }
 
 // Passages added so far.
-func (b *Builder) Passages() int { return len(b.lengths) }
+func (b *Builder) Passages() int { return len(b.lengths) + len(b.waiting) }
 
 // Finish hands each blob to write, in the order in which OpenSegment wants
 // them; a blob is not touched again. The builder is spent afterwards.
 func (b *Builder) Finish(write func(blob []byte) error) error {
+	b.analyse()
+	b.workers, b.ids = nil, nil
 	e, err := newEncoder(len(b.lengths), func(i int) Counts { return b.lengths[i] }, write)
 	if err != nil {
 		return err
 	}
-	order := make([]uint32, len(b.terms))
+	terms := b.terms
+	order := make([]uint32, len(terms))
 	for i := range order {
 		order[i] = uint32(i)
 	}
-	slices.SortFunc(order, func(x, y uint32) int { return strings.Compare(b.terms[x], b.terms[y]) })
+	slices.SortFunc(order, func(x, y uint32) int { return strings.Compare(terms[x], terms[y]) })
 	for _, id := range order {
 		b.lists[id].each(e.add)
 		b.lists[id] = list{}
-		if err := e.closeTerm(b.terms[id]); err != nil {
+		if err := e.closeTerm(terms[id]); err != nil {
 			return err
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"slices"
-	"strings"
 )
 
 // Dead are the passages of a segment that were withdrawn, with what they took
@@ -17,8 +15,13 @@ type Dead struct {
 	pages   []*deadPage // nil: none of the page is dead
 	n       int
 	lengths [fields]uint64
-	layers  []map[string]uint32 // passages lost by term; the largest layer first
+	lost    []*lostPage // passages lost by number of a term
 }
+
+// A page has the counts of 256 terms.
+const lostPageSize = 1 << 8
+
+type lostPage [lostPageSize]uint32
 
 // A page has a bit for each of 4096 passages.
 const deadPageSize = 1 << 12
@@ -52,13 +55,20 @@ func (d *Dead) Has(n uint32) bool {
 // they were indexed with. One that is dead already does not count twice. A text
 // that is not what the passage was indexed from is an error.
 func (d *Dead) With(s *Segment, a *Analyzer, passages []Withdrawn) (*Dead, error) {
-	out := &Dead{pages: make([]*deadPage, (s.Passages()+deadPageSize-1)/deadPageSize)}
+	out := newDead(s)
 	if d != nil {
 		copy(out.pages, d.pages)
+		copy(out.lost, d.lost)
 		out.n, out.lengths = d.n, d.lengths
 	}
-	lost := make(map[string]uint32)
-	own := make(map[uint32]bool) // pages that are not shared with d
+	own := make(map[*lostPage]bool) // not shared with d
+	ownPages := make(map[*deadPage]bool)
+	type term struct {
+		entry
+		place
+	}
+	var terms []term // by number in the tally
+	t := newTally(a)
 	for i := range passages {
 		w := &passages[i]
 		if int64(w.Number) >= int64(s.Passages()) {
@@ -67,68 +77,66 @@ func (d *Dead) With(s *Segment, a *Analyzer, passages []Withdrawn) (*Dead, error
 		if out.Has(w.Number) {
 			continue
 		}
-		same := true
-		length := a.Count(w.Passage, func(term string, tf Counts) {
-			lost[term]++
-			same = same && s.Counts(term, w.Number) == tf
-		})
-		if !same || length != s.Lengths(w.Number) {
+		t.count(&w.Passage)
+		for _, name := range t.terms[len(terms):] {
+			e, at, _ := s.find(name, hashTerm(name))
+			terms = append(terms, term{e, at})
+		}
+		same := t.length == s.Lengths(w.Number)
+		for _, id := range t.seen {
+			e := &terms[id]
+			if e.counts(w.Number) != t.counts[id] {
+				same = false
+				break
+			}
+			p := &out.lost[e.number/lostPageSize]
+			*p = ownPage(*p, own)
+			(*p)[e.number%lostPageSize]++
+		}
+		if !same {
 			return nil, fmt.Errorf("lexical: passage %d can't be withdrawn: the text given for it is not the text that was indexed", w.Number)
 		}
-		out.set(w.Number, own)
-		for f, l := range length {
+		p := &out.pages[w.Number/deadPageSize]
+		*p = ownPage(*p, ownPages)
+		(*p)[w.Number%deadPageSize/64] |= 1 << (w.Number % 64)
+		out.n++
+		for f, l := range t.length {
 			out.lengths[f] += uint64(l)
 		}
-	}
-	if d != nil {
-		out.layers = d.layers
-	}
-	if len(lost) > 0 {
-		out.layers = pushLayer(out.layers, lost)
 	}
 	return out, nil
 }
 
-func (d *Dead) set(n uint32, own map[uint32]bool) {
-	at := n / deadPageSize
-	if !own[at] {
-		p := new(deadPage)
-		if d.pages[at] != nil {
-			*p = *d.pages[at]
-		}
-		d.pages[at], own[at] = p, true
+func newDead(s *Segment) *Dead {
+	return &Dead{
+		pages: make([]*deadPage, (s.Passages()+deadPageSize-1)/deadPageSize),
+		lost:  make([]*lostPage, (s.Terms()+lostPageSize-1)/lostPageSize),
 	}
-	d.pages[at][n%deadPageSize/64] |= 1 << (n % 64)
-	d.n++
 }
 
-// pushLayer adds a layer and merges those that are not at least twice the next,
-// so that there are few and each count is copied a logarithm of times.
-func pushLayer(layers []map[string]uint32, top map[string]uint32) []map[string]uint32 {
-	layers = slices.Clip(layers)
-	for len(layers) > 0 && len(layers[len(layers)-1]) < 2*len(top) {
-		below := layers[len(layers)-1]
-		sum := make(map[string]uint32, len(below)+len(top))
-		for _, l := range []map[string]uint32{below, top} {
-			for t, n := range l {
-				sum[t] += n
-			}
+// ownPage is a page that may be written: p where it is own, else a copy.
+func ownPage[T any](p *T, own map[*T]bool) *T {
+	if p == nil || !own[p] {
+		q := new(T)
+		if p != nil {
+			*q = *p
 		}
-		top, layers = sum, layers[:len(layers)-1:len(layers)-1]
+		own[q] = true
+		return q
 	}
-	return append(layers, top)
+	return p
 }
 
-// documentFrequency is the number of dead passages with the term.
-func (d *Dead) documentFrequency(term string) int {
-	if d == nil {
+// documentFrequency is the number of dead passages with a term.
+func (d *Dead) documentFrequency(term uint32) int {
+	if d == nil || int(term/lostPageSize) >= len(d.lost) {
 		return 0
 	}
-	n := 0
-	for _, l := range d.layers {
-		n += int(l[term])
+	p := d.lost[term/lostPageSize]
+	if p == nil {
+		return 0
 	}
-	return n
+	return int(p[term%lostPageSize])
 }
 
 // before counts the dead passages with numbers below n.
@@ -155,8 +163,9 @@ func (d *Dead) before(n uint32) int {
 	return count
 }
 
-// A Dead as bytes: magic | passages of the segment | lengths | bitmap |
-// terms in order, each with its count.
+// A Dead as bytes: magic | passages and terms of the segment | lengths | bitmap |
+// how many terms lost passages | for each the distance from the one before and
+// the count, as varints.
 const kindDead = 'D'
 
 // Append writes the set, so that it need not be reckoned again at a start. It
@@ -165,39 +174,39 @@ func (d *Dead) Append(b []byte, s *Segment) []byte {
 	le := binary.LittleEndian
 	b = appendMagic(b, kindDead)
 	b = le.AppendUint32(b, uint32(s.Passages()))
+	b = le.AppendUint32(b, uint32(s.Terms()))
 	if d == nil {
-		d = &Dead{}
+		d = newDead(s)
 	}
 	for _, l := range d.lengths {
 		b = le.AppendUint64(b, l)
 	}
 	var none deadPage
-	for i := range (s.Passages() + deadPageSize - 1) / deadPageSize {
-		p := &none
-		if i < len(d.pages) && d.pages[i] != nil {
-			p = d.pages[i]
+	for _, p := range d.pages {
+		if p == nil {
+			p = &none
 		}
 		for _, v := range p {
 			b = le.AppendUint64(b, v)
 		}
 	}
-	sum := make(map[string]uint32)
-	for _, l := range d.layers {
-		for t, n := range l {
-			sum[t] += n
+	at := len(b)
+	b = le.AppendUint32(b, 0)
+	n, next := uint32(0), uint64(0)
+	for i, p := range d.lost {
+		if p == nil {
+			continue
+		}
+		for j, count := range p {
+			if count > 0 {
+				term := uint64(i*lostPageSize + j)
+				b = binary.AppendUvarint(b, term-next)
+				b = binary.AppendUvarint(b, uint64(count))
+				n, next = n+1, term+1
+			}
 		}
 	}
-	terms := make([]string, 0, len(sum))
-	for t := range sum {
-		terms = append(terms, t)
-	}
-	slices.Sort(terms)
-	b = le.AppendUint32(b, uint32(len(terms)))
-	for _, t := range terms {
-		b = binary.AppendUvarint(b, uint64(len(t)))
-		b = append(b, t...)
-		b = binary.AppendUvarint(b, uint64(sum[t]))
-	}
+	le.PutUint32(b[at:], n)
 	return b
 }
 
@@ -215,26 +224,24 @@ func readDead(b []byte, s *Segment) (*Dead, error) {
 	if err := checkMagic(b, kindDead); err != nil {
 		return nil, err
 	}
-	pages := (s.Passages() + deadPageSize - 1) / deadPageSize
-	head := 4 + 4 + 8*int(fields) + pages*deadPageSize/8 + 4
-	if len(b) < head {
+	d := newDead(s)
+	if head := 4 + 8 + 8*int(fields) + len(d.pages)*deadPageSize/8 + 4; len(b) < head {
 		return nil, fmt.Errorf("it has %d bytes and needs %d", len(b), head)
 	}
-	if n := le.Uint32(b[4:]); int(n) != s.Passages() {
-		return nil, fmt.Errorf("it is of a segment of %d passages instead of %d", n, s.Passages())
+	if n, t := le.Uint32(b[4:]), le.Uint32(b[8:]); int(n) != s.Passages() || int(t) != s.Terms() {
+		return nil, fmt.Errorf("it is of a segment of %d passages and %d terms instead of %d and %d", n, t, s.Passages(), s.Terms())
 	}
-	d := &Dead{pages: make([]*deadPage, pages)}
-	at := 8
+	b = b[12:]
 	for f := range d.lengths {
-		d.lengths[f] = le.Uint64(b[at:])
-		at += 8
+		d.lengths[f] = le.Uint64(b)
+		b = b[8:]
 	}
 	for i := range d.pages {
 		p, ones := new(deadPage), 0
 		for w := range p {
-			p[w] = le.Uint64(b[at:])
+			p[w] = le.Uint64(b)
 			ones += bits.OnesCount64(p[w])
-			at += 8
+			b = b[8:]
 		}
 		if ones > 0 {
 			d.pages[i] = p
@@ -244,29 +251,26 @@ func readDead(b []byte, s *Segment) (*Dead, error) {
 	if d.before(uint32(s.Passages())) != d.n {
 		return nil, errors.New("it names passages that the segment does not have")
 	}
-	terms := int(le.Uint32(b[at:]))
-	b = b[at+4:]
-	lost := make(map[string]uint32, min(terms, len(b)))
-	prev := ""
+	terms, next := le.Uint32(b), uint64(0)
+	b = b[4:]
+	own := make(map[*lostPage]bool)
 	for i := range terms {
-		n, k := binary.Uvarint(b)
-		if k <= 0 || n > uint64(len(b)-k) {
-			return nil, fmt.Errorf("term %d can't be read", i)
-		}
-		t := string(b[k : k+int(n)])
-		b = b[k+int(n):]
-		count, k := binary.Uvarint(b)
-		if k <= 0 || count == 0 || count > uint64(d.n) || i > 0 && strings.Compare(t, prev) <= 0 {
+		gap, n := binary.Uvarint(b)
+		if n <= 0 || gap > uint64(s.Terms()) || next+gap >= uint64(s.Terms()) {
 			return nil, fmt.Errorf("term %d can't be right", i)
 		}
-		b = b[k:]
-		lost[t], prev = uint32(count), t
+		count, m := binary.Uvarint(b[n:])
+		if m <= 0 || count == 0 || count > uint64(d.n) {
+			return nil, fmt.Errorf("the count of term %d can't be right", i)
+		}
+		b = b[n+m:]
+		p := &d.lost[(next+gap)/lostPageSize]
+		*p = ownPage(*p, own)
+		(*p)[(next+gap)%lostPageSize] = uint32(count)
+		next += gap + 1
 	}
 	if len(b) > 0 {
 		return nil, fmt.Errorf("%d bytes follow its end", len(b))
-	}
-	if len(lost) > 0 {
-		d.layers = []map[string]uint32{lost}
 	}
 	return d, nil
 }

@@ -16,9 +16,9 @@ type encoder struct {
 	norms   []float32 // by passage
 
 	// the open blob
-	terms, posts       []byte
-	termEnds, postEnds []uint32
-	hashes             []uint64
+	entries []byte
+	ends    []uint32
+	hashes  []uint64
 
 	// the open entry
 	docs    []uint32
@@ -128,23 +128,24 @@ func (e *encoder) closeTerm(term string) error {
 	if e.df == 0 {
 		return nil
 	}
-	size := 4 + len(e.lasts) + len(e.descs) + len(e.payload)
+	if len(term) > math.MaxUint8 {
+		return fmt.Errorf("lexical: a term of %d bytes; the longest is %d", len(term), math.MaxUint8)
+	}
+	size := 1 + len(term) + 4 + len(e.lasts) + len(e.descs) + len(e.payload)
 	if size > math.MaxUint32-2*blobTarget {
 		return fmt.Errorf("lexical: the postings of one term take %d bytes; the format ends at 4 GiB", size)
 	}
-	if n := len(e.hashes); n > 0 && (len(e.terms)+len(e.posts)+size > blobTarget || n == blobTerms) {
+	if n := len(e.hashes); n > 0 && (len(e.entries)+size > blobTarget || n == blobTerms) {
 		if err := e.closeBlob(); err != nil {
 			return err
 		}
 	}
-	e.terms = append(e.terms, term...)
-	e.posts = binary.LittleEndian.AppendUint32(e.posts, e.df)
-	e.posts = append(append(append(e.posts, e.lasts...), e.descs...), e.payload...)
-	e.termEnds = append(e.termEnds, uint32(len(e.terms)))
-	e.postEnds = append(e.postEnds, uint32(len(e.posts)))
+	e.entries = append(append(e.entries, byte(len(term))), term...)
+	e.entries = binary.LittleEndian.AppendUint32(e.entries, e.df)
+	e.entries = append(append(append(e.entries, e.lasts...), e.descs...), e.payload...)
+	e.ends = append(e.ends, uint32(len(e.entries)))
 	e.hashes = append(e.hashes, hashTerm(term))
 	e.summary.postings += uint64(e.df)
-	e.summary.terms++
 	e.df, e.lasts, e.descs, e.payload = 0, e.lasts[:0], e.descs[:0], e.payload[:0]
 	return nil
 }
@@ -156,20 +157,20 @@ func (e *encoder) closeBlob() error {
 	}
 	le := binary.LittleEndian
 	slots := slotsFor(n)
-	size := termBlobHeader + 4*int(slots) + 8*n + len(e.terms) + len(e.posts)
+	size := termBlobHeader + 4*int(slots) + 4*n + len(e.entries)
 	b := appendMagic(make([]byte, 0, size+8), kindTerms) // room for a checksum behind it
-	for _, v := range []uint32{uint32(n), slots, uint32(len(e.terms)), uint32(len(e.posts))} {
+	for _, v := range []uint32{uint32(n), slots, uint32(e.summary.terms)} {
 		b = le.AppendUint32(b, v)
 	}
-	for _, part := range [][]uint32{slotTable(e.hashes), e.termEnds, e.postEnds} {
+	for _, part := range [][]uint32{slotTable(e.hashes), e.ends} {
 		for _, v := range part {
 			b = le.AppendUint32(b, v)
 		}
 	}
-	b = append(append(b, e.terms...), e.posts...)
-	e.terms, e.posts, e.hashes = e.terms[:0], e.posts[:0], e.hashes[:0]
-	e.termEnds, e.postEnds = e.termEnds[:0], e.postEnds[:0]
+	b = append(b, e.entries...)
+	e.entries, e.ends, e.hashes = e.entries[:0], e.ends[:0], e.hashes[:0]
 	e.summary.blobs++
+	e.summary.terms += n
 	return e.write(b)
 }
 

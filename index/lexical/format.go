@@ -19,7 +19,7 @@ const (
 	kindTerms   = 'T'
 	kindSummary = 'S'
 
-	formatVersion = 2
+	formatVersion = 3
 )
 
 // blobTarget is the size in bytes at which a blob is closed. One key per term
@@ -111,29 +111,25 @@ func readSummary(b []byte) (s summary, err error) {
 // termBlob is a run of terms, each with its entry of postings. A table of slots
 // finds a term by its hash.
 //
-//	magic | n | slots | bytes of terms | bytes of entries
-//	slots × (16 bits of the hash, term number + 1 or 0)
-//	n × end of term | n × end of entry | terms | entries
+//	magic | n | slots | first term's number in the segment
+//	slots × (16 bits of the hash, number in the blob + 1 or 0)
+//	n × end of entry | entries
 type termBlob struct {
 	n, slots uint32
+	before   uint32 // terms in the blobs before
 	table    []byte
-	termEnds []byte
-	postEnds []byte
-	terms    []byte
-	posts    []byte
+	ends     []byte
+	entries  []byte
 	prefix   uint64 // of the first term
 	first    []byte
 }
 
-const termBlobHeader = 4 + 4*4
+const termBlobHeader = 4 + 3*4
 
 func hashTerm(term string) uint64 { return xxhash.Sum64String(term) }
 
 // prefixOf orders terms by their first eight bytes.
-func prefixOf(term []byte) uint64 {
-	if len(term) >= 8 {
-		return binary.BigEndian.Uint64(term)
-	}
+func prefixOf[T string | []byte](term T) uint64 {
 	var b [8]byte
 	copy(b[:], term)
 	return binary.BigEndian.Uint64(b[:])
@@ -155,70 +151,64 @@ func openTermBlob(raw []byte) (b termBlob, err error) {
 		return b, errors.New("it is shorter than its header")
 	}
 	le := binary.LittleEndian
-	b.n, b.slots = le.Uint32(raw[4:]), le.Uint32(raw[8:])
-	terms, posts := uint64(le.Uint32(raw[12:])), uint64(le.Uint32(raw[16:]))
+	b.n, b.slots, b.before = le.Uint32(raw[4:]), le.Uint32(raw[8:]), le.Uint32(raw[12:])
 	if b.n == 0 || b.n > blobTerms || b.slots != slotsFor(int(b.n)) {
 		return b, fmt.Errorf("it says %d terms in %d slots", b.n, b.slots)
 	}
-	if uint64(len(raw)) != termBlobHeader+4*uint64(b.slots)+8*uint64(b.n)+terms+posts {
+	table, ends := 4*int(b.slots), 4*int(b.n)
+	rest := raw[termBlobHeader:]
+	if len(rest) < table+ends || uint64(len(rest)-table-ends) != uint64(le.Uint32(rest[table+ends-4:])) {
 		return b, errors.New("its parts do not add up to its size")
 	}
-	rest := raw[termBlobHeader:]
-	cut := func(n uint64) []byte {
-		part := rest[:n:n]
-		rest = rest[n:]
-		return part
-	}
-	b.table = cut(4 * uint64(b.slots))
-	b.termEnds, b.postEnds = cut(4*uint64(b.n)), cut(4*uint64(b.n))
-	b.terms, b.posts = cut(terms), cut(posts)
-	if b.first = b.term(0); len(b.first) == 0 {
+	b.table, b.ends, b.entries = rest[:table], rest[table:table+ends], rest[table+ends:]
+	if b.first, _ = b.entry(0); len(b.first) == 0 {
 		return b, errors.New("its first term can't be read")
 	}
 	b.prefix = prefixOf(b.first)
 	return b, nil
 }
 
-// between gives part i of data by the ends of the parts; nil where they are wrong.
-func between(data, ends []byte, i uint32) []byte {
-	start, end := uint32(0), binary.LittleEndian.Uint32(ends[4*i:])
+// entry i, of n: its term and its postings; nils where its bounds are damaged.
+func (b *termBlob) entry(i uint32) (term, postings []byte) {
+	start, end := uint32(0), binary.LittleEndian.Uint32(b.ends[4*i:])
 	if i > 0 {
-		start = binary.LittleEndian.Uint32(ends[4*i-4:])
+		start = binary.LittleEndian.Uint32(b.ends[4*i-4:])
 	}
-	if start > end || uint64(end) > uint64(len(data)) {
-		return nil
+	if start >= end || uint64(end) > uint64(len(b.entries)) {
+		return nil, nil
 	}
-	return data[start:end:end]
+	e := b.entries[start:end:end]
+	n := 1 + int(e[0])
+	if n > len(e) {
+		return nil, nil
+	}
+	return e[1:n:n], e[n:]
 }
 
-// term i, of n; nil where its bounds are damaged.
-func (b *termBlob) term(i uint32) []byte { return between(b.terms, b.termEnds, i) }
-
-// entry of term i; nil where its bounds are damaged.
-func (b *termBlob) entry(i uint32) []byte { return between(b.posts, b.postEnds, i) }
-
-// find the number of a term.
-func (b *termBlob) find(term string, hash uint64) (uint32, bool) {
+// find the number of a term in the blob, and its postings.
+func (b *termBlob) find(term string, hash uint64) (i uint32, postings []byte, ok bool) {
 	mask := b.slots - 1
 	at := uint32(hash) & mask
 	for range b.slots {
 		v := binary.LittleEndian.Uint32(b.table[4*at:])
 		if v == 0 {
-			return 0, false
+			return 0, nil, false
 		}
 		if v>>16 == uint32(hash>>48) {
-			if i := v&0xffff - 1; i < b.n && string(b.term(i)) == term {
-				return i, true
+			if i := v&0xffff - 1; i < b.n {
+				if t, p := b.entry(i); string(t) == term {
+					return i, p, true
+				}
 			}
 		}
 		at = (at + 1) & mask
 	}
-	return 0, false
+	return 0, nil, false
 }
 
-// An entry holds the postings of a term in blocks of 128:
+// An entry holds a term and its postings in blocks of 128:
 //
-//	df | blocks × last passage | blocks × descriptor | payloads
+//	length of the term | term | df | blocks × last passage | blocks × descriptor | payloads
 //	descriptor: first passage | where the payload begins | largest impact | 0 | layout
 //	payload: n impacts | passages | counts by field
 //

@@ -1,7 +1,6 @@
 package lexical
 
 import (
-	"cmp"
 	"encoding/binary"
 	"math"
 	"math/bits"
@@ -11,7 +10,7 @@ import (
 
 func trailing(v uint64) int { return bits.TrailingZeros64(v) }
 
-// window is the number of passages that are scored together. Their sums fit
+// window is the number of passages that are looked at together. Their sums fit
 // the first-level cache.
 const window = 1 << 12
 
@@ -24,15 +23,21 @@ type found struct {
 // scratch is what a search works with, kept between searches.
 type scratch struct {
 	terms   []queryTerm
-	idfs    []float64      // by term
-	at      map[string]int // number of a term; -1: it adds nothing
-	entries []found        // by term and part
+	entries []found // by term and part
 	top     top
 
 	// of the part at hand
 	cursors []cursor // by place in the query
-	order   []int    // of cursors, by what they can add in the window
+	order   []int32  // of cursors, by what they can add in the window
 	scale   float64  // of the integers that stand for scores
+	high    uint32   // the most that a sum exceeds the score it stands for: by this,
+	low     uint64   // and after that by a factor, of 2³²
+	least   floor
+	waiting []candidate // that may be among the first k
+	must    bool        // some cursors are of terms that must be there
+
+	rarest                []int32 // cursors, while seeding
+	seeds, adding, merged []candidate
 
 	sums       [window]uint32      // by passage of the window
 	hit        [window / 64]uint64 // passages with a sum
@@ -58,31 +63,51 @@ type cursor struct {
 	bound  uint32  // what it adds to a passage of the window at most
 	place  int
 	blob   int
+	must   bool // a passage without it does not count
 	bad    bool
 }
 
-// open makes cursors for part i; false where it has none of the terms.
+// open makes cursors for part i; false where it has none of the terms, or lacks
+// one that must be there.
 func (sc *scratch) open(s *Searcher, i int) bool {
-	sc.cursors = sc.cursors[:0]
-	sum := 0.0
+	n, sum := 0, 0.0
+	sc.must = false
 	for t := range sc.terms {
 		f := &sc.entries[t*len(s.parts)+i]
 		if f.df == 0 {
+			if sc.terms[t].must {
+				return false
+			}
 			continue
 		}
-		sc.cursors = append(sc.cursors, cursor{entry: f.entry, blob: f.blob, opened: -1, weight: sc.terms[t].weight, place: t})
-		sum += sc.terms[t].weight
+		if n == len(sc.cursors) {
+			sc.cursors = append(sc.cursors[:n], cursor{})
+		}
+		c := &sc.cursors[n]
+		c.entry, c.blob, c.opened, c.at, c.pos, c.bad = f.entry, f.blob, -1, 0, 0, false
+		c.weight, c.place, c.must = sc.terms[t].weight, t, sc.terms[t].must
+		sc.must = sc.must || c.must
+		sum += c.weight
+		n++
 	}
-	if len(sc.cursors) == 0 {
+	sc.cursors = sc.cursors[:n]
+	if n == 0 {
 		return false
 	}
-	unit := s.parts[i].unit * slack
-	sc.scale = min(1<<31/(sum*unit*steps), 1e300)
-	sc.order = sc.order[:0]
+	p := &s.parts[i]
+	sc.scale = min(1<<31/(sum*p.high*steps), 1e300)
+	sc.order, sc.waiting = sc.order[:0], sc.waiting[:0]
+	sc.high = 0
 	for j := range sc.cursors {
 		c := &sc.cursors[j]
-		c.step = uint32(math.Ceil(c.weight * unit * sc.scale))
-		sc.order = append(sc.order, j)
+		c.step = uint32(math.Ceil(c.weight * p.high * sc.scale * slack))
+		sc.high += c.step + steps
+		sc.order = append(sc.order, int32(j))
+	}
+	sc.low = uint64(p.low / p.high / slack / slack * (1 << 32))
+	sc.least.reset(sc.top.k)
+	for _, h := range sc.top.h {
+		sc.least.push(uint32(min(h.Score*sc.scale, math.MaxUint32)))
 	}
 	return true
 }
@@ -135,8 +160,8 @@ func (c *cursor) load(b int) bool {
 }
 
 // find gives the place of doc in its block, which is then open; -1 where the
-// term is not there. Between two calls of lookAhead doc must not descend unless
-// pos is set back.
+// term is not there. From one call to the next doc must not descend unless pos
+// is set back.
 func (c *cursor) find(doc uint32) int {
 	for c.pos < c.blocks && c.lastOf(c.pos) < doc {
 		c.pos++
@@ -147,16 +172,58 @@ func (c *cursor) find(doc uint32) int {
 	return c.block.find(doc)
 }
 
-// search offers the live passages of a range to top: MaxScore (Turtle and Flood
-// 1995) over windows, with the bounds of the blocks in each (Ding and Suel 2011).
-func (sc *scratch) search(s *Searcher, p *part, within Range) {
-	for i := range sc.cursors {
-		c := &sc.cursors[i]
-		if c.at >= c.blocks || c.lastOf(c.at) >= within.First {
+// findFar is find for passages far from each other.
+func (c *cursor) findFar(doc uint32) int {
+	if c.pos < c.blocks && c.lastOf(c.pos) < doc {
+		from := c.pos + 1
+		c.pos = from + sort.Search(c.blocks-from, func(i int) bool { return c.lastOf(from+i) >= doc })
+	}
+	return c.find(doc)
+}
+
+// refine adds what the list has for candidates, which ascend, and keeps those
+// that can still reach need with the rest of the lists.
+func (c *cursor) refine(found []candidate, need uint32) []candidate {
+	n := 0
+	keep := func(f candidate) {
+		found[n] = f
+		n += int(uint64(int64(need)-int64(f.sum)-1) >> 63) // sum ≥ need
+	}
+	i := 0
+	for b := c.at; b < c.blocks && i < len(found); b++ {
+		last := c.lastOf(b)
+		if last < found[i].doc {
 			continue
 		}
-		c.advance(within.First)
+		first, most := c.firstOf(b), c.impactOf(b)*c.step
+		for i < len(found) && found[i].doc < first {
+			keep(found[i])
+			i++
+		}
+		for ; i < len(found) && found[i].doc <= last; i++ {
+			f := found[i]
+			if f.sum+most < need {
+				continue
+			}
+			if !c.load(b) {
+				return nil
+			}
+			if j := c.block.find(f.doc); j >= 0 {
+				f.sum += uint32(c.impacts[j]) * c.step
+			}
+			keep(f)
+		}
 	}
+	for ; i < len(found); i++ {
+		keep(found[i])
+	}
+	return found[:n]
+}
+
+// search collects the live passages of a range that may be among the first k:
+// MaxScore (Turtle and Flood 1995) over windows, with the bounds of the blocks
+// in each (Ding and Suel 2011).
+func (sc *scratch) search(s *Searcher, p *part, within Range) {
 	for lo := within.First; lo < within.End; {
 		hi := within.End
 		if hi-lo > window {
@@ -167,21 +234,21 @@ func (sc *scratch) search(s *Searcher, p *part, within Range) {
 	}
 }
 
-// threshold is what a passage's sum must reach.
-func (sc *scratch) threshold() uint32 { return uint32(min(sc.top.least()*sc.scale, math.MaxUint32)) }
-
 func (sc *scratch) window(s *Searcher, p *part, lo, hi uint32) {
-	need := sc.threshold()
+	need := sc.least.value()
 	all := uint32(0)
 	for i := range sc.cursors {
 		c := &sc.cursors[i]
 		c.lookAhead(lo, hi)
 		all += c.bound
+		if c.must && (c.at >= c.blocks || c.firstOf(c.at) >= hi) {
+			return
+		}
 	}
 	if all < need || all == 0 {
 		return
 	}
-	slices.SortFunc(sc.order, func(a, b int) int { return cmp.Compare(sc.cursors[a].bound, sc.cursors[b].bound) })
+	sc.sort()
 	// The lists before first cannot lift a passage into the first k alone.
 	first, rest := 0, uint32(0)
 	for first < len(sc.order) && rest+sc.cursors[sc.order[first]].bound < need {
@@ -201,49 +268,157 @@ func (sc *scratch) window(s *Searcher, p *part, lo, hi uint32) {
 		}
 		found = sc.collect(lo, need-min(need, rest))
 	}
-	for i := first - 1; i >= 0; i-- {
+	for i := first - 1; i >= 0 && len(found) > 0; i-- {
 		c := &sc.cursors[sc.order[i]]
 		if c.bound == 0 {
 			break
 		}
-		kept := found[:0]
-		for _, f := range found {
-			if f.sum+rest < need {
-				continue
-			}
-			if j := c.find(f.doc); j >= 0 {
-				f.sum += uint32(c.impacts[j]) * c.step
-			}
-			kept = append(kept, f)
-		}
 		rest -= c.bound
-		found = kept
+		found = c.refine(found, need-min(need, rest))
 	}
-	sc.score(s, p, found)
+	if sc.must {
+		found = sc.having(found)
+	}
+	for _, f := range found {
+		if f.sum >= need && !p.Dead.Has(f.doc) {
+			sc.waiting = append(sc.waiting, f)
+			if sc.least.push(sc.atLeast(f.sum)) {
+				need = sc.least.value()
+			}
+		}
+	}
+	if len(sc.waiting) > mostWaiting {
+		sc.settle(s, p)
+	}
 }
 
-// score offers what may reach the first k.
-func (sc *scratch) score(s *Searcher, p *part, found []candidate) {
+// atLeast is what the score of a sum reaches, as a sum.
+func (sc *scratch) atLeast(sum uint32) uint32 {
+	return uint32(uint64(sum-min(sum, sc.high)) * sc.low >> 32)
+}
+
+// having keeps the passages that have every term that must be there.
+func (sc *scratch) having(found []candidate) []candidate {
 	for i := range sc.cursors {
-		sc.cursors[i].pos = sc.cursors[i].at
-	}
-	need := sc.threshold()
-	for _, f := range found {
-		if f.sum < need || p.Dead.Has(f.doc) {
+		c := &sc.cursors[i]
+		if !c.must {
 			continue
+		}
+		c.pos = c.at
+		kept := found[:0]
+		for _, f := range found {
+			if c.find(f.doc) >= 0 {
+				kept = append(kept, f)
+			}
+		}
+		found = kept
+	}
+	return found
+}
+
+// sort the order by bound. It changes little from window to window.
+func (sc *scratch) sort() {
+	o := sc.order
+	if len(o) > manyTerms {
+		slices.SortFunc(o, func(a, b int32) int { return int(sc.cursors[a].bound>>1) - int(sc.cursors[b].bound>>1) })
+		return
+	}
+	for i := 1; i < len(o); i++ {
+		x := o[i]
+		b := sc.cursors[x].bound
+		j := i
+		for ; j > 0 && sc.cursors[o[j-1]].bound > b; j-- {
+			o[j] = o[j-1]
+		}
+		o[j] = x
+	}
+}
+
+// mostWaiting passages are kept before they are scored.
+const mostWaiting = 1024
+
+// settle scores what is waiting, the most promising first, and offers it to top.
+func (sc *scratch) settle(s *Searcher, p *part) {
+	need := sc.least.value()
+	w := sc.waiting[:0]
+	for _, f := range sc.waiting {
+		if f.sum >= need {
+			w = append(w, f)
+		}
+	}
+	slices.SortFunc(w, func(a, b candidate) int { return int(b.sum>>1) - int(a.sum>>1) })
+	for _, f := range w {
+		if float64(f.sum) < sc.top.least()*sc.scale-2 {
+			break
 		}
 		norm := s.params.norm(p.Segment.Lengths(f.doc), s.mean)
 		score := 0.0
 		for i := range sc.cursors {
 			c := &sc.cursors[i]
+			c.pos = sort.Search(c.blocks, func(i int) bool { return c.lastOf(i) >= f.doc })
 			if j := c.find(f.doc); j >= 0 {
 				score += float64(c.weight * s.params.share(c.tf(j), norm))
 			}
 		}
-		if sc.top.push(Scored{p.Base + f.doc, score}) {
-			need = sc.threshold()
-		}
+		sc.top.push(Scored{p.Base + f.doc, score})
 	}
+	sc.waiting = w[:0]
+	if len(sc.top.h) == sc.top.k {
+		sc.least.raise(uint32(min(sc.top.least()*sc.scale, math.MaxUint32)))
+	}
+}
+
+// floor is what a passage's sum must reach: the k-th largest of the values that
+// passages seen so far are known to reach.
+type floor struct {
+	k int
+	h []uint32 // a heap, the least first
+	v uint32
+}
+
+func (f *floor) reset(k int) { f.k, f.h, f.v = k, f.h[:0], 0 }
+
+func (f *floor) value() uint32 { return f.v }
+
+func (f *floor) raise(v uint32) { f.v = max(f.v, v) }
+
+// push says whether the floor rose.
+func (f *floor) push(v uint32) bool {
+	h := f.h
+	if len(h) < f.k {
+		h = append(h, v)
+		i := len(h) - 1
+		for i > 0 && h[(i-1)/2] > h[i] {
+			h[(i-1)/2], h[i] = h[i], h[(i-1)/2]
+			i = (i - 1) / 2
+		}
+		f.h = h
+	} else {
+		if v <= h[0] {
+			return false
+		}
+		i := 0
+		for {
+			c := 2*i + 1
+			if c >= len(h) {
+				break
+			}
+			if c+1 < len(h) && h[c+1] < h[c] {
+				c++
+			}
+			if v <= h[c] {
+				break
+			}
+			h[i] = h[c]
+			i = c
+		}
+		h[i] = v
+	}
+	if len(h) < f.k || h[0] <= f.v {
+		return false
+	}
+	f.v = h[0]
+	return true
 }
 
 // one collects the passages of a single list by their impacts.

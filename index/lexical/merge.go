@@ -93,7 +93,7 @@ func (w *termWalk) term() []byte {
 	if w.blob == len(w.s.blobs) {
 		return nil
 	}
-	if t := w.s.blobs[w.blob].term(w.at); t != nil {
+	if t, _ := w.s.blobs[w.blob].entry(w.at); t != nil {
 		return t
 	}
 	return []byte{} // damaged bounds: out of order, which the caller reports
@@ -108,8 +108,9 @@ func (w *termWalk) next() {
 // postings of the term at hand go to the encoder under their new numbers.
 func (w *termWalk) postings(numbers []uint32, gone uint32, to *encoder) error {
 	b := &w.s.blobs[w.blob]
-	damaged := func() error { return w.s.damaged(w.blob, string(b.term(w.at))) }
-	e, ok := openEntry(b.entry(w.at))
+	term, raw := b.entry(w.at)
+	damaged := func() error { return w.s.damaged(w.blob, string(term)) }
+	e, ok := openEntry(raw)
 	if !ok {
 		return damaged()
 	}

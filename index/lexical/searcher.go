@@ -20,8 +20,8 @@ type Searcher struct {
 
 type part struct {
 	Part
-	unit float64 // of its impacts now
-	end  uint32  // Base + passages
+	low, high float64 // what a step of its impacts is worth now
+	end       uint32  // Base + passages
 }
 
 // NewSearcher of parts whose numbers ascend and do not overlap.
@@ -51,7 +51,7 @@ func NewSearcher(p Params, parts ...Part) (*Searcher, error) {
 	s.mean = s.stats.mean(p)
 	for i := range s.parts {
 		m := &s.parts[i].Segment.summary
-		s.parts[i].unit = unit(m.params, m.mean(m.params), p, s.mean, m.longest)
+		s.parts[i].low, s.parts[i].high = bounds(m.params, m.mean(m.params), p, s.mean, m.longest)
 	}
 	return s, nil
 }
@@ -75,9 +75,9 @@ func (s *Searcher) Parts() []Part {
 func (s *Searcher) DocumentFrequency(term string) int {
 	n, hash := 0, hashTerm(term)
 	for i := range s.parts {
-		e, _, _ := s.parts[i].Segment.find(term, hash)
+		e, at, _ := s.parts[i].Segment.find(term, hash)
 		if e.df > 0 {
-			n += int(e.df) - s.parts[i].Dead.documentFrequency(term)
+			n += int(e.df) - s.parts[i].Dead.documentFrequency(at.number)
 		}
 	}
 	return max(0, n)
@@ -101,6 +101,7 @@ type Query struct {
 	Terms  []Weighted // one that is there twice counts twice
 	K      int        // passages wanted
 	Within []Range    // in order and not overlapping; nil: everywhere
+	Must   []string   // terms that a passage must have, in any field
 }
 
 // Search gives the K live passages of highest score, best first, of equal ones
@@ -113,7 +114,7 @@ func (s *Searcher) Search(q Query) ([]Scored, error) {
 	}
 	sc := scratches.Get().(*scratch)
 	defer scratches.Put(sc)
-	if err := s.prepare(q.Terms, sc); err != nil {
+	if err := s.prepare(q.Terms, q.Must, sc); err != nil {
 		return nil, err
 	}
 	if len(sc.terms) == 0 {
@@ -126,6 +127,9 @@ func (s *Searcher) Search(q Query) ([]Scored, error) {
 			continue
 		}
 		if q.Within == nil {
+			if !sc.must {
+				sc.seed(p)
+			}
 			sc.search(s, p, Range{0, uint32(p.Segment.Passages())})
 		} else {
 			for _, r := range q.Within {
@@ -134,6 +138,7 @@ func (s *Searcher) Search(q Query) ([]Scored, error) {
 				}
 			}
 		}
+		sc.settle(s, p)
 		if err := sc.damage(p); err != nil {
 			return nil, err
 		}
@@ -141,47 +146,86 @@ func (s *Searcher) Search(q Query) ([]Scored, error) {
 	return sc.top.sorted(), nil
 }
 
-// queryTerm is a distinct term of a query that live passages have.
+// queryTerm is a distinct term of a query.
 type queryTerm struct {
 	term   string
+	hash   uint64
+	idf    float64
 	weight float64 // idf times what the query gives it
+	must   bool
 }
 
-// prepare looks the terms up in every part and weighs them.
-func (s *Searcher) prepare(terms []Weighted, sc *scratch) error {
+// manyTerms is a query's number of terms from which a map finds repeated ones.
+const manyTerms = 40
+
+// prepare looks the terms up in every part and weighs them. A term that a
+// passage must have and that the query does not weigh counts nothing.
+func (s *Searcher) prepare(terms []Weighted, must []string, sc *scratch) error {
 	sc.terms, sc.entries = sc.terms[:0], sc.entries[:0]
-	clear(sc.at)
+	var seen map[string]int
+	if len(terms)+len(must) > manyTerms {
+		seen = make(map[string]int, len(terms)+len(must))
+	}
 	for _, w := range terms {
-		if at, ok := sc.at[w.Term]; ok {
-			if at >= 0 {
-				t := &sc.terms[at]
-				t.weight += float64(w.Weight * sc.idfs[at])
-			}
+		if !(w.Weight > 0) || math.IsInf(w.Weight, 1) {
 			continue
 		}
-		hash, df, from := hashTerm(w.Term), 0, len(sc.entries)
-		for i := range s.parts {
-			p := &s.parts[i]
-			e, blob, err := p.Segment.find(w.Term, hash)
-			if err != nil {
-				return err
-			}
-			if e.df > 0 {
-				df += int(e.df) - p.Dead.documentFrequency(w.Term)
-			}
-			sc.entries = append(sc.entries, found{e, blob})
+		t := queryTerm{term: w.Term, hash: hashTerm(w.Term)}
+		i, err := s.lookUp(t, seen, sc)
+		if err != nil {
+			return err
 		}
-		if df <= 0 || !(w.Weight > 0) || math.IsInf(w.Weight, 1) {
-			sc.entries = sc.entries[:from]
-			sc.at[w.Term] = -1
-			continue
+		sc.terms[i].weight += float64(w.Weight * sc.terms[i].idf)
+	}
+	for _, m := range must {
+		i, err := s.lookUp(queryTerm{term: m, hash: hashTerm(m)}, seen, sc)
+		if err != nil {
+			return err
 		}
-		idf := s.stats.idf(df)
-		sc.at[w.Term] = len(sc.terms)
-		sc.idfs = append(sc.idfs[:len(sc.terms)], idf)
-		sc.terms = append(sc.terms, queryTerm{w.Term, float64(w.Weight * idf)})
+		sc.terms[i].must = true
 	}
 	return nil
+}
+
+// lookUp gives the place of a term in the query, where it may be already.
+func (s *Searcher) lookUp(t queryTerm, seen map[string]int, sc *scratch) (int, error) {
+	if i := sc.repeated(&t, seen); i >= 0 {
+		return i, nil
+	}
+	df := 0
+	for i := range s.parts {
+		p := &s.parts[i]
+		e, at, err := p.Segment.find(t.term, t.hash)
+		if err != nil {
+			return 0, err
+		}
+		if e.df > 0 {
+			df += int(e.df) - p.Dead.documentFrequency(at.number)
+		}
+		sc.entries = append(sc.entries, found{e, at.blob})
+	}
+	// Nothing live has a term that is nowhere or in dead passages alone.
+	t.idf = s.stats.idf(max(0, df))
+	if seen != nil {
+		seen[t.term] = len(sc.terms)
+	}
+	sc.terms = append(sc.terms, t)
+	return len(sc.terms) - 1, nil
+}
+
+func (sc *scratch) repeated(t *queryTerm, seen map[string]int) int {
+	if seen != nil {
+		if i, ok := seen[t.term]; ok {
+			return i
+		}
+		return -1
+	}
+	for i := range sc.terms {
+		if sc.terms[i].hash == t.hash && sc.terms[i].term == t.term {
+			return i
+		}
+	}
+	return -1
 }
 
 // Share is what a term adds to the score of a passage.
@@ -201,11 +245,13 @@ func (s *Searcher) Explain(terms []Weighted, passage uint32) ([]Share, error) {
 	}
 	sc := scratches.Get().(*scratch)
 	defer scratches.Put(sc)
-	if err := s.prepare(terms, sc); err != nil {
+	if err := s.prepare(terms, nil, sc); err != nil {
 		return nil, err
 	}
-	sc.open(s, i)
 	p := &s.parts[i]
+	if !sc.open(s, i) {
+		return nil, nil
+	}
 	norm := s.params.norm(p.Segment.Lengths(passage-p.Base), s.mean)
 	var out []Share
 	for j := range sc.cursors {
@@ -214,10 +260,10 @@ func (s *Searcher) Explain(terms []Weighted, passage uint32) ([]Share, error) {
 		c.pos = c.at
 		if n := c.find(passage - p.Base); n >= 0 {
 			tf := c.tf(n)
-			out = append(out, Share{sc.terms[c.place].term, tf, sc.idfs[c.place], float64(c.weight * s.params.share(tf, norm))})
+			out = append(out, Share{sc.terms[c.place].term, tf, sc.terms[c.place].idf, float64(c.weight * s.params.share(tf, norm))})
 		}
 	}
 	return out, sc.damage(p)
 }
 
-var scratches = sync.Pool{New: func() any { return &scratch{at: make(map[string]int)} }}
+var scratches = sync.Pool{New: func() any { return new(scratch) }}

@@ -49,6 +49,9 @@ func OpenSegment(blobs [][]byte) (*Segment, error) {
 	terms := 0
 	for i, raw := range blobs[s.summary.lengths:end] {
 		b, err := openTermBlob(raw)
+		if err == nil && int(b.before) != terms {
+			err = fmt.Errorf("it says that %d terms come before and there are %d", b.before, terms)
+		}
 		if err == nil && i > 0 && bytes.Compare(s.blobs[i-1].first, b.first) >= 0 {
 			err = fmt.Errorf("its terms do not follow those of the blob before")
 		}
@@ -93,26 +96,41 @@ func (s *Segment) Lengths(passage uint32) (c Counts) {
 
 // blobOf the term, if any has it; -1 where it sorts before all.
 func (s *Segment) blobOf(term string) int {
-	p := prefixOf([]byte(term))
-	return sort.Search(len(s.blobs), func(i int) bool {
-		b := &s.blobs[i]
-		return b.prefix > p || b.prefix == p && string(b.first) > term
-	}) - 1
+	p := prefixOf(term)
+	lo, hi := 0, len(s.blobs) // the first blob after the term is among lo…hi
+	for lo < hi {
+		m := int(uint(lo+hi) / 2)
+		if b := &s.blobs[m]; b.prefix > p || b.prefix == p && string(b.first) > term {
+			hi = m
+		} else {
+			lo = m + 1
+		}
+	}
+	return lo - 1
 }
 
-// find gives the entry of a term, nil where there is none.
-func (s *Segment) find(term string, hash uint64) (e entry, blob int, err error) {
-	if blob = s.blobOf(term); blob < 0 {
-		return entry{}, blob, nil
+// place of a term in the dictionary.
+type place struct {
+	blob   int
+	number uint32 // among all terms of the segment
+}
+
+// find gives the entry of a term, without postings where there is none.
+func (s *Segment) find(term string, hash uint64) (e entry, at place, err error) {
+	at.blob = s.blobOf(term)
+	if at.blob < 0 {
+		return e, at, nil
 	}
-	i, ok := s.blobs[blob].find(term, hash)
+	b := &s.blobs[at.blob]
+	i, postings, ok := b.find(term, hash)
 	if !ok {
-		return entry{}, blob, nil
+		return e, at, nil
 	}
-	if e, ok = openEntry(s.blobs[blob].entry(i)); !ok {
-		return entry{}, blob, s.damaged(blob, term)
+	at.number = b.before + i
+	if e, ok = openEntry(postings); !ok {
+		return entry{}, at, s.damaged(at.blob, term)
 	}
-	return e, blob, nil
+	return e, at, nil
 }
 
 // damaged names the blob of a term whose postings can't be read.
@@ -130,6 +148,11 @@ func (s *Segment) DocumentFrequency(term string) int {
 // Counts of a term in a passage; zeros where it does not have it.
 func (s *Segment) Counts(term string, passage uint32) Counts {
 	e, _, _ := s.find(term, hashTerm(term))
+	return e.counts(passage)
+}
+
+// counts of a passage; zeros where it is not there.
+func (e *entry) counts(passage uint32) Counts {
 	b := sort.Search(e.blocks, func(i int) bool { return e.lastOf(i) >= passage })
 	var k block
 	if b < e.blocks && e.open(b, &k) {

@@ -71,18 +71,20 @@ func TestMergeIsABuildOfTheLivePassages(t *testing.T) {
 func TestManyBlobs(t *testing.T) {
 	t.Parallel()
 	a := NewAnalyzer(nil)
-	ps, query := zipf(5000, 9)
+	ps, query := zipf(1500, 20, 9)
 	for i := range ps {
-		for j := range 14 { // more terms than one blob takes
-			ps[i].Text += fmt.Sprintf(" c0de%d", 14*i+j)
+		var b strings.Builder
+		for j := range 47 { // more terms than one blob takes
+			fmt.Fprintf(&b, " c0de%d", 47*i+j)
 		}
+		ps[i].Text += b.String()
 	}
 	one, blobs := mustBuild(t, a, ps)
 	if len(one.blobs) < 3 {
 		t.Fatalf("%d blobs", len(one.blobs))
 	}
-	left, _ := mustBuild(t, a, ps[:1500])
-	right, _ := mustBuild(t, a, ps[1500:])
+	left, _ := mustBuild(t, a, ps[:400])
+	right, _ := mustBuild(t, a, ps[400:])
 	i := 0
 	err := Merge([]Part{{Segment: left}, {Segment: right}}, func(b []byte) error {
 		if i >= len(blobs) || !bytes.Equal(b, blobs[i]) {
@@ -98,7 +100,7 @@ func TestManyBlobs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	halves, err := NewSearcher(DefaultParams, Part{Segment: left}, Part{Segment: right, Base: 1500})
+	halves, err := NewSearcher(DefaultParams, Part{Segment: left}, Part{Segment: right, Base: 400})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +199,7 @@ func TestWithdraw(t *testing.T) {
 func TestDamageIsNamed(t *testing.T) {
 	t.Parallel()
 	a := NewAnalyzer(nil)
-	ps, _ := zipf(300, 2)
+	ps, _ := zipf(300, 60, 2)
 	_, blobs := mustBuild(t, a, ps)
 	walk := func(blobs [][]byte) error {
 		s, err := OpenSegment(blobs)

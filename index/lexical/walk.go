@@ -6,26 +6,6 @@ import (
 	"fmt"
 )
 
-// Count calls fn with each distinct term of a passage and how often each field
-// has it, as Builder.AddPassage counts, in no order. It returns the number of
-// terms by field.
-func (a *Analyzer) Count(p Passage, fn func(term string, tf Counts)) (length Counts) {
-	counts := make(map[string]Counts)
-	for f := range fields {
-		ts := a.Terms(p.field(f))
-		length[f] = uint32(len(ts))
-		for _, t := range ts {
-			c := counts[t]
-			c[f]++
-			counts[t] = c
-		}
-	}
-	for t, c := range counts {
-		fn(t, c)
-	}
-	return length
-}
-
 // Each calls fn with every posting, withdrawn passages included, terms in
 // alphabetical order, until it fails. It checks all that a search relies on;
 // what is not as Builder would have written it is ErrDamaged and names the blob.
@@ -49,7 +29,7 @@ func (s *Segment) Each(fn func(term string, passage uint32, tf Counts) error) er
 		b := &s.blobs[i]
 		var hashes []uint64
 		for j := range b.n {
-			name := b.term(j)
+			name, _ := b.entry(j)
 			fault := func(what string) error {
 				return fmt.Errorf("%w: lexical blob %d: term %d %s", ErrDamaged, s.summary.lengths+i, j, what)
 			}
@@ -59,11 +39,11 @@ func (s *Segment) Each(fn func(term string, passage uint32, tf Counts) error) er
 			prev = name
 			term := string(name)
 			hashes = append(hashes, hashTerm(term))
-			e, blob, err := s.find(term, hashTerm(term))
+			e, at, err := s.find(term, hashTerm(term))
 			if err != nil {
 				return err
 			}
-			if blob != i || e.df == 0 {
+			if at != (place{i, b.before + j}) || e.df == 0 {
 				return fault("can't be found")
 			}
 			next := int64(0)

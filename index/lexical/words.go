@@ -10,14 +10,23 @@ func set(s string) map[string]bool {
 	return m
 }
 
-// stopWords say nothing about what a passage is about. "no", "not" and
+// Stop words say nothing about what a passage is about. "no", "not" and
 // "without" stay terms: they turn advice round.
-var stopWords = set(`a about above after again against all also am an and any are as at be because been before being below between
+var englishStop = set(`a about above after again against all also am an and any are as at be because been before being below between
 	both but by can could did do does doing don down during each few for from further had has have he her here
 	hers him his how i if in into is it its just may me might more most must my nor now of off on once only or
 	other our ourselves out over own s same she should so some such t than that the their them themselves then
 	there these they this those through to too under until up us very was we were what when where which while who
 	whom why will with would you your yourself`)
+
+// Folded, but for ñ. "no", "ni" and "sin" stay terms.
+var spanishStop = set(`a al algo algun alguna algunas alguno algunos ante antes aquel aquella aquellas aquello aquellos aqui asi aun aunque bajo bien
+	cada casi como con contra cual cuales cualquier cualquiera cuando cuanto cuantos de del desde donde durante e el ella ellas ello ellos en
+	entonces entre era eran es esa esas ese eso esos esta estaba estaban estado estamos estan estar estas este esto estos
+	fue fuera fueron ha habia haber habra han has hasta hay haya he hemos incluso la las le les lo los luego mas me mediante mi mientras
+	mis mismo mucha muchas mucho muchos muy nos nosotros nuestra nuestro o os otra otras otro otros para pero poco por porque pues que
+	quien quienes se sea sean segun ser si sido siempre sino sobre sois solo somos son soy su sus suya suyo tal tambien tan
+	tanto te tenga tener tengo ti tiene tienen toda todas todavia todo todos tras tu tus u un una unas uno unos usted ustedes va vez y ya yo`)
 
 // genericWords stand in the names of many products and are stemmed like any
 // other word.
@@ -39,6 +48,8 @@ var units = map[string]string{
 	"ml": "ml", "milliliter": "ml", "milliliters": "ml", "millilitre": "ml", "millilitres": "ml", "cc": "ml",
 	"l": "l", "liter": "l", "liters": "l", "litre": "l", "litres": "l",
 	"dl": "dl", "mmol": "mmol", "mcmol": "mcmol", "mol": "mol", "meq": "meq", "mosm": "mosm",
+	"miligramo": "mg", "miligramos": "mg", "gramo": "g", "gramos": "g", "microgramo": "mcg", "microgramos": "mcg",
+	"mililitro": "ml", "mililitros": "ml", "litro": "l", "litros": "l", "unidad": "unit", "unidades": "unit", "ui": "iu",
 	"iu": "iu", "unit": "unit", "units": "unit", "mmhg": "mmhg", "m2": "m2", "cm": "cm", "mm": "mm",
 }
 
