@@ -11,7 +11,7 @@ export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-include engine.mk cuda.mk
+include engine.mk cuda.mk bench.mk
 
 check: ## say what this machine lacks
 	@missing=0; need() { command -v $$1 >/dev/null 2>&1 || { echo "missing: $$1; on Debian: apt-get install $$2"; missing=1; }; }; \
@@ -36,7 +36,7 @@ test: check engine ## vet and run all tests with the race detector
 	$(GO) vet ./...
 	$(GO) test -race -timeout 20m ./...
 
-bench: bench-engine bench-code ## measure all, with the peers in the same run (see BENCHMARKS.md)
+bench: bench-engine bench-dense bench-code ## measure all, with the peers in the same run (see BENCHMARKS.md)
 
 bench-code: ## measure what needs no peer
 	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v '/inference/llama$$')

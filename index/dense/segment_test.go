@@ -3,6 +3,7 @@ package dense
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/bits"
@@ -390,7 +391,7 @@ func TestSameEverywhere(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	vs := make([][]float32, 1500)
 	for i := range vs {
-		vs[i] = make([]float32, 100)
+		vs[i] = make([]float32, 150)
 		for j := range vs[i] {
 			vs[i][j] = float32(bits.OnesCount32(r.Uint32())-16) + float32(i%7*(j%5))
 		}
@@ -410,7 +411,7 @@ func TestSameEverywhere(t *testing.T) {
 		}
 		_, _ = fmt.Fprintln(h, hits)
 	}
-	if got := h.Sum64(); got != 0x625d5289d08fd1cd {
+	if got := h.Sum64(); got != 0xb3255bf41ec1c037 {
 		t.Errorf("the sum of segment and hits is %#x", got)
 	}
 }
@@ -444,6 +445,99 @@ func TestDamageIsNamed(t *testing.T) {
 				t.Errorf("block %d %s: loaded", i, name)
 			}
 		}
+	}
+}
+
+// Blocks whose checksums are right and whose structure is not are refused too.
+func TestStructureIsChecked(t *testing.T) {
+	t.Parallel()
+	vs := clustered(1500, 16, 10, 1)
+	blocks := blocksOf(t, build(t, vs, BuildOptions{Lists: 9}))
+	kind := func(k int) int {
+		return slices.IndexFunc(blocks, func(b []byte) bool { return int(b[6]) == k })
+	}
+	for name, c := range map[string]struct {
+		block, at int
+		value     []byte
+	}{
+		"more lists":               {0, headerBytes, []byte{10, 0, 0, 0}},
+		"no lists":                 {0, headerBytes, []byte{0, 0, 0, 0}},
+		"fewer units":              {0, headerBytes + 4, []byte{3}},
+		"no row numbers":           {0, headerBytes + 12, []byte{0}},
+		"a margin that is none":    {0, headerBytes + 24, []byte{0, 0, 0, 0, 0, 0, 0xf8, 0x7f}},
+		"a list elsewhere":         {kind(kindLists), headerBytes + listBytes, []byte{1}},
+		"a list with more rows":    {kind(kindLists), headerBytes + 4, []byte{255, 255, 255, 255}},
+		"a row in two lists":       {kind(kindIDs), headerBytes, blocks[kind(kindIDs)][headerBytes+4:][:4]},
+		"a row that is not there":  {kind(kindIDs), headerBytes, []byte{0xdc, 5, 0, 0}},
+		"a list without a row":     {kind(kindIDs), headerBytes, []byte{255, 255, 255, 255}},
+		"another number of rows":   {kind(kindRows), 20, []byte{9, 9}},
+		"another dimension":        {kind(kindUnits), 16, []byte{17}},
+		"codes where rows belong":  {kind(kindRows), 6, []byte{kindUnits}},
+		"a seed of another":        {kind(kindUnits), 40, []byte{1}},
+		"the wrong place":          {kind(kindUnits), 8, []byte{9}},
+		"a format not known":       {kind(kindUnits), 4, []byte{9}},
+		"rows of another position": {kind(kindRows), 24, []byte{1}},
+	} {
+		hurt := slices.Clone(blocks)
+		b := bytes.Clone(blocks[c.block])
+		copy(b[c.at:], c.value)
+		if c.at != 4 {
+			reseal(b)
+		} else {
+			binary.LittleEndian.PutUint64(b[56:], xxhash.Sum64(b[:56]))
+		}
+		hurt[c.block] = b
+		if _, err := Load(hurt); err == nil || !strings.Contains(err.Error(), "block ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Every list comes once, best bound first, and none below the bar.
+func TestListQueue(t *testing.T) {
+	t.Parallel()
+	for _, lists := range []int{2, 100, 600} {
+		s := build(t, clustered(1200, 32, 10, 1), BuildOptions{Lists: lists})
+		tab, x := newTable(s.layout.padded), make([]float32, s.layout.padded)
+		s.rotation.turn(x, clustered(1, 32, 10, 3)[0])
+		tab.set(x)
+		var h listQueue
+		for _, share := range []float64{0, .1, .5, 1} {
+			h.fill(s, tab, float32(s.margin))
+			bounds := make([]float32, lists)
+			for l := range bounds {
+				bounds[l] = h.est[l] + float32(float32(s.margin)*s.spreads[l])
+			}
+			sorted := slices.Clone(bounds)
+			slices.Sort(sorted)
+			slices.Reverse(sorted)
+			bar := float32(math.Inf(-1))
+			if n := int(share * float64(lists)); n < lists {
+				bar, sorted = sorted[n], sorted[:n+1]
+			}
+			for i, want := range sorted {
+				l, ok := h.next(bar)
+				if !ok || bounds[l] != want {
+					t.Fatalf("%d lists: at place %d comes list %d of %v, want %v", lists, i, l, bounds[l], want)
+				}
+			}
+			if l, ok := h.next(bar); ok {
+				t.Errorf("%d lists: list %d comes though it is below the bar", lists, l)
+			}
+		}
+	}
+}
+
+func TestBitmap(t *testing.T) {
+	t.Parallel()
+	b := Bitmap{^uint64(0), 1<<3 | 1<<40}
+	for n, want := range map[int]int{0: 0, 5: 5, 64: 64, 67: 64, 68: 65, 104: 65, 105: 66, 1000: 66} {
+		if got := b.count(nil, n); got != want {
+			t.Errorf("%d of the first %d, want %d", got, n, want)
+		}
+	}
+	if got := b.count(Bitmap{1}, 1000); got != 65 || !b.Has(67) || b.Has(66) || b.Has(128) {
+		t.Errorf("%d without the first", got)
 	}
 }
 
