@@ -27,7 +27,7 @@ const (
 // passages from one another.
 func (b *builder) calibrate(of []uint32) error {
 	random := rand.New(rand.NewPCG(b.seed, 2))
-	m := min(2*heldOut, b.n)
+	m := min(2*b.o.heldOut, b.n)
 	rows := b.sample(random, m)
 	random.Shuffle(m, func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
 	queries := make([][]float32, m)
@@ -144,6 +144,7 @@ func (b *builder) move(v []float32, far float64, random *rand.Rand) {
 
 // top ten for a rotated query, by int8, best first.
 func (x *search) top(rotated []float32) []candidate {
+	x.filter()
 	copy(x.rotated, rotated)
 	x.collect(math.Sqrt(dot64(rotated, rotated)), min(heldOutDepth, x.s.n))
 	rows := slices.Clone(x.best.rows())

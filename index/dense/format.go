@@ -185,9 +185,10 @@ func damaged(number, kind int, err error) error {
 }
 
 // Load reads a segment from the blocks that Encode wrote, in their order. It
-// keeps the slices and copies only centroids' places; the bulk (codes, int8
-// rows) is neither copied nor read, so Verify, not Load, finds a flipped bit in
-// it. The error names the block.
+// keeps the slices and copies only centroids' places; the bulk (codes, row
+// numbers, int8 rows) is neither copied nor read, so Verify, not Load, finds a
+// flipped bit in it, and the time goes with the number of blocks. The error
+// names the block.
 func Load(blocks [][]byte) (*Segment, error) {
 	if len(blocks) == 0 {
 		return nil, errors.New("dense: a segment without blocks")
@@ -227,7 +228,7 @@ func Load(blocks [][]byte) (*Segment, error) {
 				err = errors.New("its header does not fit the segment")
 			case len(blocks[number]) != headerBytes+items*p.size:
 				err = fmt.Errorf("%d bytes for %d items", len(blocks[number]), items)
-			case p.kind == kindLists || p.kind == kindIDs:
+			case p.kind == kindLists:
 				err = checkPayload(blocks[number])
 			}
 			if err != nil {
@@ -273,8 +274,8 @@ func (s *Segment) keep(kind int, block []byte, items int) {
 	}
 }
 
-// checkLists makes sure that every list lies within the units and that every
-// row stands in exactly one of them: Search relies on it.
+// checkLists makes sure that every list lies within the units: Search relies
+// on it.
 func (s *Segment) checkLists() error {
 	fail := func(l int, err error) error {
 		return damaged(1+l/s.layout.lists, kindLists, err)
@@ -297,10 +298,15 @@ func (s *Segment) checkLists() error {
 	if units != s.units || rows != s.n {
 		return fail(s.lists-1, fmt.Errorf("the lists hold %d of %d rows", rows, s.n))
 	}
+	if !s.hasIDs && s.lists != 1 {
+		return damaged(0, kindMeta, errors.New("several lists without row numbers"))
+	}
+	return nil
+}
+
+// checkRows makes sure that every row stands in exactly one list.
+func (s *Segment) checkRows() error {
 	if !s.hasIDs {
-		if s.lists != 1 {
-			return damaged(0, kindMeta, errors.New("several lists without row numbers"))
-		}
 		return nil
 	}
 	seen := make(Bitmap, (s.n+63)/64)
@@ -336,7 +342,7 @@ func (s *Segment) Verify() error {
 			return damaged(i, h.kind, err)
 		}
 	}
-	return nil
+	return s.checkRows()
 }
 
 // Encode hands the segment's blocks, of about 1 MB each, to write, in the order

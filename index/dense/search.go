@@ -20,6 +20,9 @@ type SearchOptions struct {
 	Dead Bitmap
 	// Allow is the only rows that may be found; nil allows all.
 	Allow Bitmap
+	// Within is the only ranges of rows that may be found, in any order; nil
+	// allows all. Where Allow is given too, a row has to be in both.
+	Within []Range
 	// Threshold: hits below it are of no use, as the k-th best of other
 	// segments is better. 0: none.
 	Threshold float64
@@ -54,6 +57,7 @@ const chunkUnits = 64
 const directShare = 32
 
 type scratch struct {
+	within   Bitmap // zero between queries
 	rotated  []float32
 	query    []int16
 	table    *table
@@ -87,6 +91,9 @@ type search struct {
 	o          SearchOptions
 	queryScale float32
 	slack      float32 // error of a score by int8
+	filtered   bool
+	allow      Bitmap // the rows that may be found, where filtered
+	from, to   int    // allow has rows of these words only
 }
 
 // Search appends the best k rows for the unit vector q to dst, best first, of
@@ -106,9 +113,45 @@ func (s *Segment) Search(dst []Hit, q []float32, k int, o SearchOptions) ([]Hit,
 	}
 	x := &search{scratch: s.scratch.Get().(*scratch), s: s, o: o}
 	defer s.scratch.Put(x.scratch)
-	s.rotation.turn(x.rotated, q)
-	x.collect(norm, k)
-	return x.finish(dst, q, k), nil
+	x.filter()
+	if x.from < x.to {
+		s.rotation.turn(x.rotated, q)
+		x.collect(norm, k)
+		dst = x.finish(dst, q, k)
+	}
+	if o.Within != nil {
+		clear(x.within[x.from:x.to])
+	}
+	return dst, nil
+}
+
+// filter makes one bitmap of what the options allow.
+func (x *search) filter() {
+	words := (x.s.n + 63) / 64
+	x.filtered, x.allow, x.from, x.to = x.o.Allow != nil, x.o.Allow, 0, words
+	if x.filtered {
+		x.to = min(words, len(x.allow))
+	}
+	if x.o.Within == nil {
+		return
+	}
+	if len(x.within) < words {
+		x.within = make(Bitmap, words)
+	}
+	from, to := words, 0
+	for _, r := range x.o.Within {
+		if first, end := int(r.First), min(int(r.End), x.s.n); first < end {
+			x.within.SetRange(first, end)
+			from, to = min(from, first/64), max(to, (end+63)/64)
+		}
+	}
+	x.from, x.to = min(from, to), to
+	if x.filtered {
+		for w := x.from; w < x.to; w++ {
+			x.within[w] &= x.allow.word(w)
+		}
+	}
+	x.filtered, x.allow = true, x.within
 }
 
 // collect leaves what may be among the best k for the rotated query in x.best.
@@ -116,8 +159,8 @@ func (x *search) collect(norm float64, k int) {
 	s := x.s
 	x.queryScale = quantiseQuery(x.query, x.rotated)
 	exact := x.o.Exact || s.lists == 0
-	if x.o.Allow != nil && !exact {
-		exact = x.o.Allow.count(x.o.Dead, s.n) <= max(1024, s.n/directShare)
+	if x.filtered && !exact {
+		exact = x.allow.count(x.o.Dead, x.from, x.to, s.n) <= max(1024, s.n/directShare)
 	}
 	// The error of int8: at most what the row and the query lost, for a row
 	// taken at random a root of the dimension less.
@@ -143,10 +186,10 @@ func (x *search) collect(norm float64, k int) {
 // scanRows scores all rows that may be found by int8.
 func (x *search) scanRows() {
 	s := x.s
-	for w := 0; w*64 < s.n; w++ {
+	for w := x.from; w < x.to; w++ {
 		word := ^uint64(0)
-		if x.o.Allow != nil {
-			word = x.o.Allow.word(w)
+		if x.filtered {
+			word = x.allow[w]
 		}
 		word &^= x.o.Dead.word(w)
 		first := w * 64
@@ -222,7 +265,8 @@ func (x *search) gather(u, n, end int, centre float32) {
 				break
 			}
 			row := s.row(p)
-			if x.o.Dead.Has(int(row)) || x.o.Allow != nil && !x.o.Allow.Has(int(row)) {
+			// A row number that is too great is damaged: Load does not look.
+			if int(row) >= s.n || x.o.Dead.Has(int(row)) || x.filtered && !x.allow.Has(int(row)) {
 				continue
 			}
 			s.fetchRow(int(row))

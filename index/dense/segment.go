@@ -112,10 +112,30 @@ func (b Bitmap) word(i int) uint64 {
 	return 0
 }
 
-// count of the rows below n that are in b and not in without.
-func (b Bitmap) count(without Bitmap, n int) int {
+// SetRange puts the rows from first to before end into the set, which has to be
+// long enough for them.
+func (b Bitmap) SetRange(first, end int) {
+	if first >= end {
+		return
+	}
+	from, to := first>>6, (end-1)>>6
+	low, high := ^uint64(0)<<(first&63), ^uint64(0)>>(63-(end-1)&63)
+	if from == to {
+		b[from] |= low & high
+		return
+	}
+	b[from] |= low
+	for w := from + 1; w < to; w++ {
+		b[w] = ^uint64(0)
+	}
+	b[to] |= high
+}
+
+// count of the rows below n, of words from to before to, that are in b and not
+// in without.
+func (b Bitmap) count(without Bitmap, from, to, n int) int {
 	c := 0
-	for i := range min(len(b), (n+63)/64) {
+	for i := from; i < min(to, len(b), (n+63)/64); i++ {
 		w := b[i] &^ without.word(i)
 		if i == n/64 {
 			w &= 1<<(n%64) - 1
@@ -124,3 +144,6 @@ func (b Bitmap) count(without Bitmap, n int) int {
 	}
 	return c
 }
+
+// Range of rows, half-open.
+type Range struct{ First, End uint32 }
