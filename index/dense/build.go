@@ -24,6 +24,8 @@ type BuildOptions struct {
 	// Recall at 10 that held-out queries are to reach; 0 is 0.999 up to 200,000
 	// rows, 0.997 up to a million, 0.995 above.
 	Recall float64
+
+	heldOut int // queries that find the margin; 0 is 384
 }
 
 const (
@@ -32,6 +34,9 @@ const (
 	codesFrom = 1024
 	// listsFrom is the number of rows from which inverted lists pay.
 	listsFrom = 30000
+	// breath is how many rows are worked on, for about 0.1 ms, before others
+	// get the processor: questions are answered meanwhile.
+	breath = 64
 )
 
 // listsFor n rows: time goes to comparing centroids and to scanning lists, and
@@ -68,6 +73,9 @@ func Build(ctx context.Context, dim, n int, at func(row int) []float32, o BuildO
 	}
 	if o.Recall <= 0 || o.Recall >= 1 {
 		o.Recall = recallFor(n)
+	}
+	if o.heldOut <= 0 {
+		o.heldOut = heldOut
 	}
 	b := &builder{ctx: ctx, o: o, Segment: newSegment(dim, n, o.Seed)}
 	b.recall, b.target = 1, o.Recall
@@ -110,7 +118,8 @@ func (b *builder) allot(kind, items, each, size int) {
 	}
 }
 
-// each calls do for pieces of 0..n-1, from several goroutines.
+// each calls do for pieces of 0..n-1, from several goroutines, which give way
+// after each piece.
 func (b *builder) each(n, piece int, do func(from, to int) error) error {
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -125,6 +134,7 @@ func (b *builder) each(n, piece int, do func(from, to int) error) error {
 				if errs[w] = b.ctx.Err(); errs[w] == nil {
 					errs[w] = do(from, min(from+piece, n))
 				}
+				runtime.Gosched()
 			}
 		})
 	}
@@ -136,7 +146,7 @@ func (b *builder) each(n, piece int, do func(from, to int) error) error {
 func (b *builder) quantise(at func(row int) []float32) error {
 	b.allot(kindRows, b.n, b.layout.rows, b.layout.rowLen)
 	var mu sync.Mutex
-	return b.each(b.n, 64, func(from, to int) error {
+	return b.each(b.n, breath, func(from, to int) error {
 		x := make([]float32, b.rotation.padded)
 		failing := 0.0
 		for r := from; r < to; r++ {
@@ -172,6 +182,9 @@ func (b *builder) mean() ([]float32, error) {
 			b.expand(x, r)
 			for i, v := range x {
 				sum[i] += float64(v)
+			}
+			if r%(4*breath) == 0 {
+				runtime.Gosched()
 			}
 		}
 		sums[from/piece] = sum
@@ -289,8 +302,11 @@ func (b *builder) encodeList(l int, centroid []float32, at func(p int) int) erro
 	x := make([]float32, b.layout.padded)
 	squares := 0.0
 	for i := range d.rows {
-		if i%1024 == 0 && b.ctx.Err() != nil {
-			return b.ctx.Err()
+		if i%breath == 0 {
+			runtime.Gosched()
+			if err := b.ctx.Err(); err != nil {
+				return err
+			}
 		}
 		b.expand(x, at(d.first*lanes+i))
 		for j := range x {
@@ -332,6 +348,7 @@ func (b *builder) seal() {
 			seal(r.block, header{r.kind, number, len(b.raw), b.dim, b.n, r.first, r.items, b.seed})
 			b.blocks = append(b.blocks, r.block)
 			number++
+			runtime.Gosched()
 		}
 	}
 }

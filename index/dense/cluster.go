@@ -2,6 +2,7 @@ package dense
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"slices"
 )
 
@@ -32,7 +33,7 @@ func (b *builder) cluster(lists int) (of []uint32, err error) {
 		for i, l := range of {
 			members[l] = append(members[l], sample[i])
 		}
-		err := b.each(lists, 8, func(from, to int) error {
+		err := b.each(lists, 2, func(from, to int) error {
 			for l := from; l < to; l++ {
 				if len(members[l]) > 0 {
 					b.meanOf(centroids[l], members[l])
@@ -91,6 +92,9 @@ func (b *builder) assign(centroids [][]float32, of []uint32, row func(i int) int
 		x := make([]float32, b.layout.padded)
 		var hits []Hit
 		for i := from; i < to; i++ {
+			if i%8 == 0 {
+				runtime.Gosched()
+			}
 			b.expand(x, row(i))
 			if hits, err := s.Search(hits[:0], x, 1, SearchOptions{}); err != nil {
 				return err
@@ -123,7 +127,7 @@ func (b *builder) means(lists int, of []uint32) ([][]float32, error) {
 		members[l] = append(members[l], r)
 	}
 	means := make([][]float32, lists)
-	return means, b.each(lists, 8, func(from, to int) error {
+	return means, b.each(lists, 2, func(from, to int) error {
 		for l := from; l < to; l++ {
 			means[l] = make([]float32, b.layout.padded)
 			if len(members[l]) > 0 {
