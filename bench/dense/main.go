@@ -166,7 +166,7 @@ func (c config) measure(p *peers, src source) error {
 		return err
 	}
 	report(s, results)
-	return nil
+	return mine.filters()
 }
 
 const (
