@@ -183,32 +183,54 @@ func (x *search) collect(norm float64, k int) {
 	x.scanLists(float32(norm))
 }
 
-// scanRows scores all rows that may be found by int8.
+// scanRows scores all rows that may be found by int8: runs of them, while the
+// next ones are on their way.
 func (x *search) scanRows() {
 	s := x.s
-	for w := x.from; w < x.to; w++ {
+	w, word := x.nextWord(x.from)
+	for word != 0 {
+		v, next := x.nextWord(w + 1)
+		if next != 0 && next != ^uint64(0) { // all 64 are fetched by the processor itself
+			left := aheadRows
+			for rest := next; rest != 0 && left > 0; left-- {
+				s.fetchRow(v*64 + bits.TrailingZeros64(rest))
+				rest &= rest - 1
+			}
+		}
+		for word != 0 {
+			i := bits.TrailingZeros64(word)
+			first := w*64 + i
+			n := bits.TrailingZeros64(^(word >> i))
+			n = min(n, s.layout.rows-first&(s.layout.rows-1))
+			dotInt8(x.query, s.int8Rows(first, n), n, x.products)
+			for j, p := range x.products[:n] {
+				x.best.push(float32(p)*(s.rowScale(first+j)*x.queryScale), uint32(first+j))
+			}
+			word &^= ^uint64(0) >> (64 - n) << i
+		}
+		w, word = v, next
+	}
+}
+
+// aheadRows is how many rows of the next word are fetched ahead.
+const aheadRows = 24
+
+// nextWord that has rows that may be found, from word w on; 0 where none has.
+func (x *search) nextWord(w int) (int, uint64) {
+	for ; w < x.to; w++ {
 		word := ^uint64(0)
 		if x.filtered {
 			word = x.allow[w]
 		}
 		word &^= x.o.Dead.word(w)
-		first := w * 64
-		if left := s.n - first; left < 64 {
+		if left := x.s.n - w*64; left < 64 {
 			word &= 1<<left - 1
 		}
-		if bits.OnesCount64(word) < 16 || s.layout.rows < 64 {
-			for ; word != 0; word &= word - 1 {
-				x.scoreRow(first + bits.TrailingZeros64(word))
-			}
-			continue
-		}
-		n := min(64, s.n-first)
-		dotInt8(x.query, s.int8Rows(first, n), n, x.products)
-		for ; word != 0; word &= word - 1 {
-			i := bits.TrailingZeros64(word)
-			x.best.push(float32(x.products[i])*(s.rowScale(first+i)*x.queryScale), uint32(first+i))
+		if word != 0 {
+			return w, word
 		}
 	}
+	return w, 0
 }
 
 func (x *search) scoreRow(row int) {
