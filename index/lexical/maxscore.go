@@ -35,6 +35,8 @@ type scratch struct {
 	least   floor
 	waiting []candidate // that may be among the first k
 	must    bool        // some cursors are of terms that must be there
+	masked  bool        // of the window only what mask has may be found
+	mask    mask
 
 	rarest                []int32 // cursors, while seeding
 	seeds, adding, merged []candidate
@@ -262,9 +264,15 @@ func (sc *scratch) window(s *Searcher, p *part, lo, hi uint32) {
 	var found []candidate
 	if len(essential) == 1 {
 		found = sc.one(&sc.cursors[essential[0]], lo, hi, need-min(need, rest))
+		if sc.masked {
+			found = sc.allowed(found, lo)
+		}
 	} else {
 		for _, i := range essential {
 			sc.cursors[i].accumulate(lo, hi, sc)
+		}
+		if sc.masked {
+			sc.drop()
 		}
 		found = sc.collect(lo, need-min(need, rest))
 	}

@@ -344,6 +344,13 @@ func TestThousandQueries(t *testing.T) {
 				q.Within = q.Within[1:]
 			}
 		}
+		if i%5 == 1 { // many, as a section of every document has them
+			q.Within = []Range{}
+			length, gap := uint32(1+i%9), uint32(i%300)
+			for at := uint32(i % 11); at < uint32(n); at += length + gap {
+				q.Within = append(q.Within, Range{at, at + length})
+			}
+		}
 		got, err := s.Search(q)
 		if err != nil {
 			t.Fatal(err)
@@ -390,6 +397,38 @@ func TestNewSearcherRefuses(t *testing.T) {
 		if _, err := NewSearcher(p, Part{Segment: s}); err == nil {
 			t.Errorf("%+v is searched with", p)
 		}
+	}
+}
+
+// Of everything, of a section that is one passage in eight, of one document in a
+// hundred, of one document.
+func BenchmarkWithin(b *testing.B) {
+	ps, query := zipf(100_000, 60, 1)
+	seg, _ := mustBuild(b, NewAnalyzer(nil), ps)
+	s, err := NewSearcher(DefaultParams, Part{Segment: seg})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var qs [][]Weighted
+	for range 256 {
+		qs = append(qs, query())
+	}
+	for name, every := range map[string]struct{ length, of uint32 }{"all": {}, "section": {1, 8}, "documents": {20, 2000}, "one": {20, 1 << 20}} {
+		var within []Range
+		if every.length > 0 {
+			for at := uint32(0); at < uint32(len(ps)); at += every.of {
+				within = append(within, Range{at, at + every.length})
+			}
+		}
+		b.Run(name, func(b *testing.B) {
+			i := 0
+			for b.Loop() {
+				if _, err := s.Search(Query{Terms: qs[i%len(qs)], K: 20, Within: within}); err != nil {
+					b.Fatal(err)
+				}
+				i++
+			}
+		})
 	}
 }
 

@@ -128,15 +128,11 @@ func (s *Searcher) Search(q Query) ([]Scored, error) {
 		}
 		if q.Within == nil {
 			if !sc.must {
-				sc.seed(p)
+				sc.seed(p, nil)
 			}
 			sc.search(s, p, Range{0, uint32(p.Segment.Passages())})
 		} else {
-			for _, r := range q.Within {
-				if r.First = max(r.First, p.Base); min(r.End, p.end) > r.First {
-					sc.search(s, p, Range{r.First - p.Base, min(r.End, p.end) - p.Base})
-				}
-			}
+			sc.searchWithin(s, p, q.Within)
 		}
 		sc.settle(s, p)
 		if err := sc.damage(p); err != nil {

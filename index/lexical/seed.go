@@ -18,8 +18,8 @@ const (
 // seedFrom passages on a part is worth seeding; tests lower it.
 var seedFrom = 2 * window
 
-// seed raises what a passage of the part must reach.
-func (sc *scratch) seed(p *part) {
+// seed raises what a passage of the part must reach that lies in the ranges.
+func (sc *scratch) seed(p *part, ranges []Range) {
 	k := sc.top.k
 	if len(sc.cursors) < 2 || p.Segment.Passages() < seedFrom || len(sc.least.h) > 0 {
 		return
@@ -72,7 +72,7 @@ func (sc *scratch) seed(p *part) {
 		c.pos = 0
 	}
 	for _, s := range sc.seeds {
-		if !p.Dead.Has(s.doc) {
+		if !p.Dead.Has(s.doc) && in(ranges, p.Base+s.doc) {
 			sc.least.push(sc.atLeast(s.sum))
 		}
 	}
