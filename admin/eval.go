@@ -25,20 +25,21 @@ func (a *app) eval() *cobra.Command {
 	c := &cobra.Command{Use: "eval", Short: "Measure retrieval and answers against judged questions",
 		Example: `  rxedge eval retrieval --corpus corpus.jsonl --queries queries.jsonl --qrels qrels.tsv --mode bm25 --json`,
 		Args:    cobra.ArbitraryArgs, RunE: group}
-	c.AddCommand(a.evalRetrieval(), a.evalAnswers())
+	c.AddCommand(a.evalRetrieval(), a.evalAnswers(), a.evalCompare())
 	return c
 }
 
 func (a *app) evalRetrieval() *cobra.Command {
 	var req evaluate.RetrievalRequest
-	var mode string
+	var mode, run string
 	c := &cobra.Command{
 		Use:   "retrieval --corpus FILE --queries FILE --qrels FILE",
 		Short: "nDCG, recall and MRR over a collection in BEIR's layout",
 		Long: `Index a collection of its own (the box's index is not touched), run its queries and
 print nDCG@10, recall and MRR as trec_eval defines them.
 Layout: corpus.jsonl with _id, title, text; queries.jsonl with _id, text; qrels.tsv
-with the columns query-id, corpus-id, score.`,
+with the columns query-id, corpus-id, score. --run writes each query's own figures,
+for 'rxedge eval compare'.`,
 		Example: `  rxedge eval retrieval --corpus corpus.jsonl --queries queries.jsonl --qrels qrels/dev.tsv --mode bm25 --json`,
 		Args:    args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -68,11 +69,16 @@ with the columns query-id, corpus-id, score.`,
 					return err
 				}
 			}
+			w, err := newRunFile(run)
+			if err != nil {
+				return err
+			}
 			bar := a.progress()
 			req.Progress = func(p index.Progress) { bar.set(p.Stage, int64(p.Done), int64(p.Total)) }
+			req.Each = w.write
 			rep, err := evaluate.Retrieval(c.Context(), req)
 			bar.finish()
-			if err != nil {
+			if err = errors.Join(err, w.close()); err != nil {
 				return err
 			}
 			if a.json {
@@ -87,6 +93,7 @@ with the columns query-id, corpus-id, score.`,
 	c.Flags().StringVar(&req.Queries, "queries", "", "queries.jsonl")
 	c.Flags().StringVar(&req.Qrels, "qrels", "", "qrels.tsv")
 	c.Flags().StringVar(&mode, "mode", string(index.ModeHybrid), "bm25, dense, hybrid or rerank")
+	c.Flags().StringVar(&run, "run", "", "write each query's figures to this `file`")
 	return c
 }
 
@@ -127,14 +134,15 @@ func (a *app) evalModels(ctx context.Context, req *evaluate.RetrievalRequest, re
 func f4(v float64) string { return fmt.Sprintf("%.4f", v) }
 
 func (a *app) evalAnswers() *cobra.Command {
-	var file, mode, outcomes string
+	var file, mode, outcomes, run string
 	c := &cobra.Command{
 		Use:   "answers --questions FILE",
 		Short: "Right sections, valid citations, numbers and abstentions",
 		Long: `Ask every question of the file and compare with what it says is right.
 A line: {"id", "question", "relevant": [section ids], "evidence": [verbatim strings],
 "numbers": [with units], "kind"}; relevant empty means that the documents do not answer it.
-A share of nothing is null. --outcomes writes each answer beside its question.`,
+A share of nothing is null. --outcomes writes each answer beside its question; --run
+each question's own figures, for 'rxedge eval compare'.`,
 		Example: `  rxedge eval answers --questions questions.jsonl --json`,
 		Args:    args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -172,15 +180,20 @@ A share of nothing is null. --outcomes writes each answer beside its question.`,
 				enc := json.NewEncoder(io.Writer(w))
 				write = func(o answers.Outcome) error { return enc.Encode(o) }
 			}
+			each, err := newRunFile(run)
+			if err != nil {
+				return err
+			}
 			bar, done := a.progress(), 0
 			var failed error
 			rep, err := answers.Run(c.Context(), st, qs, mode, func(o answers.Outcome) {
 				done++
 				bar.set("questions", int64(done), int64(len(qs)))
 				failed = errors.Join(failed, write(o))
+				each.write(o.RunLine())
 			})
 			bar.finish()
-			if err = errors.Join(err, failed); err != nil {
+			if err = errors.Join(err, failed, each.close()); err != nil {
 				return err
 			}
 			if a.json {
@@ -193,6 +206,7 @@ A share of nothing is null. --outcomes writes each answer beside its question.`,
 	c.Flags().StringVar(&file, "questions", "", "questions.jsonl")
 	c.Flags().StringVar(&mode, "mode", "", "extractive or generated (default: as the box answers)")
 	c.Flags().StringVar(&outcomes, "outcomes", "", "write each question with its answer to this `file`")
+	c.Flags().StringVar(&run, "run", "", "write each question's figures to this `file`")
 	return c
 }
 

@@ -27,6 +27,8 @@ type RetrievalRequest struct {
 	Progress func(index.Progress) // may be nil
 	// Run, where set, is called with each query's ranking, documents best first.
 	Run func(query string, ranking []Scored)
+	// Each, where set, is called with each query's own figures.
+	Each func(RunLine)
 }
 
 // RetrievalReport is what `rxedge eval retrieval` prints: means over the
@@ -127,18 +129,41 @@ func Retrieval(ctx context.Context, req RetrievalRequest) (RetrievalReport, erro
 			req.Run(q.ID, ranking)
 		}
 		rep.Queries++
-		rep.NDCG10 += NDCG(ranking, j, 10)
-		rep.Recall5 += Recall(ranking, j, 5)
-		rep.Recall10 += Recall(ranking, j, 10)
-		rep.Recall100 += Recall(ranking, j, 100)
-		rep.MRR += ReciprocalRank(ranking, j)
+		line := RunLine{ID: q.ID, Metrics: make(map[string]*float64, 5)}
+		for name, sum := range rep.means() {
+			v := measure(name, ranking, j)
+			*sum += v
+			line.Metrics[name] = &v
+		}
+		if req.Each != nil {
+			req.Each(line)
+		}
 	}
-	n := float64(rep.Queries)
-	for _, sum := range []*float64{&rep.NDCG10, &rep.Recall5, &rep.Recall10, &rep.Recall100, &rep.MRR} {
-		*sum /= n
+	for _, sum := range rep.means() {
+		*sum /= float64(rep.Queries)
 	}
 	rep.P50, rep.P95 = Percentile(took, 50), Percentile(took, 95)
 	return rep, nil
+}
+
+// means by their names in JSON.
+func (r *RetrievalReport) means() map[string]*float64 {
+	return map[string]*float64{"ndcg@10": &r.NDCG10, "recall@5": &r.Recall5, "recall@10": &r.Recall10, "recall@100": &r.Recall100, "mrr": &r.MRR}
+}
+
+// measure gives the metric of that name for one query.
+func measure(name string, ranking []Scored, j Judgements) float64 {
+	switch name {
+	case "ndcg@10":
+		return NDCG(ranking, j, 10)
+	case "recall@5":
+		return Recall(ranking, j, 5)
+	case "recall@10":
+		return Recall(ranking, j, 10)
+	case "recall@100":
+		return Recall(ranking, j, 100)
+	}
+	return ReciprocalRank(ranking, j)
 }
 
 // judged says what is wrong where nothing could be measured. As in trec_eval,

@@ -19,6 +19,7 @@ import (
 	"rxedge/daemon/answer"
 	"rxedge/index"
 	"rxedge/index/document"
+	retrieval "rxedge/index/evaluate"
 	"rxedge/inference/quantity"
 )
 
@@ -151,6 +152,33 @@ type Outcome struct {
 	Question Question       `json:"question"`
 	Answer   *answer.Answer `json:"answer"`
 	Rank     int            `json:"rank"` // of the first relevant section, 0: none
+
+	figures Figures
+}
+
+// RunLine gives the question's own figures, for comparing runs: the shares of
+// the report, and "answered", which is 1 or 0 for a question that the documents
+// answer.
+func (o Outcome) RunLine() retrieval.RunLine {
+	l := retrieval.RunLine{ID: o.Question.ID, Kind: o.Question.Kind, Metrics: map[string]*float64{}}
+	put := func(name string, r Ratio) {
+		if r.All > 0 {
+			v := r.Value()
+			l.Metrics[name] = &v
+		}
+	}
+	f := o.figures
+	put("right_section@1", f.RightSectionAt1)
+	put("right_section@5", f.RightSectionAt5)
+	put("citation_valid", f.CitationValid)
+	put("evidence_recall", f.EvidenceRecall)
+	put("number_recall", f.NumberRecall)
+	put("abstain_precision", f.AbstainPrecision)
+	put("abstain_recall", f.AbstainRecall)
+	if len(o.Question.Relevant) > 0 {
+		put("answered", Ratio{f.Answered, 1})
+	}
+	return l
 }
 
 // Run asks every question. each, which may be nil, is called after each.
@@ -172,11 +200,12 @@ func Run(ctx context.Context, box Box, questions []Question, mode string, each f
 		}
 		rank := m.rank(q, a)
 		valid := m.citations(a)
-		for _, f := range []*Figures{&rep.Figures, kind} {
+		var own Figures
+		for _, f := range []*Figures{&rep.Figures, kind, &own} {
 			f.count(q, a, rank, valid)
 		}
 		if each != nil {
-			each(Outcome{Question: q, Answer: a, Rank: rank})
+			each(Outcome{Question: q, Answer: a, Rank: rank, figures: own})
 		}
 	}
 	rep.P50, rep.P95 = Percentile(times, 0.5), Percentile(times, 0.95)
