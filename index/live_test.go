@@ -410,3 +410,33 @@ func TestGarbageIsCollected(t *testing.T) {
 	}
 	t.Errorf("never packed: %+v", ix.Stats().Generation)
 }
+
+// Eight updates that only remove merge into nothing, and what comes then is
+// found all the same.
+func TestUpdatesThatOnlyRemove(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ix := open(t, dir, index.Options{})
+	var docs []*document.Document
+	for i := range 12 {
+		docs = append(docs, label(fmt.Sprintf("drug%02d", i), "1", fmt.Sprintf("Fact%02d of it.", i)))
+	}
+	apply(t, ix, put(docs...))
+	for i := range 9 {
+		apply(t, ix, index.Changes{Delete: []string{docs[i].ID}})
+	}
+	for ix.Stats().Segments > 8 { // merging goes on in the background
+		time.Sleep(time.Millisecond)
+	}
+	if got := first(t, ix, "fact11"); got != "drug11" || first(t, ix, "fact03") != "" {
+		t.Errorf("found %q", got)
+	}
+	apply(t, ix, index.Changes{Delete: []string{"drug10"}})
+	apply(t, ix, index.Changes{Delete: []string{"drug09"}})
+	apply(t, ix, put(label("late", "1", "Another one.")))
+	apply(t, ix, put(label("late", "2", "Another fact."), label("drug11", "2", "It changed.")))
+	if got := first(t, ix, "another"); got != "late" || first(t, ix, "fact11") != "" {
+		t.Errorf("found %q", got)
+	}
+	clean(t, ix)
+}

@@ -300,7 +300,10 @@ func (g *Generation) Merge(ctx context.Context, v *View) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.segments = append(w.segments[:from], s)
+	w.segments = w.segments[:from]
+	if s.passages() > 0 { // all may be withdrawn
+		w.segments = append(w.segments, s)
+	}
 	return w, w.finish()
 }
 

@@ -286,21 +286,16 @@ func (v *View) withdraw(s *segment, ps []uint32, given *lexical.Dead) error {
 	return nil
 }
 
-// locate a passage by the generation's number.
+// locate a passage by the generation's number: in the last segment that begins
+// no later, as segments without passages begin where the next one does.
 func (v *View) locate(number uint32) (*segment, uint32) {
-	i, ok := slices.BinarySearchFunc(v.segments, number, func(s *segment, n uint32) int {
-		if s.number(0) < n {
+	i, _ := slices.BinarySearchFunc(v.segments, number, func(s *segment, n uint32) int {
+		if s.number(0) <= n {
 			return -1
 		}
 		return 1
 	})
-	if !ok {
-		i--
-	}
-	if i+1 < len(v.segments) && v.segments[i+1].number(0) == number {
-		i++
-	}
-	s := v.segments[i]
+	s := v.segments[i-1]
 	return s, s.find(number)
 }
 
