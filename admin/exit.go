@@ -8,6 +8,7 @@ import (
 	"rxedge/daemon/answer"
 	"rxedge/daemon/box"
 	"rxedge/daemon/control"
+	"rxedge/daemon/feedback"
 	"rxedge/index"
 	"rxedge/inference"
 )
@@ -58,9 +59,10 @@ func classify(err error) (code int, fix string) {
 		refused *refusedError
 		held    *box.HeldError
 		invalid *answer.InvalidError
+		item    *feedback.InvalidError
 	)
 	switch {
-	case errors.As(err, &use), errors.As(err, &invalid):
+	case errors.As(err, &use), errors.As(err, &invalid), errors.As(err, &item):
 		return exitUsage, ""
 	case errors.As(err, &refused):
 		return exitRefused, ""
@@ -68,9 +70,9 @@ func classify(err error) (code int, fix string) {
 		return exitUnreachable, "If that is rxedged it is starting or stopping: try again in a moment. If it is another rxedge command, wait for it."
 	case errors.Is(err, control.ErrUnreachable):
 		return exitUnreachable, "Is rxedged running? 'make run' starts it in a checkout."
-	case errors.Is(err, index.ErrNotFound), errors.Is(err, inference.ErrModelNotFound), errors.Is(err, errNotFound):
+	case errors.Is(err, index.ErrNotFound), errors.Is(err, inference.ErrModelNotFound), errors.Is(err, errNotFound), errors.Is(err, feedback.ErrUnknownAnswer):
 		return exitNotFound, ""
-	case errors.Is(err, index.ErrNoEarlier):
+	case errors.Is(err, index.ErrNoEarlier), errors.Is(err, feedback.ErrConflict), errors.Is(err, feedback.ErrFull):
 		return exitRefused, ""
 	}
 	return exitFailed, ""

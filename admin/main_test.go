@@ -36,6 +36,8 @@ func TestScripts(t *testing.T) {
 			"bytes": oneLine,
 			// bomb FILE N makes a small archive that unpacks to N bytes.
 			"bomb": bomb,
+			// feedback FILE ID says something of the answer in FILE.
+			"feedback": sayOf,
 		},
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"strconv"
 	"strings"
@@ -32,6 +33,15 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if code != want {
 		ts.Fatalf("exit code %d, want %d\nstdout: %s\nstderr: %s", code, want, out.String(), errOut.String())
 	}
+}
+
+func sayOf(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: feedback FILE ID")
+	}
+	var a struct{ ID string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &a))
+	exits(ts, false, []string{"0", "rxedge", "feedback", "add", a.ID, "--id", args[1], "--thumb", "down", "--correction", "secretly typed"})
 }
 
 func oneLine(ts *testscript.TestScript, neg bool, args []string) {

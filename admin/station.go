@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"rxedge/daemon/answer"
 	"rxedge/daemon/api"
 	"rxedge/daemon/box"
 	"rxedge/daemon/control"
+	"rxedge/daemon/feedback"
 	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/inference/catalog"
@@ -35,6 +37,10 @@ type station interface {
 	ImportModel(context.Context, string, catalog.ImportOptions, func(done, total int64)) (catalog.Entry, error)
 	ListModels(context.Context) ([]catalog.Entry, error)
 	RemoveModel(ctx context.Context, name string) error
+	AddFeedback(context.Context, feedback.Item) (feedback.Record, error)
+	FeedbackSummary(context.Context) (feedback.Summary, error)
+	FeedbackRecords(ctx context.Context, text bool) ([]feedback.Record, error)
+	RemoveFeedback(ctx context.Context, before time.Time) (int, error)
 	Status(context.Context) (api.Health, error)
 	io.Closer
 }

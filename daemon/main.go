@@ -141,7 +141,7 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 	defer watch.Wait()
 	defer unwatch()
 	public := api.New(api.Deps{
-		Answers: b.Answers, Index: b.Index, Models: b.Models, RawCompletions: cfg.API.RawCompletions, Health: b.Health, Metrics: b.Metrics(),
+		Answers: b.Answers, Index: b.Index, Models: b.Models, Feedback: b.Feedback, RawCompletions: cfg.API.RawCompletions, Health: b.Health, Metrics: b.Metrics(),
 		Page: web.Handler(), Timeout: time.Duration(cfg.Answer.Timeout), MaxRequestBytes: cfg.API.MaxRequestBytes, Log: log,
 	})
 	tcp, err := net.Listen("tcp", cfg.Listen)

@@ -17,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"rxedge/daemon/answer"
+	"rxedge/daemon/feedback"
 	"rxedge/index"
 	"rxedge/inference"
 )
@@ -30,6 +31,15 @@ type Models interface {
 	// Embedder and Reranker of that name, or the configured one by "".
 	Embedder(ctx context.Context, name string) (inference.Embedder, error)
 	Reranker(ctx context.Context, name string) (inference.Reranker, error)
+}
+
+// Feedback is what people say of answers.
+type Feedback interface {
+	// Add keeps an item durably; again says that it was there before. Errors are
+	// those of feedback.Store.
+	Add(feedback.Item) (r feedback.Record, again bool, err error)
+	// Gave remembers an answer, so that feedback on it is taken.
+	Gave(feedback.Given)
 }
 
 // Health says what the box can do now.
@@ -75,6 +85,7 @@ type Deps struct {
 	Answers         *answer.Service
 	Index           *index.Index
 	Models          Models
+	Feedback        Feedback
 	RawCompletions  bool // models other than rxedge may be asked without documents
 	Health          func() Health
 	Metrics         http.Handler // nil: none
@@ -111,6 +122,7 @@ func (s *server) register(mux *http.ServeMux) huma.API {
 	s.native(api)
 	s.openAI(api, mux)
 	s.encoders(api)
+	s.feedback(api)
 	s.health(mux, api)
 	if s.Page != nil {
 		mux.Handle("/", s.Page)

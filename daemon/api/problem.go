@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"rxedge/daemon/answer"
+	"rxedge/daemon/feedback"
 	"rxedge/index"
 	"rxedge/inference"
 	"rxedge/inference/llama"
@@ -80,6 +81,7 @@ func (s *server) problem(err error) *Problem {
 		busy    *inference.BusyError
 		aside   *llama.FailedError
 		memory  *llama.MemoryError
+		item    *feedback.InvalidError
 	)
 	mk := func(status int, code, detail string) *Problem {
 		return &Problem{Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
@@ -89,6 +91,14 @@ func (s *server) problem(err error) *Problem {
 		return p
 	case errors.As(err, &invalid):
 		return mk(http.StatusBadRequest, "invalid_request", invalid.Error())
+	case errors.As(err, &item):
+		return mk(http.StatusBadRequest, "invalid_request", item.Error())
+	case errors.Is(err, feedback.ErrUnknownAnswer):
+		return mk(http.StatusNotFound, "unknown_answer", feedback.ErrUnknownAnswer.Error())
+	case errors.Is(err, feedback.ErrConflict):
+		return mk(http.StatusConflict, "conflict", feedback.ErrConflict.Error())
+	case errors.Is(err, feedback.ErrFull):
+		return mk(http.StatusInsufficientStorage, "feedback_full", feedback.ErrFull.Error())
 	case errors.As(err, &full):
 		return mk(http.StatusBadRequest, "context_length_exceeded", full.Error())
 	case errors.As(err, &busy):

@@ -21,6 +21,7 @@ import (
 	"rxedge/daemon/answer"
 	"rxedge/daemon/api"
 	"rxedge/daemon/config"
+	"rxedge/daemon/feedback"
 	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/inference"
@@ -50,6 +51,7 @@ type Box struct {
 	Models     *Models
 	Answers    *answer.Service
 	Quarantine *document.Quarantine
+	Feedback   *feedback.Store
 
 	log     *slog.Logger
 	lock    *os.File
@@ -82,6 +84,12 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	if b.Quarantine, err = document.OpenQuarantine(cfg.Data, 0); err != nil {
 		return b, err
 	}
+	if b.Feedback, err = feedback.Open(filepath.Join(cfg.Data, "feedback"), feedback.Options{Log: log}); err != nil {
+		return b, err
+	}
+	if n := b.Feedback.Note(); n != "" {
+		log.Warn("feedback", "note", n)
+	}
 	b.Models = newModels(b.Catalog, cfg.Model, cfg.Data, log)
 	b.generator, b.embedder = b.Models.use[catalog.Generator], b.Models.use[catalog.Embedder]
 	opt := index.Options{Logger: log}
@@ -103,11 +111,19 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	}
 	b.Answers = &answer.Service{Index: b.Index, Passages: cfg.Answer.Passages, MaxTokens: cfg.Answer.MaxTokens, Log: log}
 	b.metrics = newMetrics(b)
-	b.Answers.Observe = b.metrics.observe
+	b.Answers.Observe = b.observe
 	if name := b.generator; name != "" {
 		b.Answers.Generator = func(ctx context.Context) (inference.Generator, error) { return b.Models.Generator(ctx, name) }
 	}
 	return b, nil
+}
+
+// observe counts an answer and remembers its id, so that feedback on it is taken.
+func (b *Box) observe(a *answer.Answer, err error) {
+	b.metrics.observe(a, err)
+	if err == nil {
+		b.Feedback.Gave(feedback.GivenOf(a, time.Now()))
+	}
 }
 
 // Close stops the engines and closes the folder, in reverse order of Open.
@@ -118,6 +134,9 @@ func (b *Box) Close() error {
 	}
 	if b.Models != nil {
 		errs = append(errs, b.Models.Close())
+	}
+	if b.Feedback != nil {
+		errs = append(errs, b.Feedback.Close())
 	}
 	if b.lock != nil {
 		errs = append(errs, b.lock.Close()) // the lock goes with the descriptor
@@ -143,6 +162,9 @@ func (b *Box) Health() api.Health {
 		}
 	}
 	h.Profile = b.Models.profileName()
+	if n := b.Feedback.Note(); n != "" {
+		h.Degraded = append(h.Degraded, n)
+	}
 	if why := b.Index.NeedsRebuild(); why != "" {
 		h.Degraded = append(h.Degraded, why)
 	}

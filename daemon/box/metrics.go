@@ -80,6 +80,8 @@ var (
 	indexPassages  = describe("index_passages", "Passages of the generation that serves.")
 	indexDisk      = describe("index_disk_bytes", "Bytes that the index takes on disk.")
 
+	feedbackRecords = describe("feedback_records", "Items of feedback that are kept.")
+
 	modelReady    = describe("model_ready", "1 where the model's engine answers.", "model")
 	modelRestarts = count("model_restarts_total", "Times that the model's engine was started again since it was loaded.", "model")
 	modelRunning  = describe("model_requests_running", "Requests at the engine.", "model")
@@ -118,6 +120,8 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 		put(indexPassages, float64(st.Generation.Passages))
 		put(indexDisk, float64(st.DiskBytes))
 	}
+	kept, _ := g.b.Feedback.Counts()
+	put(feedbackRecords, float64(kept))
 	for _, m := range g.b.Models.States() {
 		put(modelReady, yes(m.PID > 0 && m.Phase == "ready"), m.Model)
 		put(modelRestarts, float64(m.Restarts), m.Model)

@@ -2,9 +2,11 @@ package box
 
 import (
 	"context"
+	"time"
 
 	"rxedge/daemon/answer"
 	"rxedge/daemon/api"
+	"rxedge/daemon/feedback"
 	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/inference/catalog"
@@ -106,3 +108,30 @@ func (b *Box) RemoveModel(ctx context.Context, name string) error { return b.Cat
 
 // Status says what works now.
 func (b *Box) Status(context.Context) (api.Health, error) { return b.Health(), nil }
+
+// AddFeedback keeps what somebody said of an answer.
+func (b *Box) AddFeedback(_ context.Context, i feedback.Item) (feedback.Record, error) {
+	r, _, err := b.Feedback.Add(i)
+	return r, err
+}
+
+// FeedbackSummary counts feedback; it holds no text.
+func (b *Box) FeedbackSummary(context.Context) (feedback.Summary, error) { return b.Feedback.Summary() }
+
+// FeedbackRecords are all records, without what people wrote unless text is set.
+func (b *Box) FeedbackRecords(_ context.Context, text bool) ([]feedback.Record, error) {
+	rs, err := b.Feedback.Records()
+	if !text {
+		for i := range rs {
+			if rs[i].Correction != "" {
+				rs[i].Correction = feedback.Withheld
+			}
+		}
+	}
+	return rs, err
+}
+
+// RemoveFeedback takes out the records from before a time and says how many.
+func (b *Box) RemoveFeedback(_ context.Context, before time.Time) (int, error) {
+	return b.Feedback.Remove(before)
+}

@@ -10,10 +10,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
 
 	"rxedge/daemon/answer"
 	"rxedge/daemon/api"
 	"rxedge/daemon/box"
+	"rxedge/daemon/feedback"
 	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/inference/catalog"
@@ -71,6 +73,12 @@ func fromFailure(f *failure) error {
 		e.is = index.ErrNotFound
 	case codeNoEarlier:
 		e.is = index.ErrNoEarlier
+	case codeUnknown:
+		e.is = feedback.ErrUnknownAnswer
+	case codeConflict:
+		e.is = feedback.ErrConflict
+	case codeFull:
+		e.is = feedback.ErrFull
 	case codeCancelled:
 		e.is = context.Canceled
 	case codeInvalid:
@@ -231,6 +239,26 @@ func (c *Client) ListModels(ctx context.Context) ([]catalog.Entry, error) {
 func (c *Client) RemoveModel(ctx context.Context, name string) error {
 	_, err := plain[none](ctx, c, "model-remove", name)
 	return err
+}
+
+// AddFeedback keeps what somebody said of an answer.
+func (c *Client) AddFeedback(ctx context.Context, i feedback.Item) (feedback.Record, error) {
+	return plain[feedback.Record](ctx, c, "feedback-add", i)
+}
+
+// FeedbackSummary counts feedback.
+func (c *Client) FeedbackSummary(ctx context.Context) (feedback.Summary, error) {
+	return plain[feedback.Summary](ctx, c, "feedback-summary", none{})
+}
+
+// FeedbackRecords are all records.
+func (c *Client) FeedbackRecords(ctx context.Context, text bool) ([]feedback.Record, error) {
+	return plain[[]feedback.Record](ctx, c, "feedback-records", text)
+}
+
+// RemoveFeedback takes out records.
+func (c *Client) RemoveFeedback(ctx context.Context, before time.Time) (int, error) {
+	return plain[int](ctx, c, "feedback-remove", before)
 }
 
 // Status of the daemon.

@@ -6,10 +6,11 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"time"
 
 	"rxedge/daemon/answer"
-
 	"rxedge/daemon/box"
+	"rxedge/daemon/feedback"
 	"rxedge/index"
 	"rxedge/inference"
 	"rxedge/inference/catalog"
@@ -33,12 +34,24 @@ const (
 	codeNoEarlier = "no_earlier"
 	codeInvalid   = "invalid"
 	codeCancelled = "cancelled"
+	codeUnknown   = "unknown_answer"
+	codeConflict  = "conflict"
+	codeFull      = "feedback_full"
 )
 
 func toFailure(err error) *failure {
 	f := &failure{Detail: err.Error()}
 	var invalid *answer.InvalidError
+	var item *feedback.InvalidError
 	switch {
+	case errors.As(err, &item):
+		f.Code = codeInvalid
+	case errors.Is(err, feedback.ErrUnknownAnswer):
+		f.Code = codeUnknown
+	case errors.Is(err, feedback.ErrConflict):
+		f.Code = codeConflict
+	case errors.Is(err, feedback.ErrFull):
+		f.Code = codeFull
 	case errors.Is(err, index.ErrNotFound), errors.Is(err, inference.ErrModelNotFound):
 		f.Code = codeNotFound
 	case errors.Is(err, index.ErrNoEarlier):
@@ -105,6 +118,12 @@ func Handler(b *box.Box, public http.Handler) http.Handler {
 	call(mux, "document", func(ctx context.Context, id string, _ func(any)) (any, error) { return b.Document(ctx, id) })
 	call(mux, "ask", func(ctx context.Context, q answer.Question, p func(any)) (any, error) {
 		return b.Ask(ctx, q, answer.Events{Claim: func(c answer.Claim) { p(c) }})
+	})
+	call(mux, "feedback-add", func(ctx context.Context, i feedback.Item, _ func(any)) (any, error) { return b.AddFeedback(ctx, i) })
+	call(mux, "feedback-summary", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.FeedbackSummary(ctx) })
+	call(mux, "feedback-records", func(ctx context.Context, text bool, _ func(any)) (any, error) { return b.FeedbackRecords(ctx, text) })
+	call(mux, "feedback-remove", func(ctx context.Context, before time.Time, _ func(any)) (any, error) {
+		return b.RemoveFeedback(ctx, before)
 	})
 	call(mux, "health", func(context.Context, none, func(any)) (any, error) { return b.Health(), nil })
 	return mux

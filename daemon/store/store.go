@@ -1,0 +1,87 @@
+// Package store opens the small Badger stores that lie in the data folder
+// beside the index: what was said of answers, and the cache. The data folder's
+// lock keeps other processes off them.
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// DamagedError says that a store's files can't be read, as opposed to a fault
+// of the machine (no room, no right), which says nothing of the files.
+type DamagedError struct {
+	Dir string
+	Err error
+}
+
+func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Dir, e.Err) }
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// Open opens or makes the store in dir, which only its owner may enter. With
+// sync a transaction that has returned is on disk.
+func Open(dir string, sync bool) (db *badger.DB, err error) {
+	defer func() {
+		// Badger panics over some damaged files.
+		if p := recover(); p != nil {
+			db, err = nil, &DamagedError{dir, fmt.Errorf("the store could not read it (%v)", p)}
+		}
+	}()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := removeEmpty(dir); err != nil {
+		return nil, err
+	}
+	db, err = badger.Open(badger.DefaultOptions(dir).WithLogger(nil).WithSyncWrites(sync).
+		WithMemTableSize(8 << 20).WithNumMemtables(2).WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(8).WithNumCompactors(2).
+		WithValueThreshold(1 << 20).WithValueLogFileSize(16 << 20).
+		WithCompression(options.None).WithBlockCacheSize(0).WithIndexCacheSize(0).
+		WithChecksumVerificationMode(options.OnBlockRead).
+		WithBypassLockGuard(true).WithNumVersionsToKeep(1).WithMetricsEnabled(false))
+	if err != nil && !ofMachine(err) {
+		err = &DamagedError{dir, err}
+	}
+	return db, err
+}
+
+// removeEmpty removes the empty logs that a kill can leave and Badger then
+// refuses to open (dgraph-io/badger#2207).
+func removeEmpty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".mem") && !strings.HasSuffix(e.Name(), ".vlog") {
+			continue
+		}
+		if fi, err := e.Info(); err != nil || fi.Size() != 0 {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func ofMachine(err error) bool {
+	for _, e := range []error{syscall.ENOSPC, syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EDQUOT} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
