@@ -154,6 +154,9 @@ type Query struct {
 	Plain bool
 	// Without leaves out parts of the reading, to measure what each is worth.
 	Without names.Parts
+	// Filter narrows the search; the zero value is all. The best K of what it
+	// allows are found, with the scores that they have without it.
+	Filter Filter
 }
 
 // Hit is one passage found.
@@ -191,8 +194,10 @@ type Result struct {
 	// Explain says how the question was read: medicines, expansions, sections.
 	Explain names.Reading `json:"explain"`
 	// Codes in the question, with the documents they stand for.
-	Codes   []Code  `json:"codes,omitempty"`
-	Timings Timings `json:"timings_ms"`
+	Codes []Code `json:"codes,omitempty"`
+	// Drugs says how those of the filter were read.
+	Drugs   []FilterDrug `json:"filter_drugs,omitempty"`
+	Timings Timings      `json:"timings_ms"`
 }
 
 // Code is one that was found in a question.

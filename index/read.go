@@ -66,15 +66,16 @@ type wordHit struct {
 }
 
 // searchWords is BM25 over what was typed and what it stands for. Passages of
-// documents about the medicines that are named come first.
-func (s *Snapshot) searchWords(q Query) ([]wordHit, names.Reading, []Code, error) {
+// documents about the medicines that are named come first. Those that are allowed
+// alone are searched; nil are all.
+func (s *Snapshot) searchWords(q Query, allowed []lexical.Range) ([]wordHit, names.Reading, []Code, error) {
 	analyzer, words := s.view.Analyzer(), s.view.Lexical()
 	if q.Plain {
 		var terms []lexical.Weighted
 		for _, t := range analyzer.Terms(q.Text) {
 			terms = append(terms, lexical.Weighted{Term: t, Weight: 1})
 		}
-		found, err := words.Search(lexical.Query{Terms: terms, K: q.Depth})
+		found, err := words.Search(lexical.Query{Terms: terms, K: q.Depth, Within: allowed})
 		if err != nil {
 			return nil, names.Reading{}, nil, err
 		}
@@ -106,6 +107,7 @@ func (s *Snapshot) searchWords(q Query) ([]wordHit, names.Reading, []Code, error
 		}
 	}
 	slices.SortFunc(ranges, func(a, b lexical.Range) int { return cmp.Compare(a.First, b.First) })
+	ranges = shared(ranges, allowed)
 	own := terms
 	if len(ranges) > 0 {
 		own = weigh(analyzer, q.Text, reading, nameWeight(reading))
@@ -116,7 +118,7 @@ func (s *Snapshot) searchWords(q Query) ([]wordHit, names.Reading, []Code, error
 			return nil, reading, nil, err
 		}
 	}
-	all, err := words.Search(lexical.Query{Terms: terms, K: q.Depth})
+	all, err := words.Search(lexical.Query{Terms: terms, K: q.Depth, Within: allowed})
 	if err != nil {
 		return nil, reading, nil, err
 	}

@@ -35,8 +35,12 @@ type found struct {
 // which Result.Mode shows. An empty Mode is ModeHybrid.
 func (s *Snapshot) Search(ctx context.Context, q Query) (Result, error) {
 	start := time.Now()
-	fs, reading, coded, mode, embed, err := s.find(ctx, q)
-	res := Result{Hits: make([]Hit, 0, len(fs)), Generation: s.view.Info().Label(), Mode: mode, Explain: reading, Codes: coded}
+	allowed, drugs, err := s.allow(&q.Filter)
+	if err != nil {
+		return Result{Generation: s.view.Info().Label(), Mode: q.Mode}, err
+	}
+	fs, reading, coded, mode, embed, err := s.find(ctx, q, allowed)
+	res := Result{Hits: make([]Hit, 0, len(fs)), Generation: s.view.Info().Label(), Mode: mode, Explain: reading, Codes: coded, Drugs: drugs}
 	if err != nil {
 		return res, err
 	}
@@ -60,7 +64,11 @@ type Ranked struct {
 
 // Rank is Search without reading the passages, for long rankings.
 func (s *Snapshot) Rank(ctx context.Context, q Query) ([]Ranked, error) {
-	fs, _, _, _, _, err := s.find(ctx, q)
+	allowed, _, err := s.allow(&q.Filter)
+	if err != nil {
+		return nil, err
+	}
+	fs, _, _, _, _, err := s.find(ctx, q, allowed)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +85,7 @@ func (s *Snapshot) Rank(ctx context.Context, q Query) ([]Ranked, error) {
 
 // find searches both sources at the same time. It also says how the question
 // was read, which mode was searched and how long the embedder took.
-func (s *Snapshot) find(ctx context.Context, q Query) (_ []found, reading names.Reading, coded []Code, mode Mode, _ time.Duration, _ error) {
+func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowed) (_ []found, reading names.Reading, coded []Code, mode Mode, _ time.Duration, _ error) {
 	if q.K <= 0 {
 		q.K = 10
 	}
@@ -110,14 +118,14 @@ func (s *Snapshot) find(ctx context.Context, q Query) (_ []found, reading names.
 	if mode != ModeBM25 {
 		go func() {
 			var r denseResult
-			r.hits, r.embed, r.err = s.searchDense(ctx, q.Text, q.Depth)
+			r.hits, r.embed, r.err = s.searchDense(ctx, q.Text, q.Depth, allowed)
 			vectors <- r
 		}()
 	}
 	var words []wordHit
 	if mode != ModeDense {
 		var err error
-		if words, reading, coded, err = s.searchWords(q); err != nil {
+		if words, reading, coded, err = s.searchWords(q, ranges(allowed)); err != nil {
 			return nil, reading, coded, mode, 0, s.outcome("read the names", err)
 		}
 	}
@@ -140,7 +148,7 @@ func (s *Snapshot) find(ctx context.Context, q Query) (_ []found, reading names.
 
 func milliseconds(d time.Duration) float64 { return max(0, float64(d)/float64(time.Millisecond)) }
 
-func (s *Snapshot) searchDense(ctx context.Context, text string, k int) ([]dense.Scored, time.Duration, error) {
+func (s *Snapshot) searchDense(ctx context.Context, text string, k int, allowed *generation.Allowed) ([]dense.Scored, time.Duration, error) {
 	start := time.Now()
 	vs, err := s.ix.opt.Embedder.Embed(ctx, []string{text})
 	took := time.Since(start)
@@ -154,7 +162,7 @@ func (s *Snapshot) searchDense(ctx context.Context, text string, k int) ([]dense
 	if err := dense.Normalise(v); err != nil {
 		return nil, took, err
 	}
-	hits, err := s.view.Dense(v, k)
+	hits, err := s.view.Dense(v, k, allowed)
 	return hits, took, err
 }
 

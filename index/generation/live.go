@@ -222,6 +222,7 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 	places := map[string]bool{}
 	var aliases []place
 	var t tableBuilder
+	var facts factsBuilder
 	var found codes.Builder
 	var learned []names.Labelled
 	builder := lexical.NewBuilder(a)
@@ -271,6 +272,7 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 		}
 		found.AddDocument(uint32(len(t.ids)), d)
 		learned = append(learned, labelled(d))
+		facts.add(d.Effective, d.Kind, d.Source)
 		t.document(d.ID, p.Passages)
 		u.Documents++
 		u.Sections += len(d.Sections)
@@ -304,7 +306,7 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 	if err := w.lexicalBlobs(ctx, builder, &u.LexicalBlobs); err != nil {
 		return err
 	}
-	if err := errors.Join(w.put(key(kindTable, ""), t.encode()), w.codeBlobs(&found, &u.CodeBlobs), w.nameBlobs(learned, &u.NameBlobs)); err != nil {
+	if err := errors.Join(w.put(key(kindTable, ""), t.encode()), w.put(key(kindFacts, ""), facts.encode()), w.codeBlobs(&found, &u.CodeBlobs), w.nameBlobs(learned, &u.NameBlobs)); err != nil {
 		return err
 	}
 	if err := w.putJSON(key(kindUnit, ""), u); err != nil {

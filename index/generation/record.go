@@ -24,6 +24,7 @@ const (
 	kindCodes    = 'q' // q/<number>: block of what dense search scans
 	kindCodesOf  = 'c' // c/<number>: blob of documents by code
 	kindLearned  = 'w' // w/<number>: blob of what documents teach about names
+	kindFacts    = 'f' // f/: effective date, kind and source of each document
 	kindTable    = 't' // t/: documents by id, sections' codes by passage
 	kindDead     = 'x' // x/: withdrawn passages of the base, after an update
 	kindUnit     = 'm' // m/: what an update holds
@@ -32,7 +33,7 @@ const (
 var kindNamesOf = map[byte]string{
 	kindDocument: "document", kindSection: "section", kindLookup: "section lookup",
 	kindPassage: "passage", kindLexical: "lexical blob", kindVectors: "vector block", kindNames: "name list",
-	kindCodes: "dense block", kindCodesOf: "code blob", kindLearned: "name blob", kindTable: "document table", kindDead: "list of withdrawn passages", kindUnit: "update record",
+	kindCodes: "dense block", kindCodesOf: "code blob", kindLearned: "name blob", kindTable: "document table", kindFacts: "document facts", kindDead: "list of withdrawn passages", kindUnit: "update record",
 }
 
 // maxID is the longest id of a document in bytes; longer ones are refused.

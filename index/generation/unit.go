@@ -48,9 +48,10 @@ type unit struct {
 	update  *updateInfo
 	first   uint32 // number of its first passage in the generation
 	table   *table
-	codes   *codes.Index            // by the place of a document in the table
-	names   *names.Segment          // likewise
-	facts   []atomic.Pointer[Facts] // by document; nil: not read yet
+	codes   *codes.Index                  // by the place of a document in the table
+	names   *names.Segment                // likewise
+	facts   []atomic.Pointer[Facts]       // by document; nil: not read yet
+	about   atomic.Pointer[documentFacts] // nil: not read yet
 	lexical *lexical.Segment
 	dense   *dense.Segment // nil where there are no vectors
 	vectors *vectors

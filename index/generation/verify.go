@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/dgraph-io/badger/v4"
@@ -248,6 +249,15 @@ func (v *verifier) document(ctx context.Context, h Header) error {
 	first, end, ok := v.u.table.find(h.ID)
 	if !ok {
 		return v.fault(describe(v.u.key(key(kindTable, ""))), "document %q is missing", h.ID)
+	}
+	f, err := v.u.documentFacts()
+	if err != nil {
+		return v.failed(err)
+	}
+	if i, _ := slices.BinarySearch(v.u.table.ids, h.ID); f.effective(i) != day(h.Effective) || f.kinds[f.kind(i)] != h.Kind || f.sources[f.source(i)] != h.Source {
+		if err := v.fault(describe(v.u.key(key(kindFacts, ""))), "they are not those of document %q", h.ID); err != nil {
+			return err
+		}
 	}
 	for n := first; n < end; n++ {
 		if err := ctx.Err(); err != nil {

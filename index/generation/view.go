@@ -31,6 +31,10 @@ type View struct {
 	info     Info
 
 	documents, sections int // that are live
+
+	filters sync.Mutex // guards what follows
+	allowed map[string]*Allowed
+	kept    int // ranges in allowed
 }
 
 // segment is what is searched at once: a unit's passages, or those of several
@@ -342,6 +346,9 @@ func (v *View) Analyzer() *lexical.Analyzer { return v.g.Analyzer }
 // Lexical searches the passages of the view by their words.
 func (v *View) Lexical() *lexical.Searcher { return v.lexical }
 
+// Has says whether there is a document of that id.
+func (v *View) Has(id string) bool { return v.owner(id) != nil }
+
 // Header of a document, or ErrNotFound.
 func (v *View) Header(id string) (h Header, err error) {
 	u := v.owner(id)
@@ -461,20 +468,27 @@ func (v *View) Vector(n uint32) []float32 {
 func (v *View) HasVectors() bool { return v.info.Vectors > 0 }
 
 // Dense gives the k passages of highest cosine with the unit vector q, best
-// first, of equal ones the earlier first.
-func (v *View) Dense(q []float32, k int) ([]dense.Scored, error) {
+// first, of equal ones the earlier first, among those that are allowed; nil are
+// all.
+func (v *View) Dense(q []float32, k int, allowed *Allowed) ([]dense.Scored, error) {
 	if k <= 0 {
 		return nil, nil
 	}
 	var out []dense.Scored
 	var hits []dense.Hit
 	bar := 0.0
-	for _, s := range v.segments {
+	for i, s := range v.segments {
 		if s.dense == nil {
 			continue
 		}
+		o := dense.SearchOptions{Dead: s.gone, Vector: s.vector, Threshold: bar}
+		if allowed != nil {
+			if o.Within, o.Allow = allowed.rows[i].within, allowed.rows[i].bitmap; o.Allow == nil && len(o.Within) == 0 {
+				continue
+			}
+		}
 		var err error
-		if hits, err = s.dense.Search(hits[:0], q, k, dense.SearchOptions{Dead: s.gone, Vector: s.vector, Threshold: bar}); err != nil {
+		if hits, err = s.dense.Search(hits[:0], q, k, o); err != nil {
 			return nil, err
 		}
 		for _, h := range hits {

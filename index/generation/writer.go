@@ -33,6 +33,7 @@ type Writer struct {
 	db       *badger.DB
 	unitWriter
 	table    tableBuilder
+	facts    factsBuilder
 	codes    codes.Builder
 	names    []names.Labelled
 	docs     map[string]placed // documents so far
@@ -285,11 +286,12 @@ func (w *Writer) analysis() error {
 	return <-w.analysed
 }
 
-// Describe the next document, before its passages: its names and codes; its
+// Describe the next document, before its passages: its facts, names and codes; its
 // sections may be left out.
 func (w *Writer) Describe(d *document.Document) {
 	w.codes.AddDocument(uint32(len(w.table.ids)), d)
 	w.names = append(w.names, labelled(d))
+	w.facts.add(d.Effective, d.Kind, d.Source)
 }
 
 // NextPassage is the number that the next passage gets.
@@ -359,7 +361,7 @@ func (w *Writer) Seal(ctx context.Context) (Info, error) {
 	if err := w.lexicalBlobs(ctx, w.lexical, &w.manifest.LexicalBlobs); err != nil {
 		return Info{}, err
 	}
-	if err := w.put(key(kindTable, ""), w.table.encode()); err != nil {
+	if err := errors.Join(w.put(key(kindTable, ""), w.table.encode()), w.put(key(kindFacts, ""), w.facts.encode())); err != nil {
 		return Info{}, err
 	}
 	if err := errors.Join(w.codeBlobs(&w.codes, &w.manifest.CodeBlobs), w.nameBlobs(w.names, &w.manifest.NameBlobs)); err != nil {
