@@ -208,3 +208,26 @@ func TestExtract(t *testing.T) {
 		}
 	}
 }
+
+// Two questions that find the same passages in another order begin alike, so
+// that the engine has read the passages when the second comes.
+func TestPromptBeginsAlike(t *testing.T) {
+	t.Parallel()
+	ix := sample(t)
+	res, err := ix.Search(t.Context(), index.Query{Text: "metformin kidney", K: 5})
+	if err != nil || len(res.Hits) < 3 {
+		t.Fatal(err, len(res.Hits))
+	}
+	turned := append([]index.Hit(nil), res.Hits...)
+	turned[0], turned[len(turned)-1] = turned[len(turned)-1], turned[0]
+	a, b := plain(prompt("one?", res.Hits)), plain(prompt("two?", turned))
+	at := strings.Index(a, "Question: ")
+	if at < 0 || len(b) < at || a[:at] != b[:at] {
+		t.Errorf("the passages are laid out by rank:\n%s\n%s", a, b)
+	}
+	for _, h := range res.Hits {
+		if !strings.Contains(a[:at], strings.TrimSpace(h.Text)) {
+			t.Errorf("%s is missing", h.Passage.SectionID)
+		}
+	}
+}

@@ -1,9 +1,11 @@
 package answer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,9 +18,14 @@ const instructions = `You answer pharmacists' questions from the numbered passag
 Write one to three short sentences. Copy every number and unit exactly. Use only what the passages say.
 If the passages do not answer the question, write: Not in my documents.`
 
-// prompt lays the passages out before the question, so that an engine can keep
-// what questions share.
+// prompt lays the passages out before the question, and in the order in which
+// they stand in their documents: questions that rest on the same passages then
+// begin alike, whatever their ranking, and an engine has read that already.
 func prompt(question string, hits []index.Hit) []inference.Message {
+	hits = slices.Clone(hits)
+	slices.SortStableFunc(hits, func(a, b index.Hit) int {
+		return cmp.Or(cmp.Compare(a.SetID, b.SetID), cmp.Compare(a.Passage.SectionID, b.Passage.SectionID), cmp.Compare(a.Passage.Start, b.Passage.Start))
+	})
 	var b strings.Builder
 	for i, h := range hits {
 		fmt.Fprintf(&b, "[%d] %s: %s\n%s\n\n", i+1, h.DocumentTitle, h.SectionTitle, strings.TrimSpace(h.Text))
