@@ -62,7 +62,7 @@ func (b *buffer) String() string {
 }
 
 // startDaemon runs a daemon on a free port until the test ends.
-func startDaemon(t *testing.T, change func(*config.Config)) *station {
+func startDaemon(t testing.TB, change func(*config.Config)) *station {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Listen, cfg.Data = "127.0.0.1:0", t.TempDir()

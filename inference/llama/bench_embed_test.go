@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rxedge/bench/contest"
 	"rxedge/inference/gguf"
 )
 
@@ -38,8 +39,8 @@ func BenchmarkEmbed(b *testing.B) {
 				}
 			}
 			args := []string{"-p", strconv.Itoa(length), "-n", "0", "-embd", "1", "-r", strconv.Itoa(texts)}
-			all := []contender{
-				{"ours", func() float64 {
+			all := []contest.Contender{
+				{Name: "ours", Run: func() float64 {
 					fresh()
 					began := time.Now()
 					if _, err := s.Embed(b.Context(), list); err != nil {
@@ -47,7 +48,7 @@ func BenchmarkEmbed(b *testing.B) {
 					}
 					return texts / time.Since(began).Seconds()
 				}},
-				{"direct", func() float64 {
+				{Name: "direct", Run: func() float64 {
 					fresh()
 					began := time.Now()
 					if err := s.with(b.Context(), func(k *call) error { _, err := k.embed(batch, 384); return err }); err != nil {
@@ -55,10 +56,10 @@ func BenchmarkEmbed(b *testing.B) {
 					}
 					return texts / time.Since(began).Seconds()
 				}},
-				{"llama-bench", func() float64 { return llamaBench(b, model, nil, args...) / length }},
-				{"llama-bench-pages", func() float64 { return llamaBench(b, model, environment(), args...) / length }},
+				{Name: "llama-bench", Run: func() float64 { return llamaBench(b, model, nil, args...) / length }},
+				{Name: "llama-bench-pages", Run: func() float64 { return llamaBench(b, model, environment(), args...) / length }},
 			}
-			contest(b, all...).report(b, "texts/s", all...)
+			contest.Run(b, all...).Report(b, "texts/s", all...)
 		})
 	}
 }
@@ -68,7 +69,7 @@ func BenchmarkEmbed(b *testing.B) {
 func BenchmarkFlash(b *testing.B) {
 	for _, length := range []int{16, 32, 48, 64, 128, 384} {
 		b.Run(strconv.Itoa(length), func(b *testing.B) {
-			var all []contender
+			var all []contest.Contender
 			for _, flash := range []Flash{FlashOn, FlashOff} {
 				s := ready(b, Options{Model: miniLM(b, gguf.Q8_0), Kind: Embed, Context: 512, Threads: benchThreads, Flash: flash})
 				batch := make([][]int, max(4096/length, 1))
@@ -78,7 +79,7 @@ func BenchmarkFlash(b *testing.B) {
 						batch[i][j] = 2000 + (i*length+j)%20000
 					}
 				}
-				all = append(all, contender{string(flash), func() float64 {
+				all = append(all, contest.Contender{Name: string(flash), Run: func() float64 {
 					began := time.Now()
 					if err := s.with(b.Context(), func(k *call) error { _, err := k.embed(batch, 384); return err }); err != nil {
 						b.Fatal(err)
@@ -86,7 +87,7 @@ func BenchmarkFlash(b *testing.B) {
 					return float64(len(batch)) / time.Since(began).Seconds()
 				}})
 			}
-			contest(b, all...).report(b, "texts/s", all...)
+			contest.Run(b, all...).Report(b, "texts/s", all...)
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"rxedge/bench/contest"
 	"rxedge/inference"
 )
 
@@ -41,33 +42,33 @@ func BenchmarkGenerate(b *testing.B) {
 	}
 	b.Run("prompt", func(b *testing.B) {
 		n := strconv.Itoa(promptTokens)
-		all := []contender{
-			{"ours", func() float64 {
+		all := []contest.Contender{
+			{Name: "ours", Run: func() float64 {
 				got, took := ours(wordsOf(r, promptTokens), 1)
 				return float64(got.PromptTokens) / took
 			}},
-			{"direct", func() float64 {
+			{Name: "direct", Run: func() float64 {
 				text := wordsOf(r, promptTokens)
 				n := count(text)
 				return n / direct(b, s, text, 1).Seconds()
 			}},
-			{"llama-bench", func() float64 { return llamaBench(b, model, nil, "-p", n, "-n", "0") }},
-			{"llama-bench-pages", func() float64 { return llamaBench(b, model, environment(), "-p", n, "-n", "0") }},
+			{Name: "llama-bench", Run: func() float64 { return llamaBench(b, model, nil, "-p", n, "-n", "0") }},
+			{Name: "llama-bench-pages", Run: func() float64 { return llamaBench(b, model, environment(), "-p", n, "-n", "0") }},
 		}
-		contest(b, all...).report(b, "tok/s", all...)
+		contest.Run(b, all...).Report(b, "tok/s", all...)
 	})
 	b.Run("writing", func(b *testing.B) {
 		n := strconv.Itoa(written)
-		all := []contender{
-			{"ours", func() float64 {
+		all := []contest.Contender{
+			{Name: "ours", Run: func() float64 {
 				got, took := ours("x", written)
 				return float64(got.CompletionTokens) / took
 			}},
-			{"direct", func() float64 { return written / direct(b, s, "x", written).Seconds() }},
-			{"llama-bench", func() float64 { return llamaBench(b, model, nil, "-p", "0", "-n", n) }},
-			{"llama-bench-pages", func() float64 { return llamaBench(b, model, environment(), "-p", "0", "-n", n) }},
+			{Name: "direct", Run: func() float64 { return written / direct(b, s, "x", written).Seconds() }},
+			{Name: "llama-bench", Run: func() float64 { return llamaBench(b, model, nil, "-p", "0", "-n", n) }},
+			{Name: "llama-bench-pages", Run: func() float64 { return llamaBench(b, model, environment(), "-p", "0", "-n", n) }},
 		}
-		contest(b, all...).report(b, "tok/s", all...)
+		contest.Run(b, all...).Report(b, "tok/s", all...)
 	})
 }
 
@@ -87,8 +88,8 @@ func BenchmarkCallers(b *testing.B) {
 				return got.CompletionTokens
 			}
 			var slowest []float64 // seconds until the last of eight had its answer
-			all := []contender{
-				{"eight", func() float64 {
+			all := []contest.Contender{
+				{Name: "eight", Run: func() float64 {
 					var wg sync.WaitGroup
 					var took [callers]float64
 					var tokens [callers]int
@@ -108,15 +109,15 @@ func BenchmarkCallers(b *testing.B) {
 					slowest = append(slowest, last)
 					return float64(sum) / last
 				}},
-				{"one", func() float64 {
+				{Name: "one", Run: func() float64 {
 					began := time.Now()
 					n := ask(100)
 					return float64(n) / time.Since(began).Seconds()
 				}},
 			}
-			f := contest(b, all...)
-			f.report(b, "tok/s", all...)
-			b.ReportMetric(median(slowest)/(callers*written/median(f["one"])), "slowest/in-turn")
+			f := contest.Run(b, all...)
+			f.Report(b, "tok/s", all...)
+			b.ReportMetric(contest.Median(slowest)/(callers*written/contest.Median(f["one"])), "slowest/in-turn")
 		})
 	}
 }
@@ -134,7 +135,7 @@ func BenchmarkPrefix(b *testing.B) {
 		return got
 	}
 	var known, unknown []float64 // milliseconds
-	for range *benchRounds {
+	for range *contest.Rounds {
 		prefix := wordsOf(r, 1000)
 		unknown = append(unknown, 1000*ask(prefix+wordsOf(r, 20)).TimeToFirst.Seconds())
 		got := ask(prefix + wordsOf(r, 20))
@@ -143,9 +144,9 @@ func BenchmarkPrefix(b *testing.B) {
 		}
 		known = append(known, 1000*got.TimeToFirst.Seconds())
 	}
-	b.ReportMetric(median(unknown), "new-ms")
-	b.ReportMetric(median(known), "known-ms")
-	b.ReportMetric(median(unknown)/median(known), "new/known")
+	b.ReportMetric(contest.Median(unknown), "new-ms")
+	b.ReportMetric(contest.Median(known), "known-ms")
+	b.ReportMetric(contest.Median(unknown)/contest.Median(known), "new/known")
 	b.ReportMetric(0, "ns/op")
 }
 
@@ -158,7 +159,7 @@ func BenchmarkBatch(b *testing.B) {
 			s := ready(b, Options{Model: oneBillion(b), Kind: Generate, Context: 2048, Slots: 2, Batch: batch, Threads: benchThreads})
 			r := rand.New(rand.NewPCG(4, 4))
 			var speed, gaps []float64
-			for range (*benchRounds + 1) / 2 {
+			for range (*contest.Rounds + 1) / 2 {
 				ctx, cancel := context.WithCancel(b.Context())
 				writing, written := make(chan struct{}), make(chan struct{})
 				var gap time.Duration
@@ -186,8 +187,8 @@ func BenchmarkBatch(b *testing.B) {
 				<-written
 				gaps = append(gaps, 1000*gap.Seconds())
 			}
-			b.ReportMetric(median(gaps), "gap-ms")
-			b.ReportMetric(median(speed), "prompt-tok/s")
+			b.ReportMetric(contest.Median(gaps), "gap-ms")
+			b.ReportMetric(contest.Median(speed), "prompt-tok/s")
 			b.ReportMetric(0, "ns/op")
 		})
 	}

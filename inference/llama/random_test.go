@@ -62,6 +62,7 @@ func randomLlama(t testing.TB, path string, s llamaShape) {
 		add(p+"attn_norm", d)
 		add(p+"ffn_norm", d)
 	}
+	m.Set("tokenizer.chat_template", "{% for m in messages %}{{ m.content }}{% endfor %}")
 	writeRandom(t, path, &m, tensors)
 }
 
