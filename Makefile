@@ -39,7 +39,7 @@ test: check engine ## vet and run all tests with the race detector
 bench: bench-engine bench-dense bench-code ## measure all, with the peers in the same run (see BENCHMARKS.md)
 
 bench-code: ## measure what needs no peer
-	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v '/inference/llama$$')
+	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -vE '/(inference/llama|daemon)$$')
 
 lint: ## staticcheck, and go mod tidy must leave no diff
 	$(GO) vet ./...

@@ -11,4 +11,4 @@ engine-tools: ## add llama-bench, llama-quantize, llama-imatrix, llama-perplexit
 # Contenders take turns, so other work on the machine slows them all; a quarter
 # of an hour on 2 cores. Models of random weights are written once, to the cache.
 bench-engine: engine-tools ## measure the engine: against llama-bench and the child called directly
-	$(or $(GO),go) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./inference/llama $(BENCH_ENGINE)
+	$(or $(GO),go) test -run '^$$' -bench . -benchtime 1x -timeout 60m -p 1 ./inference/llama ./daemon $(BENCH_ENGINE)

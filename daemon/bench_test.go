@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -73,7 +72,7 @@ func BenchmarkThrough(b *testing.B) {
 		return tokens, time.Since(began).Seconds()
 	}
 	ask("x", 1) // loads it
-	child := childOf(b, "generator")
+	child := childOf(b, "--jinja")
 	direct := func(prompt string, n int) float64 {
 		began := time.Now()
 		resp := send(b, child, "http://engine/completion", map[string]any{"prompt": prompt, "n_predict": n, "stream": true,
@@ -125,7 +124,7 @@ func BenchmarkThrough(b *testing.B) {
 			return texts / time.Since(began).Seconds()
 		}
 		embed(http.DefaultClient, s.url+"/v1/embeddings", map[string]any{"model": "embedder", "input": list()})
-		child := childOf(b, "embedder")
+		child := childOf(b, "--embeddings")
 		all := []contest.Contender{
 			{Name: "rxedged", Run: func() float64 {
 				return embed(http.DefaultClient, s.url+"/v1/embeddings", map[string]any{"model": "embedder", "input": list()})
@@ -169,9 +168,9 @@ func send(b *testing.B, client *http.Client, url string, body any) *http.Respons
 	return resp
 }
 
-// childOf finds the socket of the engine that runs a model, among this process's
-// children, as nothing of ours gives it away.
-func childOf(b *testing.B, model string) *http.Client {
+// childOf finds the socket of the engine that was started with an option, among
+// this process's children, as nothing of ours gives it away.
+func childOf(b *testing.B, option string) *http.Client {
 	b.Helper()
 	if runtime.GOOS != "linux" {
 		b.Skip("children are looked for in /proc")
@@ -181,7 +180,7 @@ func childOf(b *testing.B, model string) *http.Client {
 		line, _ := os.ReadFile(path)
 		stat, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "stat"))
 		_, rest, _ := strings.Cut(string(stat), ") ")
-		if f := strings.Fields(rest); len(f) < 2 || f[1] != strconv.Itoa(os.Getpid()) || !strings.Contains(string(line), model) {
+		if f := strings.Fields(rest); len(f) < 2 || f[1] != strconv.Itoa(os.Getpid()) || !strings.Contains(string(line), option) {
 			continue
 		}
 		args := strings.Split(string(line), "\x00")
@@ -199,6 +198,6 @@ func childOf(b *testing.B, model string) *http.Client {
 			}
 		}
 	}
-	b.Fatal(fmt.Sprintf("no child runs %s", model))
+	b.Fatalf("no child runs with %s", option)
 	return nil
 }
