@@ -191,13 +191,28 @@ func childOf(b *testing.B, option string) *http.Client {
 					cwd, _ := os.Readlink(filepath.Join(filepath.Dir(path), "cwd"))
 					socket = filepath.Join(cwd, socket)
 				}
-				return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				environ, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "environ"))
+				_, key, _ := strings.Cut("\x00"+string(environ), "\x00LLAMA_API_KEY=")
+				key, _, _ = strings.Cut(key, "\x00")
+				return &http.Client{Transport: keyed{key, &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 					var d net.Dialer
 					return d.DialContext(ctx, "unix", socket)
-				}}}
+				}}}}
 			}
 		}
 	}
 	b.Fatalf("no child runs with %s", option)
 	return nil
+}
+
+// keyed sends the child's key along.
+type keyed struct {
+	key string
+	http.RoundTripper
+}
+
+func (k keyed) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+k.key)
+	return k.RoundTripper.RoundTrip(r)
 }
