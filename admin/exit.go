@@ -59,10 +59,11 @@ func classify(err error) (code int, fix string) {
 		refused *refusedError
 		held    *box.HeldError
 		invalid *answer.InvalidError
+		filter  *index.FilterError
 		item    *feedback.InvalidError
 	)
 	switch {
-	case errors.As(err, &use), errors.As(err, &invalid), errors.As(err, &item):
+	case errors.As(err, &use), errors.As(err, &invalid), errors.As(err, &filter) && !filter.Unknown, errors.As(err, &item):
 		return exitUsage, ""
 	case errors.As(err, &refused):
 		return exitRefused, ""

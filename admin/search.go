@@ -15,11 +15,19 @@ func (a *app) search() *cobra.Command {
 	var mode string
 	var k int
 	var explain bool
+	var filter index.Filter
 	c := &cobra.Command{
 		Use:   "search QUERY",
 		Short: "Find passages",
 		Example: `  rxedge search "warfarin amiodarone interaction" -k 5
-  rxedge search --explain "zestril start dose, CrCl 8"`,
+  rxedge search --explain "zestril start dose, CrCl 8"
+  rxedge search "renal impairment" --drug metformin --drug glipizide --section Contraindications --from 2025-01-01 --json`,
+		Long: `Find passages by words and vectors.
+
+The filters narrow what may be found; the best passages of what is left come with the
+scores that they have without a filter. Of one that is given several times any value will
+do, of different ones each has to hold. Exit code 5 where the index has no such drug or
+document.`,
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, given []string) error {
 			m := index.Mode(mode)
@@ -34,7 +42,7 @@ func (a *app) search() *cobra.Command {
 				return err
 			}
 			defer st.Close()
-			res, err := st.Search(c.Context(), index.Query{Text: strings.Join(given, " "), K: k, Mode: m})
+			res, err := st.Search(c.Context(), index.Query{Text: strings.Join(given, " "), K: k, Mode: m, Filter: filter, Explain: explain})
 			if err != nil {
 				return err
 			}
@@ -43,6 +51,16 @@ func (a *app) search() *cobra.Command {
 			}
 			if a.json {
 				return a.print(res)
+			}
+			for _, d := range res.Drugs {
+				switch {
+				case d.Name == "":
+					a.note("--drug %s: %d documents\n", d.Asked, d.Documents)
+				case d.Spelling:
+					a.note("--drug %s: taken for %s by its spelling, %d documents\n", d.Asked, d.Name, d.Documents)
+				default:
+					a.note("--drug %s: %s, %d documents\n", d.Asked, d.Name, d.Documents)
+				}
 			}
 			if explain {
 				for _, c := range res.Codes {
@@ -61,7 +79,7 @@ func (a *app) search() *cobra.Command {
 				a.printf("%d. %s, %s  (%.3f)\n", i+1, h.DocumentTitle, h.SectionTitle, h.Score)
 				a.printf("   %s bytes %d-%d\n", h.Passage.SectionID, h.Passage.Start, h.Passage.End)
 				if explain {
-					a.printf("   %s\n", parts(h))
+					a.printParts(h)
 				}
 				a.printf("%s\n\n", wrap(shorten(h.Text, 280), "   ", lineWidth))
 			}
@@ -71,6 +89,13 @@ func (a *app) search() *cobra.Command {
 	c.Flags().StringVar(&mode, "mode", string(index.ModeHybrid), "bm25, dense or hybrid")
 	c.Flags().IntVarP(&k, "results", "k", 10, "passages wanted")
 	c.Flags().BoolVar(&explain, "explain", false, "print how the question was read and what each score is made of")
+	c.Flags().StringArrayVar(&filter.Drugs, "drug", nil, "only of this `medicine`: a name, a code (NDC, GTIN, RxCUI) or a set id; again for more")
+	c.Flags().StringArrayVar(&filter.Documents, "document", nil, "only of this document, by set `id` or document id; again for more")
+	c.Flags().StringArrayVar(&filter.Sections, "section", nil, "only of this section, by LOINC `code` or name; again for more")
+	c.Flags().StringArrayVar(&filter.Sources, "source", nil, "only of documents read from this `file`; again for more")
+	c.Flags().StringArrayVar(&filter.Kinds, "kind", nil, "only of documents of this `kind`: spl, openfda, jsonl, markdown, html, text")
+	c.Flags().StringVar(&filter.From, "from", "", "only of documents effective on this `date` or later")
+	c.Flags().StringVar(&filter.To, "to", "", "only of documents effective on this `date` or earlier")
 	return c
 }
 
@@ -105,17 +130,42 @@ func (a *app) printReading(r names.Reading) {
 	}
 }
 
-// parts of a hit's score.
-func parts(h index.Hit) string {
-	var out []string
+// printParts prints what a hit's score is made of.
+func (a *app) printParts(h index.Hit) {
+	p := h.Parts
+	if p == nil { // of an older daemon
+		return
+	}
+	if len(p.Fusion) > 0 {
+		var by []string
+		for _, f := range p.Fusion {
+			by = append(by, fmt.Sprintf("%s rank %d %.5f", f.Source, f.Rank, f.Score))
+		}
+		a.printf("   score %.5f = %s\n", h.Score, strings.Join(by, " + "))
+	}
 	if h.BM25Rank > 0 {
-		words := h.BM25 - h.Name - h.Section
-		out = append(out, fmt.Sprintf("bm25 %.3f (rank %d): words %.3f + name %.3f + section %.3f", h.BM25, h.BM25Rank, words, h.Name, h.Section))
+		a.printf("   bm25 %.3f (rank %d) = words %.3f + section %.3f + name %.3f\n", h.BM25, h.BM25Rank, p.Words, h.Section, h.Name)
+		for _, t := range p.Terms {
+			a.printf("     %-18s %6.3f = weight %.2f × idf %.3f × tf %.3f  (%s)\n", t.Term, t.Score, t.Weight, t.IDF, t.TF, places(t))
+		}
 	}
 	if h.DenseRank > 0 {
-		out = append(out, fmt.Sprintf("cosine %.3f (rank %d)", h.Dense, h.DenseRank))
+		a.printf("   cosine %.3f (rank %d)\n", h.Dense, h.DenseRank)
 	}
-	return strings.Join(out, "; ")
+}
+
+// places where a term stands.
+func places(t index.TermPart) string {
+	var out []string
+	for _, f := range []struct {
+		n    int
+		name string
+	}{{t.Text, "text"}, {t.Heading, "heading"}, {t.Title, "title"}} {
+		if f.n > 0 {
+			out = append(out, fmt.Sprintf("%s %d", f.name, f.n))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 func shorten(s string, n int) string {

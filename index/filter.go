@@ -48,12 +48,21 @@ type FilterDrug struct {
 type FilterError struct {
 	Field  string // as in JSON: "drugs[0]"
 	Detail string
+	// Unknown: it is well formed, and the index has nothing by it.
+	Unknown bool
 }
 
 func (e *FilterError) Error() string { return "filter." + e.Field + ": " + e.Detail }
 
+// Is says that what is unknown is not found.
+func (e *FilterError) Is(target error) bool { return e.Unknown && target == ErrNotFound }
+
 func refuse(field, format string, args ...any) error {
-	return &FilterError{field, fmt.Sprintf(format, args...)}
+	return &FilterError{Field: field, Detail: fmt.Sprintf(format, args...)}
+}
+
+func unknown(field, format string, args ...any) error {
+	return &FilterError{field, fmt.Sprintf(format, args...), true}
 }
 
 // kinds that documents can be of.
@@ -98,7 +107,7 @@ func (s *Snapshot) allow(f *Filter) (*generation.Allowed, []FilterDrug, error) {
 		for i, n := range f.Documents {
 			ids := s.byID(n)
 			if ids == nil {
-				return nil, nil, refuse(fmt.Sprintf("documents[%d]", i), "the index has no document %q; 'rxedge index documents' lists those there are", n)
+				return nil, nil, unknown(fmt.Sprintf("documents[%d]", i), "the index has no document %q; 'rxedge index documents' lists those there are", n)
 			}
 			g.Documents = append(g.Documents, ids...)
 		}
@@ -111,7 +120,7 @@ func (s *Snapshot) allow(f *Filter) (*generation.Allowed, []FilterDrug, error) {
 				return nil, nil, err
 			}
 			if len(ids) == 0 {
-				return nil, nil, refuse(fmt.Sprintf("drugs[%d]", i), "no document of the index is about %q; give a set id, a code, or a name as the labels have it", n)
+				return nil, nil, unknown(fmt.Sprintf("drugs[%d]", i), "no document of the index is about %q; give a set id, a code, or a name as the labels have it", n)
 			}
 			about, drugs = append(about, ids...), append(drugs, read...)
 		}

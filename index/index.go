@@ -157,6 +157,8 @@ type Query struct {
 	// Filter narrows the search; the zero value is all. The best K of what it
 	// allows are found, with the scores that they have without it.
 	Filter Filter
+	// Explain gives each hit the parts of its score.
+	Explain bool
 }
 
 // Hit is one passage found.
@@ -183,6 +185,8 @@ type Hit struct {
 	// and for being of a section that it asks for.
 	Name    float64 `json:"name,omitempty"`
 	Section float64 `json:"section,omitempty"`
+	// Parts of the scores, where Query.Explain asks for them.
+	Parts *Parts `json:"parts,omitempty"`
 }
 
 // Result of a search, best first.

@@ -51,6 +51,11 @@ func (s *Snapshot) Search(ctx context.Context, q Query) (Result, error) {
 		}
 		res.Hits = append(res.Hits, h)
 	}
+	if q.Explain {
+		if err := s.explain(q, mode, reading, fs, res.Hits); err != nil {
+			return res, s.outcome("explain the scores", err)
+		}
+	}
 	res.Timings = Timings{Embed: milliseconds(embed), Retrieve: milliseconds(time.Since(start) - embed)}
 	return res, nil
 }

@@ -19,6 +19,9 @@ type SearchRequest struct {
 	Query string `json:"query" doc:"What to look for" minLength:"1" maxLength:"2000"`
 	K     int    `json:"k,omitempty" doc:"Passages wanted; 0: 10" minimum:"0" maximum:"200"`
 	Mode  string `json:"mode,omitempty" enum:"bm25,dense,hybrid," doc:"Empty: hybrid"`
+	// Filter narrows the search; what is not given is not asked for.
+	Filter  index.Filter `json:"filter,omitempty" required:"false" doc:"Which passages may be found: of one list any value will do, of what is given everything has to hold"`
+	Explain bool         `json:"explain,omitempty" doc:"Give each hit the parts of its score"`
 }
 
 type askInput struct {
@@ -44,7 +47,7 @@ func (s *server) native(api huma.API) {
 			if mode == "" {
 				mode = index.ModeHybrid
 			}
-			res, err := s.Index.Search(ctx, index.Query{Text: in.Body.Query, K: in.Body.K, Mode: mode})
+			res, err := s.Index.Search(ctx, index.Query{Text: in.Body.Query, K: in.Body.K, Mode: mode, Filter: in.Body.Filter, Explain: in.Body.Explain})
 			if err != nil {
 				return nil, s.problem(err)
 			}

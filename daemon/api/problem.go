@@ -77,6 +77,7 @@ func (s *server) problem(err error) *Problem {
 	var (
 		p       *Problem
 		invalid *answer.InvalidError
+		filter  *index.FilterError
 		full    *inference.ContextError
 		busy    *inference.BusyError
 		aside   *llama.FailedError
@@ -99,6 +100,10 @@ func (s *server) problem(err error) *Problem {
 		return mk(http.StatusConflict, "conflict", feedback.ErrConflict.Error())
 	case errors.Is(err, feedback.ErrFull):
 		return mk(http.StatusInsufficientStorage, "feedback_full", feedback.ErrFull.Error())
+	case errors.As(err, &filter):
+		p := mk(http.StatusBadRequest, "invalid_request", filter.Error())
+		p.Errors = []*huma.ErrorDetail{{Message: filter.Detail, Location: "body.filter." + filter.Field}}
+		return p
 	case errors.As(err, &full):
 		return mk(http.StatusBadRequest, "context_length_exceeded", full.Error())
 	case errors.As(err, &busy):

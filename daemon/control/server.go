@@ -43,6 +43,7 @@ func toFailure(err error) *failure {
 	f := &failure{Detail: err.Error()}
 	var invalid *answer.InvalidError
 	var item *feedback.InvalidError
+	var filter *index.FilterError
 	switch {
 	case errors.As(err, &item):
 		f.Code = codeInvalid
@@ -56,7 +57,7 @@ func toFailure(err error) *failure {
 		f.Code = codeNotFound
 	case errors.Is(err, index.ErrNoEarlier):
 		f.Code = codeNoEarlier
-	case errors.As(err, &invalid):
+	case errors.As(err, &invalid), errors.As(err, &filter):
 		f.Code = codeInvalid
 	case errors.Is(err, context.Canceled):
 		f.Code = codeCancelled

@@ -18,6 +18,9 @@ type Ranked[T cmp.Ordered] struct {
 	Ranks []int
 }
 
+// Share is what a list adds to the score of an item that it has at a rank.
+func Share(rank int, k float64) float64 { return 1 / (k + float64(rank)) }
+
 // RRF fuses rankings, best first: an item scores Σ 1/(k + rank) over the lists
 // that have it. Of an item that a list names twice the first place counts.
 // Items of equal score are ordered by id.
@@ -40,7 +43,7 @@ func RRF[T cmp.Ordered](lists [][]T, k float64) []Ranked[T] {
 	for i := range out {
 		for _, r := range out[i].Ranks {
 			if r > 0 {
-				out[i].Score += 1 / (k + float64(r))
+				out[i].Score += Share(r, k)
 			}
 		}
 	}

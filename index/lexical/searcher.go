@@ -227,9 +227,11 @@ func (sc *scratch) repeated(t *queryTerm, seen map[string]int) int {
 // Share is what a term adds to the score of a passage.
 type Share struct {
 	Term   string
+	Weight float64 // that the query gives it
 	Counts Counts  // in the passage
 	IDF    float64 // of the term
-	Score  float64 // its part of the passage's score
+	TF     float64 // f(k1+1)/(f+norm): frequency, fields weighed, against length
+	Score  float64 // its part of the passage's score: weight · idf · tf
 }
 
 // Explain gives the parts that Search adds up to the score of a passage, in the
@@ -256,7 +258,8 @@ func (s *Searcher) Explain(terms []Weighted, passage uint32) ([]Share, error) {
 		c.pos = c.at
 		if n := c.find(passage - p.Base); n >= 0 {
 			tf := c.tf(n)
-			out = append(out, Share{sc.terms[c.place].term, tf, sc.terms[c.place].idf, float64(c.weight * s.params.share(tf, norm))})
+			t, share := &sc.terms[c.place], s.params.share(tf, norm)
+			out = append(out, Share{t.term, c.weight / t.idf, tf, t.idf, share, float64(c.weight * share)})
 		}
 	}
 	return out, sc.damage(p)
