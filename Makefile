@@ -47,5 +47,10 @@ lint: ## staticcheck, and go mod tidy must leave no diff
 	@cp go.mod .cache/go.mod.before; cp go.sum .cache/go.sum.before; $(GO) mod tidy; \
 	cmp -s go.mod .cache/go.mod.before && cmp -s go.sum .cache/go.sum.before || { echo "go mod tidy leaves a diff"; exit 1; }
 
+SEMANTIC_DATA ?= ../shared/data
+.PHONY: semantic-model
+semantic-model: ## train the built-in embedder anew, from the texts in SEMANTIC_DATA
+	$(GO) run ./inference/semantic/train -data $(SEMANTIC_DATA)
+
 clean: ## remove what was built (not ./var, not the engine's cache)
 	rm -rf bin

@@ -347,6 +347,9 @@ func checkModels(ctx context.Context, p *patient) diagnosis {
 	}
 	for role, name := range map[string]string{"generator": p.cfg.Model.Generator, "embedder": p.cfg.Model.Embedder,
 		"reranker": p.cfg.Model.Reranker, "entailer": p.cfg.Model.Entailer} {
+		if role == "embedder" && (name == config.Builtin || name == config.None) {
+			continue
+		}
 		if name != "" && name != config.Auto && !have[name] {
 			return fault(checkFail, "'rxedge model import' or 'rxedge model pull "+name+"'", "model.%s names %s, which is not in the catalog", role, name)
 		}

@@ -94,14 +94,11 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	b.generator, b.embedder = b.Models.use[catalog.Generator], b.Models.use[catalog.Embedder]
 	opt := index.Options{Logger: log}
 	if b.embedder != "" {
-		e, err := b.Models.embedder(ctx, b.embedder)
-		if err != nil {
+		if opt, err = b.Models.embedding(ctx, b.embedder); err != nil {
 			// Search by words goes on; status says what is missing.
 			log.Warn("searching without vectors", "embedder", b.embedder, "error", err)
-		} else {
-			opt = e.options()
-			opt.Logger = log
 		}
+		opt.Logger = log
 	}
 	if b.Index, err = index.Open(filepath.Join(cfg.Data, "index"), opt); err != nil {
 		return b, fmt.Errorf("opening the index: %w", err)

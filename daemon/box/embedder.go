@@ -30,6 +30,19 @@ type embedder struct {
 // all-MiniLM-L6-v2 was trained on texts of at most 256 tokens, and is used so.
 const maxPassageTokens = 256
 
+// embedding gives the options of an index that is searched with the embedder
+// of that name.
+func (m *Models) embedding(ctx context.Context, name string) (index.Options, error) {
+	if name == config.Builtin {
+		return builtinOptions()
+	}
+	e, err := m.embedder(ctx, name)
+	if err != nil {
+		return index.Options{}, err
+	}
+	return e.options(), nil
+}
+
 func (m *Models) embedder(ctx context.Context, name string) (*embedder, error) {
 	h, err := m.handle(name, catalog.Embedder)
 	if err != nil {
@@ -64,8 +77,9 @@ func (e *embedder) Embed(ctx context.Context, texts []string) ([][]float32, erro
 	return e.Handle.Embed(ctx, texts)
 }
 
-// Embedding runs the configured embedder without taking the data folder, for
-// an index beside the box's own. The caller closes it.
+// Embedding runs the configured embedder, or where none is the one that is built
+// in, without taking the data folder, for an index beside the box's own. The
+// caller closes it.
 func Embedding(ctx context.Context, cfg config.Config, log *slog.Logger) (index.Options, io.Closer, error) {
 	c, err := catalog.Open(filepath.Join(cfg.Data, "models"))
 	if err != nil {
@@ -74,14 +88,14 @@ func Embedding(ctx context.Context, cfg config.Config, log *slog.Logger) (index.
 	m := newModels(c, cfg.Model, cfg.Data, log)
 	name := m.use[catalog.Embedder]
 	if name == "" {
-		return index.Options{}, nil, fmt.Errorf("%w: no embedder is configured; set model.embedder, or 'rxedge model pull' the profile's", inference.ErrModelNotFound)
+		name = config.Builtin
 	}
-	e, err := m.embedder(ctx, name)
+	opt, err := m.embedding(ctx, name)
 	if err != nil {
 		_ = m.Close()
 		return index.Options{}, nil, err
 	}
-	return e.options(), m, nil
+	return opt, m, nil
 }
 
 // options of an index that is searched by this embedder.

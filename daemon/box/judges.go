@@ -11,6 +11,7 @@ import (
 	"rxedge/inference"
 	"rxedge/inference/bert"
 	"rxedge/inference/catalog"
+	"rxedge/inference/semantic"
 )
 
 // configured is the model of a kind that is meant by name: by "" the one that
@@ -29,6 +30,13 @@ func (m *Models) Embedder(_ context.Context, name string) (inference.Embedder, e
 	name, err := m.configured(name, catalog.Embedder)
 	if err != nil {
 		return nil, err
+	}
+	if name == config.Builtin {
+		e, err := semantic.Builtin()
+		if err != nil {
+			return nil, err
+		}
+		return e, nil
 	}
 	h, err := m.handle(name, catalog.Embedder)
 	if err != nil {

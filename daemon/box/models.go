@@ -127,6 +127,9 @@ func (m *Models) keeps(model string) bool {
 // resolve turns "auto" into the profile's model where the catalog has it, and
 // else into "". A model that is configured is not unloaded for idleness.
 func (m *Models) resolve(name string, kind catalog.Kind) string {
+	if kind == catalog.Embedder && (name == config.Builtin || name == config.None) {
+		return strings.TrimSuffix(name, config.None)
+	}
 	if name == config.Auto {
 		name = ""
 		entries, _ := m.catalog.List()
@@ -338,6 +341,9 @@ func (m *Models) States() []llama.ModelState {
 }
 
 func (m *Models) state(name string) api.ModelState {
+	if name == config.Builtin {
+		return builtinState()
+	}
 	for _, st := range m.States() {
 		if st.Model == name {
 			return api.ModelState{Name: name, Phase: string(st.Phase), Reason: st.Reason, Since: st.Since, Restarts: st.Restarts,

@@ -42,13 +42,20 @@ type Log struct {
 // Auto lets the firmware profile choose.
 const Auto = "auto"
 
+// Builtin is rxedge's own embedder, and None none at all.
+const (
+	Builtin = "builtin"
+	None    = "none"
+)
+
 // Model names the models of the catalog that are used, and how they are run.
 // What is 0 or "" here is as the firmware profile has it.
 type Model struct {
 	// Profile is the firmware profile; "auto": the one that suits the machine.
 	Profile string `toml:"profile"`
 	// Generator writes answers; "": extractive answers alone. Embedder makes
-	// vectors; "": BM25 alone. "auto" is the profile's, where the catalog has it.
+	// vectors; "builtin": the one that every box carries; "none" or "": BM25 alone.
+	// "auto" is the profile's, where the catalog has it.
 	Generator string `toml:"generator"`
 	Embedder  string `toml:"embedder"`
 	// Reranker orders passages, Entailer judges whether they support a claim.

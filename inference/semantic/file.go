@@ -1,0 +1,163 @@
+package semantic
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"rxedge/inference/wordpiece"
+)
+
+// A model file is, all numbers little-endian:
+//
+//	magic       8 bytes
+//	header      uint32 length, JSON
+//	vocabulary  uint32 length, pieces by id, one a line; [UNK] [CLS] [SEP] first
+//	scales      float32 by piece
+//	rows        int8, pieces × dimension
+//	checksum    SHA-256 of all before
+const magic = "rxsemnt1"
+
+type header struct {
+	Name      string `json:"name"`
+	Dimension int    `json:"dimension"`
+	Pieces    int    `json:"pieces"`
+	Licence   string `json:"licence"`
+	Data      string `json:"data"` // that it was trained on
+}
+
+// ErrDamaged: a model file or a state is not what was written.
+var ErrDamaged = errors.New("the embedder's data is damaged")
+
+//go:embed builtin.bin
+var builtin string
+
+// Builtin is the model that every rxedge carries.
+var Builtin = sync.OnceValues(func() (*Model, error) {
+	m, err := Read(unsafe.Slice(unsafe.StringData(builtin), len(builtin)))
+	if err != nil {
+		return nil, fmt.Errorf("the built-in embedder: %w", err)
+	}
+	return m, nil
+})
+
+// Read a model file. The model keeps file, which must not change.
+func Read(file []byte) (*Model, error) {
+	damaged := func(what string, err error) (*Model, error) {
+		if err != nil {
+			what = fmt.Sprintf("%s: %v", what, err)
+		}
+		return nil, fmt.Errorf("%w: %s; train it again with 'make semantic-model'", ErrDamaged, what)
+	}
+	if len(file) < len(magic)+sha256.Size || string(file[:len(magic)]) != magic {
+		return damaged("it is no model of this version", nil)
+	}
+	body, sum := file[:len(file)-sha256.Size], file[len(file)-sha256.Size:]
+	if s := sha256.Sum256(body); !bytes.Equal(s[:], sum) {
+		return damaged("its checksum does not fit", nil)
+	}
+	rest := body[len(magic):]
+	part := func() ([]byte, bool) {
+		if len(rest) < 4 {
+			return nil, false
+		}
+		n := int64(binary.LittleEndian.Uint32(rest))
+		if n > int64(len(rest)-4) {
+			return nil, false
+		}
+		p := rest[4 : 4+n]
+		rest = rest[4+n:]
+		return p, true
+	}
+	m := &Model{}
+	head, ok := part()
+	if !ok {
+		return damaged("it ends early", nil)
+	}
+	if err := json.Unmarshal(head, &m.header); err != nil {
+		return damaged("its header does not parse", err)
+	}
+	words, ok := part()
+	if !ok {
+		return damaged("it ends early", nil)
+	}
+	n, dim := m.header.Pieces, m.header.Dimension
+	if m.header.Name == "" || n < 1 || dim < 1 || n > 1<<20 || dim > 1<<12 || len(rest) != 4*n+n*dim {
+		return damaged(fmt.Sprintf("it says %d pieces of dimension %d and has %d bytes of them", n, dim, len(rest)), nil)
+	}
+	vocabulary := strings.Split(string(words), "\n")
+	if len(vocabulary) != n {
+		return damaged(fmt.Sprintf("it has %d words for %d rows", len(vocabulary), n), nil)
+	}
+	var err error
+	if m.pieces, err = wordpiece.New(vocabulary, wordpiece.Options{Special: []string{}}); err != nil {
+		return damaged("its vocabulary", err)
+	}
+	m.scale = make([]float32, n)
+	for i := range m.scale {
+		s := math.Float32frombits(binary.LittleEndian.Uint32(rest[4*i:]))
+		if !(s >= 0 && s <= math.MaxFloat32) {
+			return damaged(fmt.Sprintf("the scale of piece %d is no number", i), nil)
+		}
+		m.scale[i] = s
+	}
+	rows := rest[4*n:]
+	m.rows = unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(rows))), len(rows))
+	m.sha256 = hex.EncodeToString(sum)
+	return m, nil
+}
+
+// Write makes a model file of float32 rows, pieces × dimension: each row is
+// rounded to int8 by its largest number.
+func Write(name, licence, data string, dimension int, vocabulary []string, rows []float32) ([]byte, error) {
+	if len(rows) != len(vocabulary)*dimension {
+		return nil, fmt.Errorf("%d numbers are no %d rows of %d", len(rows), len(vocabulary), dimension)
+	}
+	head, err := json.Marshal(header{name, dimension, len(vocabulary), licence, data})
+	if err != nil {
+		return nil, err
+	}
+	out := []byte(magic)
+	for _, p := range []string{string(head), strings.Join(vocabulary, "\n")} {
+		out = binary.LittleEndian.AppendUint32(out, uint32(len(p)))
+		out = append(out, p...)
+	}
+	scales, quantised := quantise(rows, dimension)
+	for _, s := range scales {
+		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(s))
+	}
+	for _, q := range quantised {
+		out = append(out, byte(q))
+	}
+	sum := sha256.Sum256(out)
+	return append(out, sum[:]...), nil
+}
+
+// quantise rows to int8, each by its largest number.
+func quantise(rows []float32, dimension int) (scales []float32, out []int8) {
+	scales, out = make([]float32, len(rows)/dimension), make([]int8, len(rows))
+	for r := range scales {
+		row := rows[r*dimension:][:dimension]
+		most := float32(0)
+		for _, x := range row {
+			most = max(most, x, -x)
+		}
+		if most == 0 {
+			continue
+		}
+		scales[r] = most / 127
+		for d, x := range row {
+			out[r*dimension+d] = int8(math.RoundToEven(float64(x) / float64(most) * 127))
+		}
+	}
+	return scales, out
+}

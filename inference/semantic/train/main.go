@@ -1,0 +1,159 @@
+// Command train makes rxedge's built-in embedder (inference/semantic/builtin.bin)
+// of the texts in a folder. The same texts give the same file, on any number of
+// cores; on another kind of processor, or with another version of Go, the last
+// bits of exponentials may differ and the file with them.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"time"
+
+	"rxedge/inference/semantic"
+	"rxedge/inference/wordpiece"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "train:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	s := settings{batch: 256, workers: runtime.GOMAXPROCS(0)}
+	data := flag.String("data", "", "folder of the training texts")
+	out := flag.String("out", "inference/semantic/builtin.bin", "the model file")
+	flag.IntVar(&s.dimension, "dimension", 256, "of the vectors")
+	flag.IntVar(&s.epochs, "epochs", 8, "passes over the pairs")
+	flag.Float64Var(&s.temperature, "temperature", 0.05, "of the softmax")
+	flag.Float64Var(&s.rate, "rate", 0.02, "of learning at first, in parts of the rows' root mean square")
+	flag.Uint64Var(&s.seed, "seed", 1, "of the random numbers")
+	flag.Parse()
+	if *data == "" || flag.NArg() > 0 {
+		return fmt.Errorf("name the folder of the training texts with -data")
+	}
+	start := time.Now()
+	say := func(format string, args ...any) {
+		fmt.Printf("%6.1f s  %s\n", time.Since(start).Seconds(), fmt.Sprintf(format, args...))
+	}
+	t, err := read(*data)
+	if err != nil {
+		return err
+	}
+	say("%d texts, %d pairs", len(t.whole), len(t.pairs))
+	words := vocabulary(t.whole)
+	say("%d pieces", len(words))
+	tok, err := wordpiece.New(words, wordpiece.Options{Special: []string{}})
+	if err != nil {
+		return err
+	}
+	encode := func(text string) []int32 {
+		var ids []int32
+		for _, id := range tok.Encode(text) {
+			if id > 0 {
+				ids = append(ids, int32(id))
+			}
+		}
+		return ids
+	}
+	b := &batches{rng: rand.New(rand.NewPCG(s.seed, 2))}
+	for _, text := range t.whole {
+		b.whole = append(b.whole, encode(text))
+	}
+	for _, p := range t.pairs {
+		x, y := encode(p.a), encode(p.b)
+		if len(x) > 0 && len(y) > 0 {
+			b.pairs = append(b.pairs, [2][]int32{x, y})
+		}
+	}
+	rows := begin(b.whole, len(words), s)
+	say("begun with latent semantic analysis")
+	c := newContrast(s, rows)
+	for e := range s.epochs {
+		items := b.epoch()
+		steps, loss := len(items)/s.batch, 0.0
+		for i := range steps {
+			for j, it := range items[i*s.batch : (i+1)*s.batch] {
+				c.left.bags[j], c.right.bags[j] = it[0], it[1]
+			}
+			loss += c.step((float64(e) + float64(i)/float64(steps)) / float64(s.epochs))
+		}
+		say("epoch %d of %d, %d batches, loss %.4f", e+1, s.epochs, steps, loss/float64(steps))
+	}
+	unknown(rows[:s.dimension], s)
+	file, err := semantic.Write("rxedge-semantic-1", "Apache-2.0", "MedQuAD, RQE, SciFact, FDA labels; see MODEL_CARD.md", s.dimension, words, rows)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(*out, file, 0o644); err != nil {
+		return err
+	}
+	say("%s, %.1f MB", *out, float64(len(file))/1e6)
+	return nil
+}
+
+// windowPieces is how much of a text is one row of the first analysis.
+const windowPieces = 100
+
+// begin with each piece's place in a latent semantic analysis of windows of the
+// texts, times its inverse document frequency.
+func begin(texts [][]int32, pieces int, s settings) []float32 {
+	var bags []bag
+	df := make([]int, pieces)
+	for _, t := range texts {
+		for i := 0; i < len(t); i += windowPieces {
+			b := bagOf(t[i:min(len(t), i+windowPieces)])
+			if len(b.ids) < 5 {
+				continue
+			}
+			bags = append(bags, b)
+			for _, id := range b.ids {
+				df[id]++
+			}
+		}
+	}
+	idf := make([]float32, pieces)
+	for i, n := range df {
+		idf[i] = float32(math.Log(1 + float64(len(bags))/float64(n+1)))
+	}
+	m := &semantic.Sparse{Columns: pieces}
+	for _, b := range bags {
+		w := make([]float32, len(b.ids))
+		for j, id := range b.ids {
+			w[j] = b.weights[j] * idf[id]
+		}
+		l := semantic.Norm(w)
+		for j := range w {
+			w[j] /= l
+		}
+		m.Append(b.ids, w)
+	}
+	rows := semantic.Latent(m, s.dimension, 1, s.workers, s.seed)
+	sum := 0.0
+	for i := range pieces {
+		row := rows[i*s.dimension:][:s.dimension]
+		for d := range row {
+			row[d] *= idf[i]
+			sum += float64(row[d]) * float64(row[d])
+		}
+	}
+	// Pieces of no text stay nothing.
+	scale := float32(math.Sqrt(float64(pieces) / sum))
+	for i := range rows {
+		rows[i] *= scale
+	}
+	return rows
+}
+
+// unknown is a direction that is no text's.
+func unknown(row []float32, s settings) {
+	rng := rand.New(rand.NewPCG(s.seed, 3))
+	for d := range row {
+		row[d] = float32(rng.NormFloat64())
+	}
+}
