@@ -22,11 +22,9 @@ func (ix *Index) cut() string {
 	return fmt.Sprintf("%s/%d/%s", cutVersion, ix.opt.MaxTokens, ix.opt.CounterName)
 }
 
-// recuts says whether passages cut otherwise are cut again. Without an
-// embedder, passages that have vectors are left as they are: the limit that
-// they were cut for is not known here.
-func (ix *Index) recuts(g *generation.View) bool {
-	return ix.opt.Embedder != nil || g.Info().Vectors == 0
+// foreign says whether the vectors are of another embedder than the loaded one.
+func (ix *Index) foreign(g *generation.View) bool {
+	return ix.opt.Embedder != nil && g.Info().Vectors > 0 && g.Info().Embedder != ix.opt.EmbedderInfo
 }
 
 func (ix *Index) needsRebuild(g *generation.View) string {
@@ -37,11 +35,12 @@ func (ix *Index) needsRebuild(g *generation.View) string {
 		return ""
 	case i.Analyzer != lexical.Version:
 		return fmt.Sprintf("the index was made by analyser %s and this rxedge has %s: build it again", i.Analyzer, lexical.Version)
-	case e && i.Vectors > 0 && i.Embedder != ix.opt.EmbedderInfo:
-		return fmt.Sprintf("the vectors are of embedder %s and %s is loaded, so search is by BM25 alone: build the index again", i.Embedder.Name, ix.opt.EmbedderInfo.Name)
+	case ix.foreign(g):
+		return fmt.Sprintf("the vectors are of embedder %s and %s is loaded, so search is by words alone: 'rxedge index reembed' makes them anew while questions are answered",
+			i.Embedder, ix.opt.EmbedderInfo)
 	case e && i.Vectors < i.Passages:
-		return fmt.Sprintf("%d of %d passages have no vector: build the index again", i.Passages-i.Vectors, i.Passages)
-	case ix.recuts(g) && i.Cut != ix.cut():
+		return fmt.Sprintf("%d of %d passages have no vector: 'rxedge index reembed' makes them", i.Passages-i.Vectors, i.Passages)
+	case (e || i.Vectors == 0) && i.Cut != ix.cut(): // without an embedder, what passages were cut for is not known here
 		return "passages were cut with other settings: build the index again"
 	}
 	return ""
@@ -51,20 +50,22 @@ func (ix *Index) needsRebuild(g *generation.View) string {
 // generation, a large one by building a new generation. Either way it becomes
 // visible at once and whole, and is on disk when Apply returns. Documents whose
 // content is the same are carried over and not embedded again; where nothing
-// changes nothing is written. Cancelling ctx, or an error, leaves the index as
+// changes nothing is written. Where the vectors are of another embedder than the
+// one that is loaded they stay, and what comes in has none, until Reembed, or
+// Apply without any changes, makes them all anew. Cancelling ctx, or an error, leaves the index as
 // it was. Batches queue for one another; progress, which may be nil, is called
 // from one goroutine.
 func (ix *Index) Apply(ctx context.Context, ch Changes, progress func(Progress)) (ApplyResult, error) {
-	return ix.apply(ctx, ch, progress, false)
+	return ix.apply(ctx, ch, progress, false, nil)
 }
 
 // Compact builds a new generation of what there is, without what updates have
 // replaced or removed. It happens by itself when that is much.
 func (ix *Index) Compact(ctx context.Context, progress func(Progress)) (ApplyResult, error) {
-	return ix.apply(ctx, Changes{}, progress, true)
+	return ix.apply(ctx, Changes{}, progress, true, nil)
 }
 
-func (ix *Index) apply(ctx context.Context, ch Changes, progress func(Progress), compact bool) (ApplyResult, error) {
+func (ix *Index) apply(ctx context.Context, ch Changes, progress func(Progress), compact bool, log *generation.VectorLog) (ApplyResult, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ix.stop, cancel)()
@@ -77,11 +78,13 @@ func (ix *Index) apply(ctx context.Context, ch Changes, progress func(Progress),
 		return ApplyResult{}, ErrClosed
 	}
 	defer old.Release()
-	b := &build{ix: ix, old: old.view, status: make(map[string]status), report: func(Progress) {}}
+	b := &build{ix: ix, old: old.view, status: make(map[string]status), report: func(Progress) {}, log: log}
+	// What comes in is not kept waiting until everything is embedded anew.
+	b.foreign = ix.foreign(old.view) && (compact || ch.Put != nil || len(ch.Delete) > 0) && old.view.Info().Analyzer == lexical.Version
 	if progress != nil {
 		b.report = throttle(progress)
 	}
-	b.live = !compact && ix.opt.LiveDocuments > 0 && old.view.Info().Passages > 0 && ix.needsRebuild(old.view) == ""
+	b.live = !compact && ix.opt.LiveDocuments > 0 && old.view.Info().Passages > 0 && (b.foreign || ix.needsRebuild(old.view) == "")
 	defer b.abandon()
 	updated, err := b.run(ctx, ch, compact, old.held.gen)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"rxedge/index/chunk"
-	"rxedge/index/dense"
 	"rxedge/index/document"
 	"rxedge/index/generation"
 )
@@ -25,23 +24,23 @@ const (
 
 // build is one run of Apply.
 type build struct {
-	ix       *Index
-	old      *generation.View
-	live     bool               // a live update will do, so far
-	staged   map[string]staged  // documents of a live update
-	size     int                // bytes of their text
-	w        *generation.Writer // nil while a live update will do, or nothing changes
-	status   map[string]status
-	report   func(Progress)
-	sealed   generation.Info
+	ix     *Index
+	old    *generation.View
+	live   bool               // a live update will do, so far
+	staged map[string]staged  // documents of a live update
+	size   int                // bytes of their text
+	w      *generation.Writer // nil while a live update will do, or nothing changes
+	status map[string]status
+	report func(Progress)
+	sealed generation.Info
+	// foreign: the vectors that are there are of another embedder than the one
+	// that is loaded, and stay; passages that come in get none.
+	foreign  bool
 	pending  []waiting
+	asking   int // of those that wait, how many for the embedder
 	embedded int
-}
-
-// waiting is a passage that waits for its vector.
-type waiting struct {
-	passage uint32
-	text    string
+	made     map[generation.TextHash][]float32 // vectors made in this batch, some of them
+	log      *generation.VectorLog             // nil: none
 }
 
 // staged is a document that waits for the decision between a live update and a
@@ -79,7 +78,7 @@ func (b *build) abandon() {
 // embedder that the new generation is built with: the loaded one, or where
 // none is loaded that of the vectors which are carried over.
 func (b *build) embedder() EmbedderInfo {
-	if b.ix.opt.Embedder != nil {
+	if b.embeds() {
 		return b.ix.opt.EmbedderInfo
 	}
 	return b.old.Info().Embedder
@@ -126,7 +125,7 @@ func (b *build) run(ctx context.Context, ch Changes, compact bool, g *generation
 		}
 	}
 	if b.w == nil {
-		if changes == 0 && !compact && b.ix.needsRebuild(b.old) == "" {
+		if changes == 0 && !compact && (b.foreign || b.ix.needsRebuild(b.old) == "") {
 			return nil, nil
 		}
 		if err := b.begin(); err != nil {
@@ -354,21 +353,35 @@ func (b *build) document(ctx context.Context, c cutDocument) error {
 		return err
 	}
 	carry := c.kept && b.old.HasVectors() && b.old.Info().Embedder == b.embedder()
+	var known map[string][]float32
+	if !c.kept && b.embeds() {
+		var err error
+		if known, err = b.before(c.head); err != nil {
+			return err
+		}
+	}
 	for i := range ps {
 		n := first + uint32(i)
 		if carry {
 			if v := b.old.Vector(c.old + uint32(i)); v != nil {
-				if err := b.w.AddVector(n, v); err != nil {
+				if err := b.vector(waiting{passage: n, vector: v}); err != nil {
 					return err
 				}
 				continue
 			}
 		}
-		if b.ix.opt.Embedder == nil {
+		if !b.embeds() {
 			continue
 		}
-		b.pending = append(b.pending, waiting{n, EmbeddedText(ps[i].Heading, ps[i].Text)})
-		if len(b.pending) == embedBatch {
+		text := EmbeddedText(ps[i].Heading, ps[i].Text)
+		v, err := b.have(text, known)
+		if err != nil {
+			return err
+		}
+		if err := b.vector(waiting{n, text, v}); err != nil {
+			return err
+		}
+		if b.asking == embedBatch || len(b.pending) >= mostWaiting {
 			if err := b.embed(ctx); err != nil {
 				return err
 			}
@@ -391,7 +404,7 @@ func (b *build) kept(h generation.Header, cut string) (ps []generation.Passage, 
 	if err != nil {
 		return nil, 0, "", err
 	}
-	if r.Cut != cut && b.ix.recuts(b.old) {
+	if r.Cut != cut && (b.embeds() || b.old.Info().Vectors == 0) {
 		return nil, 0, "", nil
 	}
 	ps = make([]generation.Passage, r.Passages)
@@ -437,36 +450,6 @@ func EmbeddedText(heading, text string) string {
 		return text
 	}
 	return heading + "\n" + text
-}
-
-// embed makes the vectors of the passages that wait.
-func (b *build) embed(ctx context.Context) error {
-	if len(b.pending) == 0 {
-		return nil
-	}
-	texts := make([]string, len(b.pending))
-	for i, p := range b.pending {
-		texts[i] = p.text
-	}
-	vs, err := b.ix.opt.Embedder.Embed(ctx, texts)
-	if err != nil {
-		return fmt.Errorf("embed %d passages: %w", len(texts), err)
-	}
-	if len(vs) != len(texts) {
-		return fmt.Errorf("the embedder returned %d vectors for %d texts", len(vs), len(texts))
-	}
-	for i, v := range vs {
-		v = append([]float32(nil), v...)
-		if err := dense.Normalise(v); err != nil {
-			return fmt.Errorf("embed passage %d: %w", b.pending[i].passage, err)
-		}
-		if err := b.w.AddVector(b.pending[i].passage, v); err != nil {
-			return err
-		}
-	}
-	b.embedded += len(vs)
-	b.pending = b.pending[:0]
-	return nil
 }
 
 // throttle passes on the first and last report of a stage and one every tenth

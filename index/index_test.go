@@ -528,3 +528,20 @@ func TestCloseStopsApply(t *testing.T) {
 		t.Fatal("Apply goes on after Close")
 	}
 }
+
+// New and kept passages come into a new generation side by side, each with its
+// own vector.
+func TestVectorsBelongToTheirPassages(t *testing.T) {
+	t.Parallel()
+	e := &words{name: "words-1"}
+	ix := open(t, t.TempDir(), index.Options{Embedder: e, EmbedderInfo: e.info(), LiveDocuments: -1})
+	apply(t, ix, put(metformin, warfarin))
+	apply(t, ix, put(label("aspirin", "1", "Aspirin thins the blood."), lisinopril))
+	for text, id := range map[string]string{"thins blood": "aspirin", "eGFR between": "metformin", "antibiotic INR": "warfarin", "harms the fetus; stop it when pregnancy is detected": "lisinopril"} {
+		r, err := ix.Search(t.Context(), index.Query{Text: text, Mode: index.ModeDense})
+		if err != nil || r.Hits[0].SetID != id {
+			t.Errorf("%q finds %s, want %s, %v", text, r.Hits[0].SetID, id, err)
+		}
+	}
+	clean(t, ix)
+}

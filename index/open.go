@@ -19,9 +19,10 @@ type Index struct {
 	opt   Options
 	store *generation.Store
 	// stop ends a running Apply when the index is closed.
-	stop    context.Context
-	cancel  context.CancelFunc
-	writing chan struct{} // holds one token; Apply, Rollback and Close take it
+	stop        context.Context
+	cancel      context.CancelFunc
+	reembedding sync.Mutex
+	writing     chan struct{} // holds one token; Apply, Rollback and Close take it
 
 	mu      sync.Mutex       // guards what follows
 	current *state           // nil once closed

@@ -9,8 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"rxedge/index/dense"
-	"rxedge/index/document"
 	"rxedge/index/generation"
 )
 
@@ -77,7 +75,7 @@ func (b *build) update(ctx context.Context, g *generation.Generation) (*generati
 		puts = append(puts, generation.Put{Document: d.doc, Hash: d.hash, Cut: b.ix.cut(), Passages: b.split(d.doc)})
 	}
 	slices.SortFunc(puts, func(x, y generation.Put) int { return strings.Compare(x.Document.ID, y.Document.ID) })
-	if b.ix.opt.Embedder != nil {
+	if b.embeds() {
 		for i := range puts {
 			if err := b.vectors(ctx, &puts[i]); err != nil {
 				return nil, err
@@ -99,82 +97,6 @@ func (b *build) update(ctx context.Context, g *generation.Generation) (*generati
 	}
 	b.report(Progress{StageWrite, 1, 1})
 	return v, nil
-}
-
-// vectors of a document's passages: those of passages whose words are the same
-// in the version before are not made again.
-func (b *build) vectors(ctx context.Context, p *generation.Put) error {
-	known, err := b.before(p.Document)
-	if err != nil {
-		return err
-	}
-	p.Vectors = make([][]float32, len(p.Passages))
-	var texts []string
-	var at []int
-	flush := func() error {
-		if len(texts) == 0 {
-			return nil
-		}
-		vs, err := b.ix.opt.Embedder.Embed(ctx, texts)
-		if err != nil {
-			return fmt.Errorf("embed %d passages: %w", len(texts), err)
-		}
-		if len(vs) != len(texts) {
-			return fmt.Errorf("the embedder returned %d vectors for %d texts", len(vs), len(texts))
-		}
-		for i, v := range vs {
-			v = slices.Clone(v)
-			if err := dense.Normalise(v); err != nil {
-				return fmt.Errorf("embed passage %d of %q: %w", at[i], p.Document.ID, err)
-			}
-			p.Vectors[at[i]] = v
-		}
-		b.embedded += len(vs)
-		texts, at = texts[:0], at[:0]
-		return nil
-	}
-	for i := range p.Passages {
-		text := EmbeddedText(p.Passages[i].Heading, p.Passages[i].Text)
-		if v := known[text]; v != nil {
-			p.Vectors[i] = v
-			continue
-		}
-		texts, at = append(texts, text), append(at, i)
-		if len(texts) == embedBatch {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-	}
-	return flush()
-}
-
-// before gives the vectors of the version that a document replaces, by what was
-// embedded.
-func (b *build) before(d *document.Document) (map[string][]float32, error) {
-	if !b.old.HasVectors() || b.old.Info().Embedder != b.ix.opt.EmbedderInfo {
-		return nil, nil
-	}
-	r, err := b.old.Range(d.ID)
-	if errors.Is(err, generation.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	known := make(map[string][]float32, r.Passages)
-	for n := r.First; n < r.First+uint32(r.Passages); n++ {
-		v := b.old.Vector(n)
-		if v == nil {
-			continue
-		}
-		p, err := b.old.Passage(n)
-		if err != nil {
-			return nil, err
-		}
-		known[EmbeddedText(p.Heading, p.Text)] = slices.Clone(v)
-	}
-	return known, nil
 }
 
 // tidy makes fewer segments of many small ones, and a new generation where the

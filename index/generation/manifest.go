@@ -20,6 +20,11 @@ type EmbedderInfo struct {
 	Dimension int    `json:"dimension"`
 }
 
+// String names it with the beginning of its hash, as models of one name differ.
+func (e EmbedderInfo) String() string {
+	return fmt.Sprintf("%s (%.8s, %d dimensions)", e.Name, e.SHA256, e.Dimension)
+}
+
 // Info says what a generation is and holds.
 type Info struct {
 	Number    uint64       `json:"number"`

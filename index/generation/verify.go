@@ -64,6 +64,7 @@ type verifier struct {
 	// places that sections and aliases should have
 	places map[string]bool
 	vecs   map[uint32]bool
+	vector uint32 // the last of vecs
 }
 
 // Verify reads every file and every record again and checks them against
@@ -449,12 +450,14 @@ func (v *verifier) vectors(ctx context.Context) error {
 			switch sum := norm(block.at(r)); {
 			case int(n) >= v.u.info.Passages:
 				what = fmt.Sprintf("it has a vector of passage %d and there are %d passages", n, v.u.info.Passages)
+			case len(v.vecs) > 0 && n < v.vector:
+				what = fmt.Sprintf("the vector of passage %d comes after that of passage %d: 'rxedge index compact' mends it", n, v.vector)
 			case v.vecs[n]:
 				what = fmt.Sprintf("passage %d has two vectors", n)
 			case math.Abs(sum-1) > 1e-3 || math.IsNaN(sum):
 				what = fmt.Sprintf("the vector of passage %d has length %.4g instead of 1", n, sum)
 			}
-			v.vecs[n] = true
+			v.vecs[n], v.vector = true, n
 			if what != "" {
 				if err := v.fault(where, "%s", what); err != nil {
 					return err

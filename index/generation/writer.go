@@ -45,6 +45,7 @@ type Writer struct {
 	vectors   *dense.BlockWriter
 	copy      *os.File // of the vectors' rows, from which dense blocks are made
 	rows      *bufio.Writer
+	vectored  uint32 // the last passage that got a vector
 	closed    bool
 }
 
@@ -297,8 +298,12 @@ func (w *Writer) Describe(d *document.Document) {
 // NextPassage is the number that the next passage gets.
 func (w *Writer) NextPassage() uint32 { return uint32(w.manifest.Passages) }
 
-// AddVector of a passage, of unit length.
+// AddVector of a passage, of unit length; passages ascend.
 func (w *Writer) AddVector(passage uint32, v []float32) error {
+	if w.manifest.Vectors > 0 && passage <= w.vectored {
+		return fmt.Errorf("the vector of passage %d comes after that of passage %d", passage, w.vectored)
+	}
+	w.vectored = passage
 	if w.copy == nil {
 		f, err := os.CreateTemp(w.dir, copyPrefix)
 		if err != nil {
