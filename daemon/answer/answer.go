@@ -52,6 +52,9 @@ type Answer struct {
 	// asked or configured; empty when it was not.
 	Fallback   string `json:"fallback,omitempty"`
 	Generation string `json:"generation"` // of the index
+	// Cached: it was made for the same question before, and what it rests on is
+	// as it was. Timings are then those of finding it again.
+	Cached bool `json:"cached"`
 	// Explain says how the question was read: the medicines it names, what else
 	// was searched for its words, and the sections it asks for.
 	Explain *names.Reading `json:"explain,omitempty"`
@@ -99,5 +102,6 @@ type Timings struct {
 	Retrieve float64 `json:"retrieve"`
 	Generate float64 `json:"generate"`
 	Verify   float64 `json:"verify"`
+	Cache    float64 `json:"cache"` // looking for an answer that is kept
 	Total    float64 `json:"total"`
 }

@@ -43,9 +43,18 @@ type Service struct {
 	Passages  int // 0: 8
 	MaxTokens int // of a generated answer; 0: 256
 	Log       *slog.Logger
+	// Cache keeps answers; nil: none. Variant names what an answer depends on
+	// beside the question and the index: models with their hashes, profile.
+	Cache   Cache
+	Variant func() string
+	// Embedder that the index searches by; an answer that was searched without it
+	// though it could have been is not kept.
+	Embedder index.EmbedderInfo
 	// Observe is called with each answer, or with the error where there is none;
 	// it is for counting alone. May be nil.
 	Observe func(*Answer, error)
+
+	flights flights
 }
 
 // Events of one question, in the order they happen. Each may be nil.
@@ -59,31 +68,60 @@ type Events struct {
 // the question could not be looked at. The text of the question goes into no
 // log and no error.
 func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, error) {
-	a, err := s.ask(ctx, q, ev)
+	began := time.Now()
+	if err := q.check(); err != nil {
+		if s.Observe != nil {
+			s.Observe(nil, err)
+		}
+		return nil, err
+	}
+	if q.K == 0 {
+		q.K = s.Passages
+	}
+	if q.K == 0 {
+		q.K = 8
+	}
+	var a *Answer
+	var err error
+	if s.Cache == nil {
+		a, err = s.ask(ctx, q, ev, began)
+	} else {
+		a, err = s.kept(ctx, q, ev, began)
+	}
 	if s.Observe != nil {
 		s.Observe(a, err)
 	}
 	return a, err
 }
 
-func (s *Service) ask(ctx context.Context, q Question, ev Events) (*Answer, error) {
-	began := time.Now()
-	if err := q.check(); err != nil {
-		return nil, err
-	}
-	k := q.K
-	if k == 0 {
-		k = s.Passages
-	}
-	if k == 0 {
-		k = 8
-	}
+func (s *Service) ask(ctx context.Context, q Question, ev Events, began time.Time) (*Answer, error) {
 	snap := s.Index.Acquire()
 	if snap == nil {
 		return nil, index.ErrClosed
 	}
 	defer snap.Release()
+	p, err := s.look(ctx, snap, q)
+	if err != nil {
+		return nil, err
+	}
+	return s.say(ctx, p, ev, began)
+}
 
+// looked is a question with all that decides what will be said of it.
+type looked struct {
+	q         Question
+	snap      *index.Snapshot
+	found     index.Result
+	reading   names.Reading
+	hits      []index.Hit // that are read, best first
+	ex        extract.Result
+	strangers []names.Subject
+	retrieved []Retrieved
+	verify    float64 // milliseconds
+}
+
+// look searches for q and picks sentences; nothing is written yet.
+func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (*looked, error) {
 	found, err := snap.Search(ctx, index.Query{Text: q.Text, K: MaxPassages, Mode: index.ModeHybrid})
 	if err != nil {
 		return nil, fmt.Errorf("searching the index: %w", err)
@@ -99,44 +137,46 @@ func (s *Service) ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 		}
 	}
 	found.Hits = prefer(found.Hits, about)
-	a := &Answer{
-		ID: newID(), Question: q.Text, Status: StatusAbstained, Mode: ModeExtractive,
-		Claims: []Claim{}, Retrieved: retrieved(found.Hits, k), Generation: found.Generation,
-		Explain: &reading,
-	}
-	a.Timings.Embed, a.Timings.Retrieve = found.Timings.Embed, found.Timings.Retrieve
-	if ev.Retrieved != nil {
-		ev.Retrieved(a.Retrieved)
-	}
-	strangers := reading.Strangers()
-	if len(strangers) > 0 {
-		if found.Hits, err = general(snap, found.Hits, strangers); err != nil {
+	p := &looked{q: q, snap: snap, reading: reading, retrieved: retrieved(found.Hits, q.K), strangers: reading.Strangers()}
+	if len(p.strangers) > 0 {
+		if found.Hits, err = general(snap, found.Hits, p.strangers); err != nil {
 			return nil, fmt.Errorf("reading the documents' names: %w", err)
 		}
 	}
-	hits := found.Hits[:min(k, len(found.Hits))]
-	lex := lexicon{snap}
+	p.found, p.hits = found, found.Hits[:min(q.K, len(found.Hits))]
 
 	// The extract is made in any case: it is quick, it says whether the
 	// passages speak of the question at all, and it serves when a model fails.
 	verifying := time.Now()
-	ex := extract.Extract(q.Text, passages(hits, about), lex, extract.Options{
-		Also: also(reading), Rest: passages(found.Hits[len(hits):], about)})
-	a.Timings.Verify = since(verifying)
+	p.ex = extract.Extract(q.Text, passages(p.hits, about), lexicon{snap}, extract.Options{
+		Also: also(reading), Rest: passages(found.Hits[len(p.hits):], about)})
+	p.verify = since(verifying)
+	return p, nil
+}
 
-	if len(strangers) > 0 && len(hits) == 0 && snap.Generation().Documents > 0 {
-		a.abstain(ReasonNoEvidence, noDocument(strangers))
-	} else if len(ex.Sentences) == 0 {
-		a.abstain(ReasonNoEvidence, noEvidence(snap, ex))
-	} else if done, err := s.generated(ctx, q, a, hits, lex, subjects{snap}, ev); err != nil {
+// say writes the answer.
+func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time) (*Answer, error) {
+	a := &Answer{
+		ID: newID(), Question: p.q.Text, Status: StatusAbstained, Mode: ModeExtractive,
+		Claims: []Claim{}, Retrieved: p.retrieved, Generation: p.found.Generation, Explain: &p.reading,
+	}
+	a.Timings.Embed, a.Timings.Retrieve, a.Timings.Verify = p.found.Timings.Embed, p.found.Timings.Retrieve, p.verify
+	if ev.Retrieved != nil {
+		ev.Retrieved(a.Retrieved)
+	}
+	if len(p.strangers) > 0 && len(p.hits) == 0 && p.snap.Generation().Documents > 0 {
+		a.abstain(ReasonNoEvidence, noDocument(p.strangers))
+	} else if len(p.ex.Sentences) == 0 {
+		a.abstain(ReasonNoEvidence, noEvidence(p.snap, p.ex))
+	} else if done, err := s.generated(ctx, p.q, a, p.hits, lexicon{p.snap}, subjects{p.snap}, ev); err != nil {
 		return nil, err
 	} else if !done {
-		s.extracted(a, hits, ex, ev)
+		s.extracted(a, p.hits, p.ex, ev)
 	}
 	if a.Status == StatusAnswered {
-		a.Message = corrections(reading)
+		a.Message = corrections(p.reading)
 	}
-	a.Notices = notices(a, hits)
+	a.Notices = notices(a, p.hits)
 	a.Timings.Total = since(began)
 	return a, nil
 }

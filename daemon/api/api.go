@@ -17,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"rxedge/daemon/answer"
+	"rxedge/daemon/cache"
 	"rxedge/daemon/feedback"
 	"rxedge/index"
 	"rxedge/inference"
@@ -65,6 +66,8 @@ type Health struct {
 	Step    string    `json:"step,omitempty"`
 	StepWhy string    `json:"step_why,omitempty"`
 	Started time.Time `json:"started"`
+	// Cache of answers; nil where there is none.
+	Cache *cache.Stats `json:"cache,omitempty"`
 }
 
 // ModelState is a model and how its engine is.

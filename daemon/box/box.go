@@ -20,6 +20,7 @@ import (
 
 	"rxedge/daemon/answer"
 	"rxedge/daemon/api"
+	"rxedge/daemon/cache"
 	"rxedge/daemon/config"
 	"rxedge/daemon/feedback"
 	"rxedge/index"
@@ -58,7 +59,8 @@ type Box struct {
 	started time.Time
 	ingest  sync.Mutex // one ingest at a time
 
-	generator, embedder string // the configured models; "": none
+	cache               *cache.Cache // nil: none
+	generator, embedder string       // the configured models; "": none
 	cards               cards
 	metrics             *metrics
 }
@@ -92,6 +94,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	}
 	b.Models = newModels(b.Catalog, cfg.Model, cfg.Data, log)
 	b.generator, b.embedder = b.Models.use[catalog.Generator], b.Models.use[catalog.Embedder]
+	b.cache = openCache(cfg, log)
 	opt := index.Options{Logger: log}
 	if b.embedder != "" {
 		if opt, err = b.Models.embedding(ctx, b.embedder); err != nil {
@@ -99,6 +102,9 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 			log.Warn("searching without vectors", "embedder", b.embedder, "error", err)
 		}
 		opt.Logger = log
+		if opt.Embedder != nil && b.cache != nil && b.embedder != config.Builtin { // which is as quick as the cache
+			opt.Embedder = remembering{opt.Embedder, b.cache, opt.EmbedderInfo.SHA256}
+		}
 	}
 	if b.Index, err = index.Open(filepath.Join(cfg.Data, "index"), opt); err != nil {
 		return b, fmt.Errorf("opening the index: %w", err)
@@ -107,6 +113,10 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 		log.Warn("index", "note", n)
 	}
 	b.Answers = &answer.Service{Index: b.Index, Passages: cfg.Answer.Passages, MaxTokens: cfg.Answer.MaxTokens, Log: log}
+	b.Answers.Embedder = opt.EmbedderInfo
+	if b.cache != nil {
+		b.Answers.Cache, b.Answers.Variant = b.cache, b.variant
+	}
 	b.metrics = newMetrics(b)
 	b.Answers.Observe = b.observe
 	if name := b.generator; name != "" {
@@ -126,11 +136,17 @@ func (b *Box) observe(a *answer.Answer, err error) {
 // Close stops the engines and closes the folder, in reverse order of Open.
 func (b *Box) Close() error {
 	var errs []error
+	if b.Answers != nil {
+		b.Answers.Wait() // for those whose askers went away
+	}
 	if b.Index != nil {
 		errs = append(errs, b.Index.Close())
 	}
 	if b.Models != nil {
 		errs = append(errs, b.Models.Close())
+	}
+	if b.cache != nil {
+		errs = append(errs, b.cache.Close())
 	}
 	if b.Feedback != nil {
 		errs = append(errs, b.Feedback.Close())
@@ -159,6 +175,13 @@ func (b *Box) Health() api.Health {
 		}
 	}
 	h.Profile = b.Models.profileName()
+	if b.cache != nil {
+		st := b.cache.Stats()
+		h.Cache = &st
+		if n := b.cache.Note(); n != "" {
+			h.Degraded = append(h.Degraded, n)
+		}
+	}
 	if n := b.Feedback.Note(); n != "" {
 		h.Degraded = append(h.Degraded, n)
 	}

@@ -156,10 +156,12 @@ func (b *Box) apply(ctx context.Context, read readFunc, remove []string, replace
 		ch.Delete = nil
 	}
 	rep.SampleRemoved = replaces && some && len(remove) > 0
-	res, err := b.Index.Apply(ctx, ch, func(p index.Progress) {
-		progress(IngestProgress{Stage: p.Stage, Done: int64(p.Done), Total: int64(p.Total), Unit: unitOf(p.Stage)})
+	err := b.changing(func() (err error) {
+		rep.ApplyResult, err = b.Index.Apply(ctx, ch, func(p index.Progress) {
+			progress(IngestProgress{Stage: p.Stage, Done: int64(p.Done), Total: int64(p.Total), Unit: unitOf(p.Stage)})
+		})
+		return err
 	})
-	rep.ApplyResult = res
 	for _, p := range rep.Problems {
 		if _, qerr := b.Quarantine.Put(p, nil); qerr != nil {
 			b.log.Warn("could not put a file into quarantine", "error", qerr)

@@ -50,7 +50,7 @@ func (m *metrics) observe(a *answer.Answer, err error) {
 	m.answers.WithLabelValues(a.Status, a.Reason, a.Mode).Inc()
 	m.withheld.Add(float64(a.Withheld))
 	for stage, ms := range map[string]float64{"embed": a.Timings.Embed, "retrieve": a.Timings.Retrieve,
-		"generate": a.Timings.Generate, "verify": a.Timings.Verify, "total": a.Timings.Total} {
+		"generate": a.Timings.Generate, "verify": a.Timings.Verify, "cache": a.Timings.Cache, "total": a.Timings.Total} {
 		if ms > 0 {
 			m.seconds.WithLabelValues(stage).Observe(ms / 1000)
 		}
@@ -79,6 +79,14 @@ var (
 	indexDocuments = describe("index_documents", "Documents of the generation that serves.")
 	indexPassages  = describe("index_passages", "Passages of the generation that serves.")
 	indexDisk      = describe("index_disk_bytes", "Bytes that the index takes on disk.")
+
+	cacheKept        = describe("cache_records", "Answers and vectors of questions that are kept.", "kind")
+	cacheBytes       = describe("cache_bytes", "Bytes of them on disk.")
+	cacheLooked      = count("cache_requests_total", "Times that the cache was asked, by whether it had what was asked for.", "kind", "found")
+	cacheInvalidated = count("cache_invalidated_total", "Answers let go because a document that they rest on was changed or withdrawn.")
+	cacheCompared    = count("cache_compared_total", "Answers compared with a later generation, by whether they stood.", "same")
+	cacheEvicted     = count("cache_evicted_total", "Records let go for room.")
+	cacheDamaged     = count("cache_damaged_total", "Records that could not be read.")
 
 	feedbackRecords = describe("feedback_records", "Items of feedback that are kept.")
 
@@ -119,6 +127,21 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 		put(indexDocuments, float64(st.Generation.Documents))
 		put(indexPassages, float64(st.Generation.Passages))
 		put(indexDisk, float64(st.DiskBytes))
+	}
+	if c := g.b.cache; c != nil {
+		st := c.Stats()
+		put(cacheKept, float64(st.Answers), "answer")
+		put(cacheKept, float64(st.Embeddings), "embedding")
+		put(cacheBytes, float64(st.Bytes))
+		put(cacheLooked, float64(st.AnswerHits), "answer", "yes")
+		put(cacheLooked, float64(st.AnswerMisses), "answer", "no")
+		put(cacheLooked, float64(st.EmbeddingHits), "embedding", "yes")
+		put(cacheLooked, float64(st.EmbeddingMisses), "embedding", "no")
+		put(cacheInvalidated, float64(st.Invalidated))
+		put(cacheCompared, float64(st.Confirmed), "yes")
+		put(cacheCompared, float64(st.Outdated), "no")
+		put(cacheEvicted, float64(st.Evicted))
+		put(cacheDamaged, float64(st.Damaged))
 	}
 	kept, _ := g.b.Feedback.Counts()
 	put(feedbackRecords, float64(kept))

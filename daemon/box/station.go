@@ -84,10 +84,14 @@ func (b *Box) Compact(ctx context.Context, progress func(index.Progress)) (index
 }
 
 // Rollback takes back the latest batch.
-func (b *Box) Rollback(ctx context.Context) (index.GenerationInfo, error) {
+func (b *Box) Rollback(ctx context.Context) (g index.GenerationInfo, err error) {
 	b.ingest.Lock()
 	defer b.ingest.Unlock()
-	return b.Index.Rollback(ctx)
+	err = b.changing(func() (err error) {
+		g, err = b.Index.Rollback(ctx)
+		return err
+	})
+	return g, err
 }
 
 // Quarantined lists what could not be read.

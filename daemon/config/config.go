@@ -31,6 +31,16 @@ type Config struct {
 	Model  Model  `toml:"model"`
 	Answer Answer `toml:"answer"`
 	API    API    `toml:"api"`
+	Cache  Cache  `toml:"cache"`
+}
+
+// Cache says how long and how much is kept of what was answered.
+type Cache struct {
+	Enabled    bool     `toml:"enabled"`
+	Answers    Duration `toml:"answers"`    // an answer is kept for
+	Embeddings Duration `toml:"embeddings"` // a vector of a question is kept for
+	Disk       int      `toml:"disk_mb"`
+	Memory     int      `toml:"memory_mb"`
 }
 
 // Log says what is written to standard error.
@@ -128,6 +138,7 @@ func Default() Config {
 		Model:  Model{Profile: Auto, Embedder: Auto, Reranker: Auto, Entailer: Auto, Idle: Duration(15 * time.Minute), Start: Duration(2 * time.Minute)},
 		Answer: Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second)},
 		API:    API{MaxRequestBytes: 1 << 20, RawCompletions: true},
+		Cache:  Cache{Enabled: true, Answers: Duration(time.Hour), Embeddings: Duration(24 * time.Hour), Disk: 256, Memory: 32},
 	}
 }
 
@@ -220,6 +231,8 @@ func (c *Config) Check() error {
 		{"model.memory_mb", int64(c.Model.Memory), 0, 1 << 24},
 		{"answer.passages", int64(c.Answer.Passages), 1, 100},
 		{"answer.max_tokens", int64(c.Answer.MaxTokens), 1, 8192},
+		{"cache.disk_mb", int64(c.Cache.Disk), 1, 1 << 20},
+		{"cache.memory_mb", int64(c.Cache.Memory), 1, 1 << 16},
 		{"api.max_request_bytes", c.API.MaxRequestBytes, 1024, 1 << 30},
 	} {
 		if f.v < f.lo || f.v > f.hi {

@@ -89,7 +89,7 @@ type Record struct {
 // GivenOf takes the numbers of an answer.
 func GivenOf(a *answer.Answer, now time.Time) Given {
 	g := Given{ID: a.ID, At: now.UTC(), Generation: a.Generation, Model: a.Model, Mode: a.Mode, Status: a.Status, Reason: a.Reason,
-		Fallback: a.Fallback != "", Claims: len(a.Claims), Withheld: a.Withheld, TotalMS: a.Timings.Total}
+		Fallback: a.Fallback != "", Cached: a.Cached, Claims: len(a.Claims), Withheld: a.Withheld, TotalMS: a.Timings.Total}
 	for _, r := range a.Retrieved[:min(8, len(a.Retrieved))] {
 		g.Scores = append(g.Scores, r.Score)
 	}

@@ -44,11 +44,14 @@ func Open(dir string, sync bool) (db *badger.DB, err error) {
 	if err := removeEmpty(dir); err != nil {
 		return nil, err
 	}
+	if err := checkTables(dir); err != nil {
+		return nil, err
+	}
 	db, err = badger.Open(badger.DefaultOptions(dir).WithLogger(nil).WithSyncWrites(sync).
 		WithMemTableSize(8 << 20).WithNumMemtables(2).WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(8).WithNumCompactors(2).
 		WithValueThreshold(1 << 20).WithValueLogFileSize(16 << 20).
 		WithCompression(options.None).WithBlockCacheSize(0).WithIndexCacheSize(0).
-		WithChecksumVerificationMode(options.OnBlockRead).
+		WithChecksumVerificationMode(options.OnTableAndBlockRead).
 		WithBypassLockGuard(true).WithNumVersionsToKeep(1).WithMetricsEnabled(false))
 	if err != nil && !ofMachine(err) {
 		err = &DamagedError{dir, err}

@@ -1,0 +1,380 @@
+package cache
+
+import (
+	"container/list"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha512"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"rxedge/daemon/store"
+)
+
+// Records: kind and hash of the key → what is kept, sealed; 'd' document, a
+// zero, id → nothing: the answer rests on the document; "salt" → 32 bytes.
+const (
+	byDocument = 'd'
+	saltKey    = "salt"
+	hashBytes  = 16
+)
+
+// sweepEvery so often what has expired is let go.
+const sweepEvery = time.Minute
+
+// sealed is how one key's record is named and read. Both come from the key
+// itself: who does not know the question can neither find nor read its answer,
+// so no question lies on disk.
+type sealed struct {
+	id   string
+	aead cipher.AEAD
+}
+
+func (c *Cache) seal(kind byte, key string) sealed {
+	mac := hmac.New(sha512.New, c.salt)
+	mac.Write([]byte{kind})
+	mac.Write([]byte(key))
+	sum := mac.Sum(nil)
+	block, err := aes.NewCipher(sum[hashBytes : hashBytes+32])
+	if err != nil {
+		panic(err) // the length is right
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err)
+	}
+	return sealed{string(kind) + string(sum[:hashBytes]), aead}
+}
+
+// load opens the store and lists what is in it.
+func (c *Cache) load(dir string) error {
+	db, err := store.Open(dir, false)
+	if err != nil {
+		return err
+	}
+	c.db, c.order, c.held, c.bytes = db, list.New(), map[string]*list.Element{}, 0
+	if err := c.survey(); err != nil {
+		_ = db.Close()
+		return &store.DamagedError{Dir: dir, Err: err}
+	}
+	return nil
+}
+
+func (c *Cache) survey() (err error) {
+	defer guard(&err)
+	c.salt = nil
+	err = c.db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get([]byte(saltKey))
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if c.salt, err = item.ValueCopy(nil); err != nil {
+			return err
+		}
+		if len(c.salt) != 32 {
+			return errors.New("the salt is damaged")
+		}
+		it := txn.NewIterator(badger.IteratorOptions{})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			item := it.Item()
+			if k := item.Key(); (k[0] == kindAnswer || k[0] == kindVector) && len(k) == 1+hashBytes {
+				c.hold(&held{string(k), item.EstimatedSize(), time.Unix(int64(item.ExpiresAt()), 0)})
+			}
+		}
+		return nil
+	})
+	if err != nil || c.salt != nil {
+		return err
+	}
+	c.salt = make([]byte, 32)
+	_, _ = rand.Read(c.salt) // never fails
+	return c.db.Update(func(txn *badger.Txn) error { return txn.Set([]byte(saltKey), c.salt) })
+}
+
+// guard turns a panic of the store over damaged files into an error.
+func guard(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("the store could not read it (%v)", p)
+	}
+}
+
+func (c *Cache) hold(h *held) {
+	if e := c.held[h.id]; e != nil {
+		c.bytes -= e.Value.(*held).bytes
+		c.order.Remove(e)
+	}
+	c.held[h.id] = c.order.PushFront(h)
+	c.bytes += h.bytes
+}
+
+// drop takes ids out of the list and out of memory; c.mu is held.
+func (c *Cache) drop(id string) bool {
+	e := c.held[id]
+	if e == nil {
+		return false
+	}
+	c.bytes -= e.Value.(*held).bytes
+	c.order.Remove(e)
+	delete(c.held, id)
+	if id[0] == kindAnswer {
+		c.answers.Invalidate(id)
+	} else {
+		c.vectors.Invalidate(id)
+	}
+	return true
+}
+
+// touch marks a record as used; false where it is gone or has expired.
+func (c *Cache) touch(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.held[id]
+	if c.closed || e == nil || !c.opt.Now().Before(e.Value.(*held).expires) {
+		return false
+	}
+	c.order.MoveToFront(e)
+	return true
+}
+
+// read opens a record.
+func (c *Cache) read(s sealed) (body []byte, ok bool) {
+	c.mu.Lock()
+	gone := c.closed || c.held[s.id] == nil
+	c.mu.Unlock()
+	if gone {
+		return nil, false
+	}
+	var box []byte
+	err := func() (err error) {
+		defer guard(&err)
+		return c.db.View(func(txn *badger.Txn) error {
+			item, err := txn.Get([]byte(s.id))
+			if err != nil {
+				return err
+			}
+			box, err = item.ValueCopy(nil)
+			return err
+		})
+	}()
+	switch {
+	case errors.Is(err, badger.ErrKeyNotFound) || errors.Is(err, badger.ErrDBClosed):
+		return nil, false
+	case err == nil && len(box) > s.aead.NonceSize():
+		body, err = s.aead.Open(nil, box[:s.aead.NonceSize()], box[s.aead.NonceSize():], []byte(s.id))
+		if err == nil {
+			return body, true
+		}
+	}
+	c.damaged(s.id)
+	return nil, false
+}
+
+func (c *Cache) damaged(id string) {
+	c.count(func(st *Stats) { st.Damaged++ })
+	c.remove(id)
+}
+
+// write seals a record and makes room for it.
+func (c *Cache) write(s sealed, body []byte, expires time.Time, documents []string) bool {
+	nonce := make([]byte, s.aead.NonceSize(), s.aead.NonceSize()+len(body)+s.aead.Overhead())
+	_, _ = rand.Read(nonce) // never fails
+	box := s.aead.Seal(nonce, nonce, body, []byte(s.id))
+	size := int64(len(s.id) + len(box))
+	if size > c.opt.DiskBytes/8 {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	var out []string
+	for e := c.order.Back(); e != nil && c.bytes+size > c.opt.DiskBytes; e = c.order.Back() {
+		id := e.Value.(*held).id
+		c.drop(id)
+		c.stats.Evicted++
+		out = append(out, id)
+	}
+	err := func() (err error) {
+		defer guard(&err)
+		wb := c.db.NewWriteBatch()
+		defer wb.Cancel()
+		for _, id := range out {
+			if err := wb.Delete([]byte(id)); err != nil {
+				return err
+			}
+		}
+		set := func(key string, value []byte) error {
+			e := badger.NewEntry([]byte(key), value)
+			e.ExpiresAt = uint64(expires.Unix()) + 1 // Badger's seconds; ours end it
+			return wb.SetEntry(e)
+		}
+		if err := set(s.id, box); err != nil {
+			return err
+		}
+		for _, d := range documents {
+			if err := set(restsOn(d)+s.id, nil); err != nil {
+				return err
+			}
+		}
+		return wb.Flush()
+	}()
+	if err != nil {
+		c.opt.Log.Debug("the cache could not be written", "error", err)
+		c.drop(s.id)
+		return false
+	}
+	c.hold(&held{s.id, size, expires})
+	return true
+}
+
+func restsOn(document string) string { return string(byDocument) + document + "\x00" }
+
+func (c *Cache) remove(ids ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	for _, id := range ids {
+		c.drop(id)
+	}
+	c.erase(ids)
+}
+
+// erase takes keys off the disk; c.mu is held.
+func (c *Cache) erase(keys []string) {
+	err := func() (err error) {
+		defer guard(&err)
+		wb := c.db.NewWriteBatch()
+		defer wb.Cancel()
+		for _, k := range keys {
+			if err := wb.Delete([]byte(k)); err != nil {
+				return err
+			}
+		}
+		return wb.Flush()
+	}()
+	if err != nil {
+		// They are out of the list and so are not served; at the next start they
+		// are compared with the index like all others.
+		c.opt.Log.Debug("the cache could not be cleared", "error", err)
+	}
+}
+
+// Documents that answers rest on.
+func (c *Cache) Documents() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []string
+	if c.closed {
+		return nil
+	}
+	c.eachLink(string(byDocument), func(doc, id string) {
+		if c.held[id] != nil && (len(out) == 0 || out[len(out)-1] != doc) {
+			out = append(out, doc)
+		}
+	})
+	return out
+}
+
+// Invalidate lets go of the answers that rest on any of the documents, and says
+// how many there were.
+func (c *Cache) Invalidate(documents []string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0
+	}
+	n := 0
+	var keys []string
+	for _, d := range documents {
+		c.eachLink(restsOn(d), func(doc, id string) {
+			keys = append(keys, restsOn(doc)+id)
+			if c.drop(id) {
+				n++
+				keys = append(keys, id)
+			}
+		})
+	}
+	c.erase(keys)
+	c.stats.Invalidated += n
+	return n
+}
+
+func (c *Cache) eachLink(prefix string, see func(doc, id string)) {
+	err := func() (err error) {
+		defer guard(&err)
+		return c.db.View(func(txn *badger.Txn) error {
+			it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte(prefix)})
+			defer it.Close()
+			for it.Rewind(); it.Valid(); it.Next() {
+				k := it.Item().Key()
+				if n := len(k) - 1 - hashBytes; n > 1 && k[n-1] == 0 {
+					see(string(k[1:n-1]), string(k[n:]))
+				}
+			}
+			return nil
+		})
+	}()
+	if err != nil {
+		c.opt.Log.Debug("the cache could not be read", "error", err)
+	}
+}
+
+// sweep lets go of what has expired, until Close.
+func (c *Cache) sweep() {
+	defer close(c.ended)
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.done:
+			return
+		case <-tick.C:
+		}
+		var out []string
+		c.mu.Lock()
+		now := c.opt.Now()
+		for id, e := range c.held {
+			if !now.Before(e.Value.(*held).expires) {
+				out = append(out, id)
+			}
+		}
+		for _, id := range out {
+			c.drop(id)
+		}
+		c.erase(out)
+		c.mu.Unlock()
+	}
+}
+
+func encode(v []float32) []byte {
+	b := make([]byte, 0, 4*len(v))
+	for _, f := range v {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(f))
+	}
+	return b
+}
+
+func decode(b []byte) ([]float32, bool) {
+	if len(b) == 0 || len(b)%4 != 0 {
+		return nil, false
+	}
+	v := make([]float32, len(b)/4)
+	for i := range v {
+		v[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	return v, true
+}
