@@ -14,15 +14,18 @@ import (
 func (a *app) search() *cobra.Command {
 	var mode string
 	var k int
-	var explain bool
+	var explain, prefix bool
 	var filter index.Filter
 	c := &cobra.Command{
 		Use:   "search QUERY",
 		Short: "Find passages",
 		Example: `  rxedge search "warfarin amiodarone interaction" -k 5
+  rxedge search '"renal impairment" metformin'
+  rxedge search --prefix "metformin contraind"
   rxedge search --explain "zestril start dose, CrCl 8"
   rxedge search "renal impairment" --drug metformin --drug glipizide --section Contraindications --from 2025-01-01 --json`,
-		Long: `Find passages by words and vectors.
+		Long: `Find passages by words and vectors. Two words or more in double quotes must be there
+one after another. With --prefix the last word is the beginning of one, as while it is typed.
 
 The filters narrow what may be found; the best passages of what is left come with the
 scores that they have without a filter. Of one that is given several times any value will
@@ -42,7 +45,7 @@ document.`,
 				return err
 			}
 			defer st.Close()
-			res, err := st.Search(c.Context(), index.Query{Text: strings.Join(given, " "), K: k, Mode: m, Filter: filter, Explain: explain})
+			res, err := st.Search(c.Context(), index.Query{Text: strings.Join(given, " "), K: k, Mode: m, Filter: filter, Explain: explain, Prefix: prefix})
 			if err != nil {
 				return err
 			}
@@ -96,6 +99,7 @@ document.`,
 	c.Flags().StringArrayVar(&filter.Kinds, "kind", nil, "only of documents of this `kind`: spl, openfda, jsonl, markdown, html, text")
 	c.Flags().StringVar(&filter.From, "from", "", "only of documents effective on this `date` or later")
 	c.Flags().StringVar(&filter.To, "to", "", "only of documents effective on this `date` or earlier")
+	c.Flags().BoolVar(&prefix, "prefix", false, "take the last word for the beginning of one")
 	return c
 }
 

@@ -146,12 +146,17 @@ const (
 
 // Query is one search.
 type Query struct {
+	// Text of the question. What stands in double quotes, two words or more, a
+	// passage must have as it stands, but for case, endings and stop words.
 	Text  string
 	K     int // passages wanted; 0: 10
 	Mode  Mode
 	Depth int // candidates taken from each source before fusion; 0: max(K, 100)
 	// Plain searches the words as they stand: no names, shorthand or sections.
 	Plain bool
+	// Prefix takes the last word for the beginning of one, as in a search that is
+	// shown while it is typed: what completes it (Snapshot.Suggest) is searched.
+	Prefix bool
 	// Without leaves out parts of the reading, to measure what each is worth.
 	Without names.Parts
 	// Filter narrows the search; the zero value is all. The best K of what it
@@ -199,6 +204,8 @@ type Result struct {
 	Explain names.Reading `json:"explain"`
 	// Codes in the question, with the documents they stand for.
 	Codes []Code `json:"codes,omitempty"`
+	// Completed is the text that was searched, of a query by prefix.
+	Completed string `json:"completed,omitempty"`
 	// Drugs says how those of the filter were read.
 	Drugs   []FilterDrug `json:"filter_drugs,omitempty"`
 	Timings Timings      `json:"timings_ms"`

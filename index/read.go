@@ -69,13 +69,13 @@ type wordHit struct {
 // documents about the medicines that are named come first. Those that are allowed
 // alone are searched; nil are all.
 func (s *Snapshot) searchWords(q Query, allowed []lexical.Range) ([]wordHit, names.Reading, []Code, error) {
-	analyzer, words := s.view.Analyzer(), s.view.Lexical()
+	analyzer, words, quotes := s.view.Analyzer(), s.view.Lexical(), s.phrases(q.Text)
 	if q.Plain {
 		var terms []lexical.Weighted
 		for _, t := range analyzer.Terms(q.Text) {
 			terms = append(terms, lexical.Weighted{Term: t, Weight: 1})
 		}
-		found, err := words.Search(lexical.Query{Terms: terms, K: q.Depth, Within: allowed})
+		found, err := quotes.search(words, lexical.Query{Terms: terms, K: q.Depth, Within: allowed})
 		if err != nil {
 			return nil, names.Reading{}, nil, err
 		}
@@ -114,11 +114,11 @@ func (s *Snapshot) searchWords(q Query, allowed []lexical.Range) ([]wordHit, nam
 	}
 	var near []lexical.Scored
 	if len(ranges) > 0 {
-		if near, err = words.Search(lexical.Query{Terms: own, K: q.Depth, Within: ranges}); err != nil {
+		if near, err = quotes.search(words, lexical.Query{Terms: own, K: q.Depth, Within: ranges}); err != nil {
 			return nil, reading, nil, err
 		}
 	}
-	all, err := words.Search(lexical.Query{Terms: terms, K: q.Depth, Within: allowed})
+	all, err := quotes.search(words, lexical.Query{Terms: terms, K: q.Depth, Within: allowed})
 	if err != nil {
 		return nil, reading, nil, err
 	}
@@ -127,7 +127,9 @@ func (s *Snapshot) searchWords(q Query, allowed []lexical.Range) ([]wordHit, nam
 		out = append(out, wordHit{passage: f.Passage, score: f.Score})
 	}
 	if len(stand) > 0 {
-		out = s.rest(out, ranges, q.Depth)
+		if out, err = s.rest(out, ranges, q.Depth, quotes); err != nil {
+			return nil, reading, nil, err
+		}
 	}
 	lifted := len(out)
 	for _, f := range all {
@@ -186,19 +188,26 @@ func (s *Snapshot) codes(text string) (found []Code, stand []string) {
 
 // rest adds the passages of the ranges that no word of the question found, in
 // order: a code alone asks for the document.
-func (s *Snapshot) rest(out []wordHit, ranges []lexical.Range, depth int) []wordHit {
+func (s *Snapshot) rest(out []wordHit, ranges []lexical.Range, depth int, quotes *phrases) ([]wordHit, error) {
 	seen := make(map[uint32]bool, len(out))
 	for _, w := range out {
 		seen[w.passage] = true
 	}
 	for _, r := range ranges {
 		for p := r.First; p < r.End && len(out) < depth; p++ {
-			if !seen[p] {
+			if seen[p] {
+				continue
+			}
+			ok, err := quotes.in(p)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
 				out = append(out, wordHit{passage: p})
 			}
 		}
 	}
-	return out
+	return out, nil
 }
 
 func within(ranges []lexical.Range, p uint32) bool {

@@ -39,8 +39,15 @@ func (s *Snapshot) Search(ctx context.Context, q Query) (Result, error) {
 	if err != nil {
 		return Result{Generation: s.view.Info().Label(), Mode: q.Mode}, err
 	}
+	completed := ""
+	if q.Prefix {
+		if completed, err = s.completed(q.Text); err != nil {
+			return Result{Generation: s.view.Info().Label(), Mode: q.Mode}, err
+		}
+		q.Text = completed
+	}
 	fs, reading, coded, mode, embed, err := s.find(ctx, q, allowed)
-	res := Result{Hits: make([]Hit, 0, len(fs)), Generation: s.view.Info().Label(), Mode: mode, Explain: reading, Codes: coded, Drugs: drugs}
+	res := Result{Hits: make([]Hit, 0, len(fs)), Generation: s.view.Info().Label(), Mode: mode, Explain: reading, Codes: coded, Drugs: drugs, Completed: completed}
 	if err != nil {
 		return res, err
 	}
@@ -72,6 +79,11 @@ func (s *Snapshot) Rank(ctx context.Context, q Query) ([]Ranked, error) {
 	allowed, _, err := s.allow(&q.Filter)
 	if err != nil {
 		return nil, err
+	}
+	if q.Prefix {
+		if q.Text, err = s.completed(q.Text); err != nil {
+			return nil, err
+		}
 	}
 	fs, _, _, _, _, err := s.find(ctx, q, allowed)
 	if err != nil {
@@ -140,6 +152,10 @@ func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowe
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, reading, coded, mode, r.embed, err
+	}
+	var err error
+	if r.hits, err = s.phrases(q.Text).near(r.hits); err != nil {
+		return nil, reading, coded, mode, r.embed, s.outcome("read a passage", err)
 	}
 	if r.err != nil {
 		if mode == ModeDense {

@@ -22,6 +22,13 @@ type SearchRequest struct {
 	// Filter narrows the search; what is not given is not asked for.
 	Filter  index.Filter `json:"filter,omitempty" required:"false" doc:"Which passages may be found: of one list any value will do, of what is given everything has to hold"`
 	Explain bool         `json:"explain,omitempty" doc:"Give each hit the parts of its score"`
+	// Prefix is for a search that is shown while it is typed.
+	Prefix bool `json:"prefix,omitempty" doc:"The last word is the beginning of one"`
+}
+
+// SuggestResponse completes what was typed.
+type SuggestResponse struct {
+	Suggestions []index.Suggestion `json:"suggestions"`
 }
 
 type askInput struct {
@@ -47,7 +54,7 @@ func (s *server) native(api huma.API) {
 			if mode == "" {
 				mode = index.ModeHybrid
 			}
-			res, err := s.Index.Search(ctx, index.Query{Text: in.Body.Query, K: in.Body.K, Mode: mode, Filter: in.Body.Filter, Explain: in.Body.Explain})
+			res, err := s.Index.Search(ctx, index.Query{Text: in.Body.Query, K: in.Body.K, Mode: mode, Filter: in.Body.Filter, Explain: in.Body.Explain, Prefix: in.Body.Prefix})
 			if err != nil {
 				return nil, s.problem(err)
 			}
@@ -56,6 +63,27 @@ func (s *server) native(api huma.API) {
 			}
 			return &struct{ Body index.Result }{res}, nil
 		})
+	huma.Register(api, huma.Operation{
+		OperationID: "suggest", Method: http.MethodGet, Path: "/v1/suggest", Summary: "Complete what is being typed",
+		Description: "Names of medicines that the documents are about first, then words of the passages, most frequent first.",
+	}, func(_ context.Context, in *struct {
+		Query string `query:"q" doc:"What has been typed so far" maxLength:"2000"`
+		K     int    `query:"k" doc:"Suggestions wanted; 0: 8" minimum:"0" maximum:"50"`
+	}) (*struct{ Body SuggestResponse }, error) {
+		snap := s.Index.Acquire()
+		if snap == nil {
+			return nil, s.problem(index.ErrClosed)
+		}
+		defer snap.Release()
+		found, err := snap.Suggest(in.Query, in.K)
+		if err != nil {
+			return nil, s.problem(err)
+		}
+		if found == nil {
+			found = []index.Suggestion{}
+		}
+		return &struct{ Body SuggestResponse }{SuggestResponse{found}}, nil
+	})
 	huma.Register(api, huma.Operation{OperationID: "document", Method: http.MethodGet, Path: "/v1/documents/{id}", Summary: "A document, whole"},
 		func(ctx context.Context, in *struct {
 			ID string `path:"id" doc:"Set id"`

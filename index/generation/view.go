@@ -403,6 +403,12 @@ func (v *View) Passage(n uint32) (Passage, error) {
 	return u.passage(p)
 }
 
+// Indexed is a passage by its number as it is searched by words, or ErrNotFound.
+func (v *View) Indexed(n uint32) (lexical.Passage, error) {
+	p, err := v.Passage(n)
+	return p.indexed(), err
+}
+
 // Hit is a passage with the facts of its document that a hit shows.
 func (v *View) Hit(n uint32) (Passage, *Facts, error) {
 	u, p, err := v.at(n)

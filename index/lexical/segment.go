@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sort"
+	"sync"
 )
 
 // Segment is an immutable set of passages with their postings, searched in the
@@ -14,6 +15,7 @@ type Segment struct {
 	lengths [][]byte // by blobLengths passages
 	blobs   []termBlob
 	bytes   int64
+	short   sync.Map // prefix of a byte or two → []Completion
 }
 
 // OpenSegment takes the blobs in the order in which Builder.Finish or Merge
