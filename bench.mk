@@ -1,7 +1,12 @@
 # Benchmarks beside peers from packages. Each prints ratios of one run.
-.PHONY: bench-dense
+.PHONY: bench-dense bench-lexical
 
 # Debian: apt-get install python3-faiss libopenblas0-pthread libhnswlib-dev
 # Sizes: 'make bench-dense BENCH_DENSE="-sizes 10000,100000,500000,2000000"'.
 bench-dense: ## measure vector search beside FAISS, hnswlib and the memory itself
 	$(GO) run ./bench/dense $(BENCH_DENSE)
+
+# Debian: apt-get install liblucene8-java default-jdk-headless libxapian-dev
+# bleve comes from the Go module proxy, into a module of its own.
+bench-lexical: ## measure search by words beside Lucene, Xapian, bleve and SQLite
+	$(GO) run ./bench/lexical $(BENCH_LEXICAL)
