@@ -155,15 +155,35 @@ func checkData(_ context.Context, p *patient) diagnosis {
 	return ok("%s can be written", p.cfg.Data)
 }
 
-func checkDisk(_ context.Context, p *patient) diagnosis {
-	free := box.DiskFree(p.cfg.Data)
+func checkDisk(ctx context.Context, p *patient) diagnosis {
+	free := int64(box.DiskFree(p.cfg.Data))
 	// A new generation is written beside the old one, so there must be room for
 	// the index once more.
-	index := folderSize(filepath.Join(p.cfg.Data, "index"))
-	if free < 1<<30 || free < 2*index {
-		return fault(checkFail, "make room on the disk of the data folder", "%s free; the index takes %s and a new one is built beside it", size(int64(free)), size(int64(index)))
+	needed := int64(folderSize(filepath.Join(p.cfg.Data, "index"))) + 64<<20
+	floor, whose := int64(0), "index.disk_floor_mb"
+	if f := p.cfg.Index.DiskFloorMB; f != nil {
+		floor = int64(*f) * 1e6
+	} else if prof, err := p.app.profileOf(ctx, p.cfg); err == nil {
+		floor, whose = int64(prof.Disk.FloorGB)*1e9, "profile "+prof.Name
 	}
-	return ok("%s free", size(int64(free)))
+	if free < floor+needed {
+		return fault(checkFail, "make room on the disk of the data folder, or lower index.disk_floor_mb in rxedge.toml",
+			"%s free; a new generation of the index needs about %s and %s are to stay free (%s)", size(free), size(needed), size(floor), whose)
+	}
+	return ok("%s free; a new generation of the index needs about %s, and %s are to stay free (%s)", size(free), size(needed), size(floor), whose)
+}
+
+// profileOf is the one that is configured, or that suits the machine.
+func (a *app) profileOf(ctx context.Context, cfg config.Config) (profiles.Profile, error) {
+	if cfg.Model.Profile != config.Auto && cfg.Model.Profile != "" {
+		return profiles.Get(cfg.Model.Profile)
+	}
+	m, err := a.machine(ctx)
+	if err != nil {
+		return profiles.Profile{}, err
+	}
+	p, _ := profiles.Detect(m)
+	return p, nil
 }
 
 func folderSize(dir string) uint64 {
@@ -230,7 +250,7 @@ func checkIndexCurrent(ctx context.Context, p *patient) diagnosis {
 		return fault(checkFail, "restart rxedged", "%v", err)
 	}
 	if len(h.Degraded) > 0 {
-		return fault(checkWarn, "'rxedge status' lists it all; 'rxedge index rebuild' where the index is meant", "%s", h.Degraded[0])
+		return fault(checkWarn, "'rxedge status' lists it all with what mends it; 'rxedge index rebuild' where the index was made otherwise", "%s", h.Degraded[0])
 	}
 	return ok("made as this version and these settings make it")
 }

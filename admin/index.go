@@ -15,7 +15,7 @@ import (
 func (a *app) index() *cobra.Command {
 	c := &cobra.Command{Use: "index", Short: "Generations of the index: list, verify, go back", Example: `  rxedge index verify`,
 		Args: cobra.ArbitraryArgs, RunE: group}
-	c.AddCommand(a.indexList(), a.indexStats(), a.indexVerify(), a.indexRollback(), a.indexRebuild(), a.indexCompact(), a.indexDocuments(), a.indexRemove(), a.indexQuarantine())
+	c.AddCommand(a.indexList(), a.indexStats(), a.indexVerify(), a.indexRollback(), a.indexRebuild(), a.indexReembed(), a.indexCompact(), a.indexDocuments(), a.indexRemove(), a.indexQuarantine())
 	return c
 }
 
@@ -66,6 +66,9 @@ func (a *app) indexStats() *cobra.Command {
 				}
 				a.printf("  memory: %s of words, %s of vectors; disk: %s in %d generations\n", size(s.LexicalBytes), size(s.VectorBytes), size(s.DiskBytes), s.Generations)
 				a.printf("  %s; analyser %s\n", searched(s.Dense), g.Analyzer)
+				if g.Vectors > 0 {
+					a.printf("  vectors of embedder %s\n", g.Embedder)
+				}
 				for _, n := range s.Notes {
 					a.printf("  ! %s\n", n)
 				}
@@ -129,6 +132,29 @@ func (a *app) indexRebuild() *cobra.Command {
 					return
 				}
 				a.printf("Serving %s: %d documents, %d passages, %d embedded.\n", r.Generation.Label(), r.Generation.Documents, r.Generation.Passages, r.Embedded)
+			})
+		}}
+}
+
+func (a *app) indexReembed() *cobra.Command {
+	return &cobra.Command{Use: "reembed", Short: "Make the vectors anew with the configured embedder", Example: `  rxedge index reembed`,
+		Long: `Make the vectors that are missing or of another embedder, and a new generation that has
+them. Meanwhile questions are answered and documents come in. Ctrl-C stops it; vectors
+that were made are kept on disk, and the next 'rxedge index reembed' goes on from there.
+Exit code 4 where no embedder is loaded, or one re-embedding is at work already.`,
+		Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return on(a, c, func(s station) (index.ApplyResult, error) {
+				bar := a.progress()
+				defer bar.finish()
+				return s.Reembed(c.Context(), func(p index.Progress) { bar.set(p.Stage, int64(p.Done), int64(p.Total)) })
+			}, func(r index.ApplyResult) {
+				g := r.Generation
+				if !r.Changed {
+					a.printf("Nothing to do: the %d vectors of %s are of %s.\n", g.Vectors, g.Label(), g.Embedder)
+					return
+				}
+				a.printf("Serving %s: %d passages, %d vectors of %s, %d embedded.\n", g.Label(), g.Passages, g.Vectors, g.Embedder, r.Embedded)
 			})
 		}}
 }

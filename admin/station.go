@@ -29,6 +29,7 @@ type station interface {
 	Generations(context.Context) ([]index.GenerationInfo, error)
 	Verify(context.Context, func(index.Progress)) (index.Report, error)
 	Rebuild(context.Context, func(index.Progress)) (index.ApplyResult, error)
+	Reembed(context.Context, func(index.Progress)) (index.ApplyResult, error)
 	Compact(context.Context, func(index.Progress)) (index.ApplyResult, error)
 	Rollback(context.Context) (index.GenerationInfo, error)
 	Ingest(context.Context, []string, func(box.IngestProgress)) (box.IngestReport, error)

@@ -23,6 +23,7 @@ import (
 	"rxedge/daemon/config"
 	"rxedge/daemon/control"
 	"rxedge/daemon/web"
+	"rxedge/index"
 )
 
 // Exit codes, as rxedge's.
@@ -129,7 +130,9 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 		return err
 	}
 	defer stop(log, "box", b.Close)
-	if rep, err := b.IngestSample(ctx); err != nil {
+	if rep, err := b.IngestSample(ctx); errors.Is(err, index.ErrNoRoom) {
+		log.Warn("the sample formulary was left out", "error", err)
+	} else if err != nil {
 		return fmt.Errorf("putting in the sample formulary: %w", err)
 	} else if rep.Changed {
 		log.Info("the sample formulary was put in; it is not for clinical use", "documents", rep.Generation.Documents)

@@ -89,7 +89,7 @@ func (b *build) begin() (err error) {
 	if b.w != nil {
 		return nil
 	}
-	if err := b.ix.room(b.old.Info()); err != nil {
+	if err := b.ix.room("a new generation of the index", b.buildNeeds()); err != nil {
 		return err
 	}
 	if b.w, err = b.ix.store.Begin(b.old.Info().Name, b.embedder()); err != nil {

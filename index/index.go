@@ -65,11 +65,14 @@ type Options struct {
 	// update, or a tenth of those there are where that is more; 0: 64; -1: every
 	// batch becomes a new generation.
 	LiveDocuments int
-	// DiskFloor is what has to stay free on the disk, in bytes, when a new
-	// generation is built beside the one that serves.
-	DiskFloor int64
-	Logger    *slog.Logger     // nil: silent
-	Now       func() time.Time // nil: time.Now
+	// DiskFloor is what has to stay free on the disk, in bytes, whatever is
+	// written. It is asked when something is first written; nil: 0.
+	DiskFloor func() int64
+	// DiskFree says how much is free in the folder, in bytes, and whether that is
+	// known; nil asks the file system.
+	DiskFree func(dir string) (int64, bool)
+	Logger   *slog.Logger     // nil: silent
+	Now      func() time.Time // nil: time.Now
 }
 
 var (
@@ -81,6 +84,8 @@ var (
 	ErrClosed = errors.New("the index is closed")
 	// ErrNoEarlier: there is no earlier generation to go back to.
 	ErrNoEarlier = errors.New("there is no earlier generation of the index to go back to")
+	// ErrNoRoom: the disk has too little room; a *DiskError says how little.
+	ErrNoRoom = errors.New("the disk has too little room")
 	// ErrNoVectors: dense search was asked for and there are no vectors it can use.
 	ErrNoVectors = errors.New("the index has no vectors that the loaded embedder can search; use mode bm25, or build the index again with this embedder")
 )

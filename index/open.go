@@ -52,6 +52,9 @@ func Open(dir string, opt Options) (*Index, error) {
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
+	if opt.DiskFree == nil {
+		opt.DiskFree = diskFree
+	}
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}

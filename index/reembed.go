@@ -62,6 +62,10 @@ func (ix *Index) makeVectors(ctx context.Context, report func(Progress)) (_ *gen
 		return nil, 0, ErrClosed
 	}
 	defer s.Release()
+	room := &build{ix: ix, old: s.view}
+	if err := ix.room("re-embedding", room.buildNeeds()+int64(s.view.Info().Passages)*vectorBytes(ix.opt.EmbedderInfo.Dimension)/2); err != nil {
+		return nil, 0, err
+	}
 	log, err := ix.store.OpenVectorLog(ix.opt.EmbedderInfo)
 	if err != nil {
 		return nil, 0, fmt.Errorf("keep the vectors that are made: %w", err)

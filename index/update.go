@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"rxedge/index/generation"
 )
 
@@ -25,29 +23,6 @@ const (
 	// they belong into the sealed part.
 	lateShare = 0.5
 )
-
-// DiskError says that there is too little room for a new generation, in bytes.
-type DiskError struct {
-	Free, Needed, Floor int64
-}
-
-func (e *DiskError) Error() string {
-	return fmt.Sprintf("the disk has %d MB free; a new generation of the index needs about %d MB and %d MB are to stay free: make room, or lower the floor",
-		e.Free/1e6, e.Needed/1e6, e.Floor/1e6)
-}
-
-// room says whether a new generation has room beside the old one.
-func (ix *Index) room(old GenerationInfo) error {
-	var st unix.Statfs_t
-	if err := unix.Statfs(ix.store.Dir(""), &st); err != nil {
-		return nil // it will be seen soon enough
-	}
-	e := &DiskError{Free: int64(st.Bavail) * st.Bsize, Needed: old.Bytes + 64<<20, Floor: ix.opt.DiskFloor}
-	if e.Free < e.Needed+e.Floor {
-		return e
-	}
-	return nil
-}
 
 // light says whether the batch is better made a live update: it does not leave
 // too much behind.
@@ -70,6 +45,9 @@ func (b *build) light() (bool, error) {
 
 // update makes the batch a live update.
 func (b *build) update(ctx context.Context, g *generation.Generation) (*generation.View, error) {
+	if err := b.ix.room("an update", int64(4*b.size)+updateRoom); err != nil {
+		return nil, err
+	}
 	puts := make([]generation.Put, 0, len(b.staged))
 	for _, d := range b.staged {
 		puts = append(puts, generation.Put{Document: d.doc, Hash: d.hash, Cut: b.ix.cut(), Passages: b.split(d.doc)})

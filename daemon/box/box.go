@@ -106,6 +106,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 			opt.Embedder = remembering{opt.Embedder, b.cache, opt.EmbedderInfo.SHA256}
 		}
 	}
+	opt.DiskFloor = b.diskFloor
 	if b.Index, err = index.Open(filepath.Join(cfg.Data, "index"), opt); err != nil {
 		return b, fmt.Errorf("opening the index: %w", err)
 	}
@@ -182,6 +183,9 @@ func (b *Box) Health() api.Health {
 			h.Degraded = append(h.Degraded, n)
 		}
 	}
+	if g := st.Generation; b.embedder == "" && g.Vectors > 0 {
+		h.Degraded = append(h.Degraded, fmt.Sprintf("the index has vectors of embedder %s and none is configured, so search is by words alone: set model.embedder, or 'rxedge model pull' it", g.Embedder))
+	}
 	if n := b.Feedback.Note(); n != "" {
 		h.Degraded = append(h.Degraded, n)
 	}
@@ -189,6 +193,14 @@ func (b *Box) Health() api.Health {
 		h.Degraded = append(h.Degraded, why)
 	}
 	return h
+}
+
+// diskFloor in bytes, of the configuration or else of the profile.
+func (b *Box) diskFloor() int64 {
+	if f := b.Config.Index.DiskFloorMB; f != nil {
+		return int64(*f) * 1e6
+	}
+	return int64(b.Models.chosen().profile.Disk.FloorGB) * 1e9
 }
 
 func (b *Box) modelState(name, without string, degraded []string) (*api.ModelState, []string) {

@@ -76,6 +76,12 @@ func (b *Box) Rebuild(ctx context.Context, progress func(index.Progress)) (index
 	return b.Index.Apply(ctx, index.Changes{}, progress)
 }
 
+// Reembed makes the vectors that are missing or of another embedder, while
+// documents come in and questions are answered.
+func (b *Box) Reembed(ctx context.Context, progress func(index.Progress)) (index.ApplyResult, error) {
+	return b.Index.Reembed(ctx, progress)
+}
+
 // Compact packs the index anew, without what updates have replaced.
 func (b *Box) Compact(ctx context.Context, progress func(index.Progress)) (index.ApplyResult, error) {
 	b.ingest.Lock()

@@ -29,6 +29,7 @@ type Config struct {
 	// Sample ingests the embedded sample formulary where the index is empty.
 	Sample bool   `toml:"sample"`
 	Model  Model  `toml:"model"`
+	Index  Index  `toml:"index"`
 	Answer Answer `toml:"answer"`
 	API    API    `toml:"api"`
 	Cache  Cache  `toml:"cache"`
@@ -92,6 +93,14 @@ type Adapter struct {
 	Name string `toml:"name"`
 	Base string `toml:"base"` // model of the catalog
 	Path string `toml:"path"` // GGUF file
+}
+
+// Index holds the settings of the search index.
+type Index struct {
+	// DiskFloorMB is what has to stay free on its disk, in MB of 10⁶ bytes: what
+	// would leave less is refused. As the firmware profile has it where it is not
+	// set.
+	DiskFloorMB *int `toml:"disk_floor_mb"`
 }
 
 // Answer holds the settings of the pipeline.
@@ -238,6 +247,9 @@ func (c *Config) Check() error {
 		if f.v < f.lo || f.v > f.hi {
 			return fmt.Errorf("%s: %d is outside %d to %d", f.name, f.v, f.lo, f.hi)
 		}
+	}
+	if f := c.Index.DiskFloorMB; f != nil && (*f < 0 || *f > 1<<30) {
+		return fmt.Errorf("index.disk_floor_mb: %d is outside 0 to %d", *f, 1<<30)
 	}
 	return c.Model.check()
 }

@@ -73,6 +73,12 @@ func fromFailure(f *failure) error {
 		e.is = index.ErrNotFound
 	case codeNoEarlier:
 		e.is = index.ErrNoEarlier
+	case codeNoRoom:
+		e.is = index.ErrNoRoom
+	case codeEmbedder:
+		e.is = index.ErrNoEmbedder
+	case codeEmbedding:
+		e.is = index.ErrReembedding
 	case codeUnknown:
 		e.is = feedback.ErrUnknownAnswer
 	case codeConflict:
@@ -194,6 +200,11 @@ func (c *Client) Verify(ctx context.Context, progress func(index.Progress)) (ind
 // Rebuild makes the index again.
 func (c *Client) Rebuild(ctx context.Context, progress func(index.Progress)) (index.ApplyResult, error) {
 	return do[index.ApplyResult](ctx, c, "rebuild", none{}, progress)
+}
+
+// Reembed makes the vectors anew.
+func (c *Client) Reembed(ctx context.Context, progress func(index.Progress)) (index.ApplyResult, error) {
+	return do[index.ApplyResult](ctx, c, "reembed", none{}, progress)
 }
 
 // Compact packs the index anew.

@@ -37,6 +37,9 @@ const (
 	codeUnknown   = "unknown_answer"
 	codeConflict  = "conflict"
 	codeFull      = "feedback_full"
+	codeNoRoom    = "no_room"
+	codeEmbedder  = "no_embedder"
+	codeEmbedding = "reembedding"
 )
 
 func toFailure(err error) *failure {
@@ -57,6 +60,12 @@ func toFailure(err error) *failure {
 		f.Code = codeNotFound
 	case errors.Is(err, index.ErrNoEarlier):
 		f.Code = codeNoEarlier
+	case errors.Is(err, index.ErrNoRoom):
+		f.Code = codeNoRoom
+	case errors.Is(err, index.ErrNoEmbedder):
+		f.Code = codeEmbedder
+	case errors.Is(err, index.ErrReembedding):
+		f.Code = codeEmbedding
 	case errors.As(err, &invalid), errors.As(err, &filter):
 		f.Code = codeInvalid
 	case errors.Is(err, context.Canceled):
@@ -102,6 +111,9 @@ func Handler(b *box.Box, public http.Handler) http.Handler {
 	})
 	call(mux, "rebuild", func(ctx context.Context, _ none, p func(any)) (any, error) {
 		return b.Rebuild(ctx, func(v index.Progress) { p(v) })
+	})
+	call(mux, "reembed", func(ctx context.Context, _ none, p func(any)) (any, error) {
+		return b.Reembed(ctx, func(v index.Progress) { p(v) })
 	})
 	call(mux, "compact", func(ctx context.Context, _ none, p func(any)) (any, error) {
 		return b.Compact(ctx, func(v index.Progress) { p(v) })
