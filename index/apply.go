@@ -85,6 +85,7 @@ func (ix *Index) apply(ctx context.Context, ch Changes, progress func(Progress),
 		b.report = throttle(progress)
 	}
 	b.live = !compact && ix.opt.LiveDocuments > 0 && old.view.Info().Passages > 0 && (b.foreign || ix.needsRebuild(old.view) == "")
+	b.fitted = old.held.embedder
 	defer b.abandon()
 	updated, err := b.run(ctx, ch, compact, old.held.gen)
 	if err != nil {

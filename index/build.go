@@ -36,6 +36,7 @@ type build struct {
 	// foreign: the vectors that are there are of another embedder than the one
 	// that is loaded, and stay; passages that come in get none.
 	foreign  bool
+	fitted   Embedder // to what is built or updated; nil: there is none
 	pending  []waiting
 	asking   int // of those that wait, how many for the embedder
 	embedded int
@@ -135,7 +136,7 @@ func (b *build) run(ctx context.Context, ch Changes, compact bool, g *generation
 	if changes == 0 {
 		b.w.SetSame()
 	}
-	return nil, b.whole(ctx)
+	return nil, b.whole(ctx, g)
 }
 
 func (b *build) changes() (n int) {
@@ -148,7 +149,8 @@ func (b *build) changes() (n int) {
 }
 
 // whole builds a new generation.
-func (b *build) whole(ctx context.Context) error {
+func (b *build) whole(ctx context.Context, g *generation.Generation) error {
+	b.fitted = b.ix.opt.Embedder
 	if err := b.carry(ctx); err != nil {
 		return err
 	}
@@ -156,6 +158,9 @@ func (b *build) whole(ctx context.Context) error {
 		return err
 	}
 	if err := b.passages(ctx); err != nil {
+		return err
+	}
+	if err := b.keepAdaptation(g); err != nil {
 		return err
 	}
 	b.report(Progress{Stage: StageWrite, Total: 1})
@@ -278,6 +283,11 @@ func (b *build) passages(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if b.adapts() {
+		if err := b.adapt(ctx); err != nil {
+			return err
+		}
+	}
 	return b.embed(ctx)
 }
 
@@ -352,9 +362,9 @@ func (b *build) document(ctx context.Context, c cutDocument) error {
 	if err := b.w.AddPassages(c.head.ID, c.cut, ps); err != nil {
 		return err
 	}
-	carry := c.kept && b.old.HasVectors() && b.old.Info().Embedder == b.embedder()
+	carry := c.kept && b.old.HasVectors() && b.old.Info().Embedder == b.embedder() && !b.adapts()
 	var known map[string][]float32
-	if !c.kept && b.embeds() {
+	if !c.kept && b.embeds() && !b.adapts() {
 		var err error
 		if known, err = b.before(c.head); err != nil {
 			return err
@@ -370,7 +380,7 @@ func (b *build) document(ctx context.Context, c cutDocument) error {
 				continue
 			}
 		}
-		if !b.embeds() {
+		if !b.embeds() || b.adapts() {
 			continue
 		}
 		text := EmbeddedText(ps[i].Heading, ps[i].Text)

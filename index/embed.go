@@ -92,7 +92,7 @@ func (b *build) embedTexts(ctx context.Context, texts []string) ([][]float32, er
 			ask = append(ask, t)
 		}
 	}
-	vs, err := b.ix.embed(ctx, ask)
+	vs, err := embed(ctx, b.fitted, ask)
 	if err != nil {
 		return nil, err
 	}
@@ -114,8 +114,8 @@ func (b *build) embedTexts(ctx context.Context, texts []string) ([][]float32, er
 }
 
 // embed asks the embedder, and checks what it says.
-func (ix *Index) embed(ctx context.Context, texts []string) ([][]float32, error) {
-	vs, err := ix.opt.Embedder.Embed(ctx, texts)
+func embed(ctx context.Context, e Embedder, texts []string) ([][]float32, error) {
+	vs, err := e.Embed(ctx, texts)
 	if err != nil {
 		return nil, fmt.Errorf("embed %d passages: %w", len(texts), err)
 	}

@@ -26,6 +26,20 @@ type Embedder interface {
 	Embed(ctx context.Context, texts []string) ([][]float32, error)
 }
 
+// Adapter is an Embedder that learns from the texts of an index how words are
+// used there. Each generation has what was learned from its passages when it was
+// built; live updates and questions are embedded by that.
+type Adapter interface {
+	Embedder
+	// Adapt returns an embedder fitted to texts, which are those of all passages
+	// as they are embedded, and what Restore needs to make it again. The same
+	// texts in the same order give the same. Its vectors are of the dimension in
+	// Options.EmbedderInfo.
+	Adapt(ctx context.Context, texts iter.Seq[string]) (Embedder, []byte, error)
+	// Restore makes the embedder again, or fails where state is damaged.
+	Restore(state []byte) (Embedder, error)
+}
+
 // EmbedderInfo says whose vectors a generation holds.
 type EmbedderInfo = generation.EmbedderInfo
 
@@ -45,7 +59,8 @@ const DefaultMaxTokens = 256
 
 // Options of an index. The zero value searches by BM25 alone.
 type Options struct {
-	// Embedder makes vectors; nil: BM25 alone. EmbedderInfo must then be set:
+	// Embedder makes vectors; nil: BM25 alone. An Adapter is fitted to each
+	// generation. EmbedderInfo must be set with it:
 	// vectors of another name, hash or dimension are never compared with its.
 	Embedder     Embedder
 	EmbedderInfo EmbedderInfo

@@ -225,7 +225,7 @@ func (ix *Index) Stats() Stats {
 		return Stats{}
 	}
 	defer s.Release()
-	st := Stats{Generation: s.Generation(), Dense: ix.usable(s.view), Notes: ix.Notes()}
+	st := Stats{Generation: s.Generation(), Dense: s.usable(), Notes: ix.Notes()}
 	st.Segments, st.Terms, st.LexicalBytes, st.VectorBytes = s.view.Sizes()
 	if infos, err := ix.store.Infos(); err == nil {
 		st.Generations = len(infos)
@@ -255,6 +255,4 @@ func (ix *Index) Close() error {
 
 // usable says whether dense search can be had: there are vectors, and the
 // embedder that made them is loaded.
-func (ix *Index) usable(g *generation.View) bool {
-	return ix.opt.Embedder != nil && g.HasVectors() && g.Info().Embedder == ix.opt.EmbedderInfo
-}
+func (s *state) usable() bool { return s.held.embedder != nil && s.view.HasVectors() }

@@ -39,6 +39,9 @@ func (ix *Index) Reembed(ctx context.Context, progress func(Progress)) (ApplyRes
 	if progress != nil {
 		report = throttle(progress)
 	}
+	if _, ok := ix.opt.Embedder.(Adapter); ok { // it is quick, and has to have all passages first
+		return ix.apply(ctx, Changes{}, progress, false, nil)
+	}
 	log, made, err := ix.makeVectors(ctx, report)
 	if err != nil {
 		if ix.stop.Err() != nil {
@@ -83,7 +86,7 @@ func (ix *Index) makeVectors(ctx context.Context, report func(Progress)) (_ *gen
 		if len(texts) == 0 {
 			return nil
 		}
-		vs, err := ix.embed(ctx, texts)
+		vs, err := embed(ctx, ix.opt.Embedder, texts)
 		if err != nil {
 			return err
 		}

@@ -110,17 +110,16 @@ func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowe
 		q.Depth = 100
 	}
 	q.Depth = max(q.Depth, q.K)
-	g := s.view
 	mode = q.Mode
 	switch mode {
 	case ModeBM25:
 	case ModeDense:
-		if !s.ix.usable(g) {
+		if !s.usable() {
 			return nil, reading, coded, mode, 0, ErrNoVectors
 		}
 	case ModeHybrid, "":
 		mode = ModeHybrid
-		if !s.ix.usable(g) {
+		if !s.usable() {
 			mode = ModeBM25
 		}
 	default:
@@ -171,7 +170,7 @@ func milliseconds(d time.Duration) float64 { return max(0, float64(d)/float64(ti
 
 func (s *Snapshot) searchDense(ctx context.Context, text string, k int, allowed *generation.Allowed) ([]dense.Scored, time.Duration, error) {
 	start := time.Now()
-	vs, err := s.ix.opt.Embedder.Embed(ctx, []string{text})
+	vs, err := s.held.embedder.Embed(ctx, []string{text})
 	took := time.Since(start)
 	if err != nil {
 		return nil, took, err

@@ -16,6 +16,9 @@ type held struct {
 	gen    *generation.Generation
 	latest *generation.View
 	refs   int // it is closed when it comes to 0
+	// embedder made the generation's vectors and makes those of questions: the
+	// loaded one, where it adapts fitted to the generation; nil: there is none.
+	embedder Embedder
 }
 
 // state is what serves: a generation as it is after one of its updates.
@@ -30,7 +33,7 @@ func serving(h *held, v *generation.View) *state {
 
 // hold makes a generation that was just opened known; the caller uses it.
 func (ix *Index) hold(g *generation.Generation, v *generation.View) *held {
-	h := &held{gen: g, latest: v, refs: 1}
+	h := &held{gen: g, latest: v, refs: 1, embedder: ix.fitted(g)}
 	ix.mu.Lock()
 	ix.open[g.Info().Name] = h
 	ix.mu.Unlock()

@@ -1,11 +1,35 @@
 package box
 
 import (
+	"context"
+	"iter"
+
 	"rxedge/daemon/api"
 	"rxedge/index"
 	"rxedge/inference/llama"
 	"rxedge/inference/semantic"
 )
+
+// adapter lets an index fit the built-in embedder to its passages.
+type adapter struct{ *semantic.Model }
+
+var _ index.Adapter = adapter{}
+
+func (a adapter) Adapt(ctx context.Context, texts iter.Seq[string]) (index.Embedder, []byte, error) {
+	e, err := a.Model.Adapt(ctx, texts)
+	if err != nil {
+		return nil, nil, err
+	}
+	return e, e.State(), nil
+}
+
+func (a adapter) Restore(state []byte) (index.Embedder, error) {
+	e, err := a.Model.Restore(state)
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
 
 // builtinOptions are those of an index that is searched with the embedder that
 // every box carries. Passages are cut as they are without an embedder.
@@ -14,8 +38,8 @@ func builtinOptions() (index.Options, error) {
 	if err != nil {
 		return index.Options{}, err
 	}
-	i := m.Info()
-	return index.Options{Embedder: m, EmbedderInfo: index.EmbedderInfo{Name: i.Name, SHA256: i.SHA256, Dimension: i.Dimension}}, nil
+	i := m.AdaptedInfo()
+	return index.Options{Embedder: adapter{m}, EmbedderInfo: index.EmbedderInfo{Name: i.Name, SHA256: i.SHA256, Dimension: i.Dimension}}, nil
 }
 
 func builtinState() api.ModelState {

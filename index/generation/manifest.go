@@ -61,6 +61,8 @@ type manifest struct {
 	DenseBlocks  int `json:"dense_blocks"`
 	CodeBlobs    int `json:"code_blobs"`
 	NameBlobs    int `json:"name_blobs"`
+	// AdaptationBlobs hold what the embedder learned from the passages.
+	AdaptationBlobs int `json:"adaptation_blobs,omitempty"`
 	// Same as its parent with all its updates, packed anew.
 	Same  bool      `json:"same,omitempty"`
 	Files []fileSum `json:"files"`

@@ -14,26 +14,27 @@ import (
 
 // Keys. The first byte is the kind of record.
 const (
-	kindDocument = 'd' // d/<document id>: Header
-	kindSection  = 's' // s/<document id>\0<index>: document.Section
-	kindLookup   = 'i' // i/<section id or alias>: place
-	kindPassage  = 'p' // p/<number>: Passage
-	kindLexical  = 'l' // l/<number>: blob of postings
-	kindVectors  = 'v' // v/<number>: block of vectors
-	kindNames    = 'n' // n/: words that the analyser protects
-	kindCodes    = 'q' // q/<number>: block of what dense search scans
-	kindCodesOf  = 'c' // c/<number>: blob of documents by code
-	kindLearned  = 'w' // w/<number>: blob of what documents teach about names
-	kindFacts    = 'f' // f/: effective date, kind and source of each document
-	kindTable    = 't' // t/: documents by id, sections' codes by passage
-	kindDead     = 'x' // x/: withdrawn passages of the base, after an update
-	kindUnit     = 'm' // m/: what an update holds
+	kindDocument   = 'd' // d/<document id>: Header
+	kindSection    = 's' // s/<document id>\0<index>: document.Section
+	kindLookup     = 'i' // i/<section id or alias>: place
+	kindPassage    = 'p' // p/<number>: Passage
+	kindLexical    = 'l' // l/<number>: blob of postings
+	kindVectors    = 'v' // v/<number>: block of vectors
+	kindNames      = 'n' // n/: words that the analyser protects
+	kindCodes      = 'q' // q/<number>: block of what dense search scans
+	kindCodesOf    = 'c' // c/<number>: blob of documents by code
+	kindLearned    = 'w' // w/<number>: blob of what documents teach about names
+	kindFacts      = 'f' // f/: effective date, kind and source of each document
+	kindTable      = 't' // t/: documents by id, sections' codes by passage
+	kindAdaptation = 'e' // e/<number>: blob of what the embedder learned from the passages
+	kindDead       = 'x' // x/: withdrawn passages of the base, after an update
+	kindUnit       = 'm' // m/: what an update holds
 )
 
 var kindNamesOf = map[byte]string{
 	kindDocument: "document", kindSection: "section", kindLookup: "section lookup",
 	kindPassage: "passage", kindLexical: "lexical blob", kindVectors: "vector block", kindNames: "name list",
-	kindCodes: "dense block", kindCodesOf: "code blob", kindLearned: "name blob", kindTable: "document table", kindFacts: "document facts", kindDead: "list of withdrawn passages", kindUnit: "update record",
+	kindCodes: "dense block", kindCodesOf: "code blob", kindLearned: "name blob", kindTable: "document table", kindFacts: "document facts", kindAdaptation: "adaptation blob", kindDead: "list of withdrawn passages", kindUnit: "update record",
 }
 
 // maxID is the longest id of a document in bytes; longer ones are refused.

@@ -1,7 +1,6 @@
 package semantic
 
 import (
-	"bytes"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/binary"
@@ -45,74 +44,36 @@ var builtin string
 var Builtin = sync.OnceValues(func() (*Model, error) {
 	m, err := Read(unsafe.Slice(unsafe.StringData(builtin), len(builtin)))
 	if err != nil {
-		return nil, fmt.Errorf("the built-in embedder: %w", err)
+		return nil, fmt.Errorf("the built-in embedder: %w; build rxedge anew", err)
 	}
 	return m, nil
 })
 
 // Read a model file. The model keeps file, which must not change.
 func Read(file []byte) (*Model, error) {
-	damaged := func(what string, err error) (*Model, error) {
-		if err != nil {
-			what = fmt.Sprintf("%s: %v", what, err)
-		}
-		return nil, fmt.Errorf("%w: %s; train it again with 'make semantic-model'", ErrDamaged, what)
-	}
-	if len(file) < len(magic)+sha256.Size || string(file[:len(magic)]) != magic {
-		return damaged("it is no model of this version", nil)
-	}
-	body, sum := file[:len(file)-sha256.Size], file[len(file)-sha256.Size:]
-	if s := sha256.Sum256(body); !bytes.Equal(s[:], sum) {
-		return damaged("its checksum does not fit", nil)
-	}
-	rest := body[len(magic):]
-	part := func() ([]byte, bool) {
-		if len(rest) < 4 {
-			return nil, false
-		}
-		n := int64(binary.LittleEndian.Uint32(rest))
-		if n > int64(len(rest)-4) {
-			return nil, false
-		}
-		p := rest[4 : 4+n]
-		rest = rest[4+n:]
-		return p, true
-	}
 	m := &Model{}
-	head, ok := part()
-	if !ok {
-		return damaged("it ends early", nil)
+	body, err := checked(file, magic)
+	if err != nil {
+		return nil, err
 	}
+	p := parts{body}
+	head, words := p.next(), p.next()
 	if err := json.Unmarshal(head, &m.header); err != nil {
-		return damaged("its header does not parse", err)
-	}
-	words, ok := part()
-	if !ok {
-		return damaged("it ends early", nil)
+		return nil, fmt.Errorf("%w: its header does not parse: %w", ErrDamaged, err)
 	}
 	n, dim := m.header.Pieces, m.header.Dimension
-	if m.header.Name == "" || n < 1 || dim < 1 || n > 1<<20 || dim > 1<<12 || len(rest) != 4*n+n*dim {
-		return damaged(fmt.Sprintf("it says %d pieces of dimension %d and has %d bytes of them", n, dim, len(rest)), nil)
-	}
 	vocabulary := strings.Split(string(words), "\n")
-	if len(vocabulary) != n {
-		return damaged(fmt.Sprintf("it has %d words for %d rows", len(vocabulary), n), nil)
+	if m.header.Name == "" || n < 1 || dim < 1 || n > 1<<20 || dim > 1<<12 || n != len(vocabulary) || len(p.rest) != 4*n+n*dim {
+		return nil, fmt.Errorf("%w: it says %d pieces of dimension %d, has %d, and %d bytes of them", ErrDamaged, n, dim, len(vocabulary), len(p.rest))
 	}
-	var err error
 	if m.pieces, err = wordpiece.New(vocabulary, wordpiece.Options{Special: []string{}}); err != nil {
-		return damaged("its vocabulary", err)
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	m.scale = make([]float32, n)
-	for i := range m.scale {
-		s := math.Float32frombits(binary.LittleEndian.Uint32(rest[4*i:]))
-		if !(s >= 0 && s <= math.MaxFloat32) {
-			return damaged(fmt.Sprintf("the scale of piece %d is no number", i), nil)
-		}
-		m.scale[i] = s
+	if m.scale, err = scales(p.rest, n); err != nil {
+		return nil, err
 	}
-	rows := rest[4*n:]
-	m.rows = unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(rows))), len(rows))
-	m.sha256 = hex.EncodeToString(sum)
+	m.rows = signed(p.rest[4*n:])
+	m.sha256 = hex.EncodeToString(file[len(file)-sha256.Size:])
 	return m, nil
 }
 

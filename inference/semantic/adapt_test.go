@@ -1,0 +1,141 @@
+package semantic
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+)
+
+// labels of medicines that no text of the training has.
+func labels() []string {
+	var out []string
+	for i := range 40 {
+		out = append(out,
+			fmt.Sprintf("Zorvexaban lowers clotting. Bleeding is seen in %d patients. Stop zorvexaban before surgery.", i),
+			fmt.Sprintf("Quilmestat calms asthma. Wheezing returns in %d patients. Rinse the mouth after quilmestat.", i))
+	}
+	return out
+}
+
+func adapted(t *testing.T, texts []string) *Adapted {
+	t.Helper()
+	m, err := Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := m.Adapt(t.Context(), slices.Values(texts))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// A name that was never seen in training lies with the words that it is used with.
+func TestAdaptLearnsNames(t *testing.T) {
+	t.Parallel()
+	a := adapted(t, labels())
+	vs, err := a.Embed(t.Context(), []string{"zorvexaban", "bleeding after surgery", "wheezing in asthma", ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, far := Dot(vs[0], vs[1]), Dot(vs[0], vs[2])
+	if near < far+0.3 {
+		t.Errorf("zorvexaban is %.3f near to bleeding and %.3f to wheezing", near, far)
+	}
+	for i, v := range vs {
+		if l := Norm(v); len(v) != a.Info().Dimension || math.Abs(float64(l)-1) > 1e-5 {
+			t.Errorf("vector %d has %d numbers and length %v", i, len(v), l)
+		}
+	}
+}
+
+func TestAdaptIsRepeatedExactly(t *testing.T) {
+	t.Parallel()
+	a, b := adapted(t, labels()), adapted(t, labels())
+	state := a.State()
+	if !bytes.Equal(state, b.State()) {
+		t.Fatal("the same texts gave two results")
+	}
+	m, _ := Builtin()
+	r, err := m.Restore(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := []string{"zorvexaban and bleeding", "renal impairment"}
+	x, _ := a.Embed(t.Context(), texts)
+	y, _ := r.Embed(t.Context(), texts)
+	for i := range x {
+		if !slices.Equal(x[i], y[i]) {
+			t.Errorf("%q is embedded otherwise after a restart", texts[i])
+		}
+	}
+	for _, i := range []int{0, 20, len(state) / 2, len(state) - 1} {
+		bad := slices.Clone(state)
+		bad[i] ^= 1
+		if _, err := m.Restore(bad); !errors.Is(err, ErrDamaged) {
+			t.Errorf("byte %d changed: %v", i, err)
+		}
+	}
+}
+
+func TestAdaptToLittle(t *testing.T) {
+	t.Parallel()
+	for _, texts := range [][]string{nil, {""}, {"one text"}, {"the same", "the same"}, {"a few words", "other words"}} {
+		a := adapted(t, texts)
+		m, _ := Builtin()
+		if _, err := m.Restore(a.State()); err != nil {
+			t.Errorf("%q: %v", texts, err)
+		}
+		vs, err := a.Embed(t.Context(), []string{"words of a text"})
+		if err != nil || math.Abs(float64(Norm(vs[0]))-1) > 1e-5 {
+			t.Errorf("%q: %v %v", texts, vs, err)
+		}
+	}
+	m, _ := Builtin()
+	if _, err := m.Adapt(cancelled(t), slices.Values(labels())); !errors.Is(err, context.Canceled) {
+		t.Errorf("after a cancellation: %v", err)
+	}
+}
+
+// Directions that Latent finds are orthonormal and span what the singular vectors
+// of a small matrix span.
+func TestLatent(t *testing.T) {
+	t.Parallel()
+	// Two groups of texts, of words 0–1 and of words 2–3, the first twice as heavy.
+	m := &Sparse{Columns: 4}
+	for range 6 {
+		m.Append([]int32{0, 1}, []float32{2, 2})
+		m.Append([]int32{2, 3}, []float32{1, 1})
+	}
+	w := Latent(m, 2, 3, 2, 1)
+	row := func(i int) []float32 { return w[2*i : 2*i+2] }
+	for i := range 4 {
+		for j := range 4 {
+			want := 0.0
+			if i/2 == j/2 {
+				want = 0.5 // of (1,1,0,0)/√2 and (0,0,1,1)/√2
+			}
+			if got := float64(Dot(row(i), row(j))); math.Abs(got-want) > 1e-4 {
+				t.Errorf("words %d and %d: %.4f, want %.1f", i, j, got, want)
+			}
+		}
+	}
+}
+
+func BenchmarkAdapt(b *testing.B) {
+	m, err := Builtin()
+	if err != nil {
+		b.Fatal(err)
+	}
+	texts := slices.Repeat(labels(), 25)
+	for b.Loop() {
+		if _, err := m.Adapt(b.Context(), slices.Values(texts)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(texts)*b.N)/b.Elapsed().Seconds(), "texts/s")
+}
