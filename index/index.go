@@ -64,6 +64,9 @@ type Options struct {
 	// vectors of another name, hash or dimension are never compared with its.
 	Embedder     Embedder
 	EmbedderInfo EmbedderInfo
+	// Fusion is how much words and vectors count in ModeHybrid; it belongs to the
+	// embedder. Zero: reciprocal rank fusion, which asks for no weights.
+	Fusion Fusion
 	// Counter counts tokens when passages are cut; nil: chunk's conservative
 	// estimate. CounterName names it, so that passages cut by another counter
 	// are cut again ("" for the estimate).

@@ -67,8 +67,9 @@ type wordHit struct {
 
 // searchWords is BM25 over what was typed and what it stands for. Passages of
 // documents about the medicines that are named come first. Those that are allowed
-// alone are searched; nil are all.
-func (s *Snapshot) searchWords(q Query, allowed []lexical.Range) ([]wordHit, names.Reading, []Code, error) {
+// alone are searched; nil are all. The passages of those documents are returned,
+// too.
+func (s *Snapshot) searchWords(q Query, allowed []lexical.Range) ([]wordHit, []lexical.Range, names.Reading, []Code, error) {
 	analyzer, words, quotes := s.view.Analyzer(), s.view.Lexical(), s.phrases(q.Text)
 	if q.Plain {
 		var terms []lexical.Weighted
@@ -77,17 +78,17 @@ func (s *Snapshot) searchWords(q Query, allowed []lexical.Range) ([]wordHit, nam
 		}
 		found, err := quotes.search(words, lexical.Query{Terms: terms, K: q.Depth, Within: allowed})
 		if err != nil {
-			return nil, names.Reading{}, nil, err
+			return nil, nil, names.Reading{}, nil, err
 		}
 		out := make([]wordHit, len(found))
 		for i, f := range found {
 			out[i] = wordHit{passage: f.Passage, score: f.Score}
 		}
-		return out, names.Reading{}, nil, nil
+		return out, nil, names.Reading{}, nil, nil
 	}
 	r, err := s.view.Lexicon()
 	if err != nil {
-		return nil, names.Reading{}, nil, err
+		return nil, nil, names.Reading{}, nil, err
 	}
 	reading := r.ReadParts(q.Text, s.known, q.Without)
 	terms := weigh(analyzer, q.Text, reading, 1)
@@ -100,7 +101,7 @@ func (s *Snapshot) searchWords(q Query, allowed []lexical.Range) ([]wordHit, nam
 	for _, d := range about {
 		p, err := s.view.Range(d)
 		if err != nil {
-			return nil, reading, nil, err
+			return nil, nil, reading, nil, err
 		}
 		if p.Passages > 0 {
 			ranges = append(ranges, lexical.Range{First: p.First, End: p.First + uint32(p.Passages)})
@@ -115,12 +116,12 @@ func (s *Snapshot) searchWords(q Query, allowed []lexical.Range) ([]wordHit, nam
 	var near []lexical.Scored
 	if len(ranges) > 0 {
 		if near, err = quotes.search(words, lexical.Query{Terms: own, K: q.Depth, Within: ranges}); err != nil {
-			return nil, reading, nil, err
+			return nil, nil, reading, nil, err
 		}
 	}
 	all, err := quotes.search(words, lexical.Query{Terms: terms, K: q.Depth, Within: allowed})
 	if err != nil {
-		return nil, reading, nil, err
+		return nil, nil, reading, nil, err
 	}
 	out := make([]wordHit, 0, len(near)+q.Depth)
 	for _, f := range near {
@@ -128,7 +129,7 @@ func (s *Snapshot) searchWords(q Query, allowed []lexical.Range) ([]wordHit, nam
 	}
 	if len(stand) > 0 {
 		if out, err = s.rest(out, ranges, q.Depth, quotes); err != nil {
-			return nil, reading, nil, err
+			return nil, nil, reading, nil, err
 		}
 	}
 	lifted := len(out)
@@ -141,7 +142,7 @@ func (s *Snapshot) searchWords(q Query, allowed []lexical.Range) ([]wordHit, nam
 		for i := range out {
 			code, err := s.view.SectionCode(out[i].passage)
 			if err != nil {
-				return nil, reading, nil, err
+				return nil, nil, reading, nil, err
 			}
 			out[i].section = sectionShare * reading.Section(code) * out[i].score
 		}
@@ -166,7 +167,7 @@ func (s *Snapshot) searchWords(q Query, allowed []lexical.Range) ([]wordHit, nam
 		}
 		return cmp.Compare(a.passage, b.passage)
 	})
-	return out[:min(len(out), q.Depth)], reading, coded, nil
+	return out[:min(len(out), q.Depth)], ranges, reading, coded, nil
 }
 
 // codes in a question, and the documents that they stand for.

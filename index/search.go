@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"rxedge/index/dense"
-	"rxedge/index/fusion"
 	"rxedge/index/generation"
+	"rxedge/index/lexical"
 	"rxedge/index/names"
 )
 
@@ -28,6 +28,7 @@ type found struct {
 	score, bm25, dense  float64
 	bm25Rank, denseRank int
 	name, section       float64 // parts of bm25
+	lift                float64 // part of score
 }
 
 // Search finds passages. ModeDense without usable vectors is ErrNoVectors;
@@ -72,6 +73,9 @@ type Ranked struct {
 	Passage    uint32 // its number in the generation
 	DocumentID string
 	Score      float64
+	// Lift is the part of Score that it has for being about a medicine that the
+	// question names.
+	Lift float64
 }
 
 // Rank is Search without reading the passages, for long rankings.
@@ -95,7 +99,7 @@ func (s *Snapshot) Rank(ctx context.Context, q Query) ([]Ranked, error) {
 		if err != nil {
 			return nil, s.outcome("rank passages", err)
 		}
-		out[i] = Ranked{f.passage, id, f.score}
+		out[i] = Ranked{f.passage, id, f.score, f.lift}
 	}
 	return out, nil
 }
@@ -139,9 +143,10 @@ func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowe
 		}()
 	}
 	var words []wordHit
+	var about []lexical.Range
 	if mode != ModeDense {
 		var err error
-		if words, reading, coded, err = s.searchWords(q, ranges(allowed)); err != nil {
+		if words, about, reading, coded, err = s.searchWords(q, ranges(allowed)); err != nil {
 			return nil, reading, coded, mode, 0, s.outcome("read the names", err)
 		}
 	}
@@ -163,7 +168,7 @@ func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowe
 		s.ix.opt.Logger.Warn("the embedder failed; searching by BM25 alone", "error", r.err)
 		mode = ModeBM25
 	}
-	return fuse(mode, words, r.hits, q.K), reading, coded, mode, r.embed, nil
+	return fuse(mode, s.ix.opt.Fusion, words, r.hits, about, q.K), reading, coded, mode, r.embed, nil
 }
 
 func milliseconds(d time.Duration) float64 { return max(0, float64(d)/float64(time.Millisecond)) }
@@ -184,37 +189,6 @@ func (s *Snapshot) searchDense(ctx context.Context, text string, k int, allowed 
 	}
 	hits, err := s.view.Dense(v, k, allowed)
 	return hits, took, err
-}
-
-// fuse makes one ranking of at most k.
-func fuse(mode Mode, words []wordHit, near []dense.Scored, k int) []found {
-	lists := [][]uint32{make([]uint32, len(words)), make([]uint32, len(near))}
-	for i, w := range words {
-		lists[0][i] = w.passage
-	}
-	for i, n := range near {
-		lists[1][i] = n.Passage
-	}
-	ranked := fusion.RRF(lists, fusion.K)
-	out := make([]found, 0, min(k, len(ranked)))
-	for _, r := range ranked[:min(k, len(ranked))] {
-		f := found{passage: r.ID, score: r.Score, bm25Rank: r.Ranks[0], denseRank: r.Ranks[1]}
-		if f.bm25Rank > 0 {
-			w := words[f.bm25Rank-1]
-			f.bm25, f.name, f.section = w.score, w.name, w.section
-		}
-		if f.denseRank > 0 {
-			f.dense = near[f.denseRank-1].Score
-		}
-		switch mode { // of a single list, fusion keeps the order
-		case ModeBM25:
-			f.score = f.bm25
-		case ModeDense:
-			f.score = f.dense
-		}
-		out = append(out, f)
-	}
-	return out
 }
 
 func (s *Snapshot) hit(f found) (Hit, error) {

@@ -1,0 +1,74 @@
+package fusion
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Scored is an item as a source scored it, more being better.
+type Scored[T cmp.Ordered] struct {
+	ID    T
+	Score float64
+}
+
+// Source is what one search found, best first, and what it counts.
+type Source[T cmp.Ordered] struct {
+	Items  []Scored[T]
+	Weight float64 // 0 or more
+}
+
+// Convex fuses scores by a convex combination (Bruch, Gai and Ingber, "An Analysis
+// of Fusion Functions for Hybrid Retrieval", TOIS 2023):
+//
+//	score(x) = Σ w·(s(x) − low) / (high − low)  /  Σ w
+//
+// over the sources, low and high being the least and greatest score of a source's
+// list; where they are equal every item of the list counts 1. An item that a
+// source does not have counts 0 there, as its last one does. A source that found
+// nothing is left out of both sums, so one source alone keeps its order. Of an
+// item that a list names twice the first counts; items of equal score are ordered
+// by id.
+func Convex[T cmp.Ordered](sources []Source[T]) []Ranked[T] {
+	at := make(map[T]int)
+	var out []Ranked[T]
+	total := 0.0
+	for l, s := range sources {
+		if len(s.Items) == 0 {
+			continue
+		}
+		total += s.Weight
+		low, high := s.Items[0].Score, s.Items[0].Score
+		for _, x := range s.Items {
+			low, high = min(low, x.Score), max(high, x.Score)
+		}
+		for r, x := range s.Items {
+			i, ok := at[x.ID]
+			if !ok {
+				i = len(out)
+				at[x.ID] = i
+				out = append(out, Ranked[T]{ID: x.ID, Ranks: make([]int, len(sources))})
+			}
+			if out[i].Ranks[l] > 0 {
+				continue
+			}
+			out[i].Ranks[l] = r + 1
+			n := 1.0
+			if high > low {
+				n = (x.Score - low) / (high - low)
+			}
+			out[i].Score += s.Weight * n
+		}
+	}
+	for i := range out {
+		if total > 0 {
+			out[i].Score /= total
+		}
+	}
+	slices.SortFunc(out, func(a, b Ranked[T]) int {
+		if a.Score != b.Score {
+			return cmp.Compare(b.Score, a.Score)
+		}
+		return cmp.Compare(a.ID, b.ID)
+	})
+	return out
+}
