@@ -48,6 +48,11 @@ lint: ## staticcheck, and go mod tidy must leave no diff
 	cmp -s go.mod .cache/go.mod.before && cmp -s go.sum .cache/go.sum.before || { echo "go mod tidy leaves a diff"; exit 1; }
 
 SEMANTIC_DATA ?= ../shared/data
+.PHONY: support-model
+SUPPORT_DATA ?= ../shared/data
+support-model: ## train the built-in judge anew, from the texts in SUPPORT_DATA, and print what it reaches
+	$(GO) run ./inference/support/train -data $(SUPPORT_DATA)
+
 .PHONY: semantic-model
 semantic-model: ## train the built-in embedder anew, from the texts in SEMANTIC_DATA
 	$(GO) run ./inference/semantic/train -data $(SEMANTIC_DATA)

@@ -104,14 +104,16 @@ func Missing(claim, evidence string) []Number {
 	have := Numbers(evidence)
 	var out []Number
 	for _, n := range Numbers(claim) {
-		if !slices.ContainsFunc(have, func(h Number) bool { return same(n, h) }) {
+		if !slices.ContainsFunc(have, func(h Number) bool { return Same(n, h) }) {
 			out = append(out, n)
 		}
 	}
 	return out
 }
 
-func same(want, have Number) bool {
+// Same says whether have states want: the same value and unit. A number without
+// a unit is compared by value alone.
+func Same(want, have Number) bool {
 	if want.Unit == "" {
 		return near(want.Value, have.Value)
 	}
@@ -243,7 +245,7 @@ func limitAfter(toks []token, i int) (side int, open bool) {
 func Stated(gold string, said []Number) bool {
 	want := Numbers(gold)
 	for _, n := range want {
-		if !slices.ContainsFunc(said, func(h Number) bool { return same(n, h) }) {
+		if !slices.ContainsFunc(said, func(h Number) bool { return Same(n, h) }) {
 			return false
 		}
 	}

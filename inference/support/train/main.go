@@ -1,0 +1,113 @@
+// Command train makes the model of inference/support from texts outside the
+// repository: 'make support-model'. The same texts give the same bytes.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"rxedge/inference/support"
+)
+
+const folds = 5
+
+func main() {
+	data := flag.String("data", "../shared/data", "folder of the texts")
+	out := flag.String("out", "inference/support/model.bin", "file to write")
+	flag.Parse()
+	log.SetFlags(0)
+	if err := run(*data, *out); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(data, out string) error {
+	began := time.Now()
+	c, err := load(data)
+	if err != nil {
+		return err
+	}
+	m := &support.Model{}
+	df, n := map[string]int{}, 0
+	for d := range c.documents {
+		n++
+		seen := map[string]bool{}
+		for _, t := range m.Terms(d) {
+			if !seen[t] {
+				seen[t] = true
+				df[t]++
+			}
+		}
+	}
+	m.Words = support.NewWords(n, df, 4)
+	fmt.Printf("%d texts, %d words, %.1f s\n", n, len(m.Words.Hashes), time.Since(began).Seconds())
+
+	rng := rand.New(rand.NewPCG(1, 1))
+	pairs := append(scifact(c, rng), labels(c, rng)...)
+	sup, con := vectors(m, pairs)
+	fmt.Printf("%d pairs, %.1f s\n", len(pairs), time.Since(began).Seconds())
+	claimOptions := options{trees: 150, depth: 3, rate: 0.08, ridge: 5, least: 3}
+	var oofS, oofC []float64
+	m.Support, oofS = crossed(sup, claimOptions)
+	m.Contradict, oofC = crossed(con, claimOptions)
+	reportClaims(m, sup, con, oofS, oofC)
+
+	as := questions(m, c, rng)
+	var rows []row
+	for _, a := range as {
+		rows = append(rows, a.rows...)
+	}
+	fmt.Printf("%d questions, %.1f s\n", len(as), time.Since(began).Seconds())
+	var oof []float64
+	m.Answers, oof = crossed(rows, options{trees: 120, depth: 4, rate: 0.08, ridge: 5, least: 5})
+	reportQuestions(as, oof)
+
+	if err := os.WriteFile(out, m.Encode(), 0o644); err != nil {
+		return err
+	}
+	fmt.Printf("%s: %d bytes; %.1f s in all\n", out, len(m.Encode()), time.Since(began).Seconds())
+	return nil
+}
+
+// crossed trains on all rows, and calibrates by what forests trained without a
+// fold say of it. The scores of those are returned, calibrated by the other folds.
+func crossed(rows []row, o options) (support.Forest, []float64) {
+	raw := make([]float64, len(rows))
+	for k := range folds {
+		var in []row
+		for _, r := range rows {
+			if int(r.group%folds) != k {
+				in = append(in, r)
+			}
+		}
+		f := boost(in, o)
+		for i, r := range rows {
+			if int(r.group%folds) == k {
+				raw[i] = f.Score(r.x)
+			}
+		}
+	}
+	scores := make([]float64, len(rows))
+	for k := range folds {
+		var s []float64
+		var in []row
+		for i, r := range rows {
+			if int(r.group%folds) != k {
+				s, in = append(s, raw[i]), append(in, r)
+			}
+		}
+		f := support.Forest{Curve: isotonic(s, in)}
+		for i, r := range rows {
+			if int(r.group%folds) == k {
+				scores[i] = f.Calibrated(raw[i])
+			}
+		}
+	}
+	forest := boost(rows, o)
+	forest.Curve = isotonic(raw, rows)
+	return forest, scores
+}
