@@ -12,6 +12,7 @@ import (
 	"rxedge/inference/bert"
 	"rxedge/inference/catalog"
 	"rxedge/inference/semantic"
+	"rxedge/inference/support"
 )
 
 // configured is the model of a kind that is meant by name: by "" the one that
@@ -45,8 +46,17 @@ func (m *Models) Embedder(_ context.Context, name string) (inference.Embedder, e
 	return h, nil
 }
 
-// Reranker implements api.Models.
+// builtin says whether the judge of a kind that is meant by name is the one built
+// in: by its name, or by "" where no model is configured.
+func (m *Models) builtin(name string, kind catalog.Kind) bool {
+	return name == support.Name || name == "" && m.use[kind] == ""
+}
+
+// Reranker implements api.Models. Where no model is configured it is the one built in.
 func (m *Models) Reranker(_ context.Context, name string) (inference.Reranker, error) {
+	if m.builtin(name, catalog.Reranker) {
+		return support.Builtin(), nil
+	}
 	engine, model, o, err := m.judge(name, catalog.Reranker)
 	if err != nil {
 		return nil, err
@@ -54,8 +64,12 @@ func (m *Models) Reranker(_ context.Context, name string) (inference.Reranker, e
 	return bert.NewReranker(engine, model, o)
 }
 
-// Entailer of that name, the configured one by "".
+// Entailer of that name, the configured one by "", the one built in where none is
+// configured.
 func (m *Models) Entailer(_ context.Context, name string) (inference.Entailer, error) {
+	if m.builtin(name, catalog.Entailer) {
+		return support.Builtin(), nil
+	}
 	engine, model, o, err := m.judge(name, catalog.Entailer)
 	if err != nil {
 		return nil, err

@@ -127,8 +127,11 @@ func (m *Models) keeps(model string) bool {
 // resolve turns "auto" into the profile's model where the catalog has it, and
 // else into "". A model that is configured is not unloaded for idleness.
 func (m *Models) resolve(name string, kind catalog.Kind) string {
-	if kind == catalog.Embedder && (name == config.Builtin || name == config.None) {
-		return strings.TrimSuffix(name, config.None)
+	switch {
+	case name == config.Builtin && kind == catalog.Embedder:
+		return name
+	case (name == config.Builtin || name == config.None) && kind != catalog.Generator:
+		return "" // of the judges, the one built in
 	}
 	if name == config.Auto {
 		name = ""

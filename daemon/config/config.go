@@ -69,7 +69,8 @@ type Model struct {
 	// "auto" is the profile's, where the catalog has it.
 	Generator string `toml:"generator"`
 	Embedder  string `toml:"embedder"`
-	// Reranker orders passages, Entailer judges whether they support a claim.
+	// Reranker orders passages, Entailer judges whether they support a claim;
+	// "builtin", "none" or "": the judge that every box carries.
 	Reranker  string   `toml:"reranker"`
 	Entailer  string   `toml:"entailer"`
 	Context   int      `toml:"context"`     // tokens of one request
