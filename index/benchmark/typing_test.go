@@ -11,7 +11,7 @@ import (
 
 // BenchmarkTyping measures what is done at each key that is pressed, and phrases
 // in quotes: of two words that stand so in a passage, and of frequent words that
-// nowhere do.
+// seldom do.
 func BenchmarkTyping(b *testing.B) {
 	ix, err := index.Open(b.TempDir(), index.Options{})
 	if err != nil {
