@@ -49,7 +49,7 @@ type Lexicon interface {
 
 // Options of an extraction; the zero value is what answers use.
 type Options struct {
-	MaxSentences int // 0: 3
+	MaxSentences int // 0: 4
 	// MinCoverage is the share of the question's weight that a passage must
 	// cover, MinAbout the same where the passage is about a medicine that the
 	// question names; 0: the defaults.
@@ -81,6 +81,16 @@ const (
 	DefaultMinAbsent   = 0.35
 	unknownShare       = 0.3
 	presence           = 0.25 // of a thing: its class alone is enough
+)
+
+// What a sentence is worth beside its words, in mean weights of the question's
+// words, and what each place in the search's order costs. Chosen on a coarse
+// grid; half and twice as much find a little less.
+const (
+	stated    = 1.5  // it has a number of the kind asked for
+	directing = 0.5  // it says what to do, and that was asked
+	reporting = 0.3  // it tells of a trial
+	behind    = 0.05 // a score is divided by 1 and this for each passage before
 )
 
 // Sentence is one that was chosen.
@@ -120,6 +130,7 @@ type question struct {
 	other   map[string][]other // ways to say a term
 	total   float64
 	numbers []quantity.Number
+	wants   wants
 }
 
 // other is a phrase that stands for a term.
@@ -130,7 +141,7 @@ type other struct {
 }
 
 func read(text string, lex Lexicon, also []Also) question {
-	q := question{terms: map[string]float64{}, words: map[string]string{}, other: map[string][]other{}, numbers: quantity.Numbers(text)}
+	q := question{terms: map[string]float64{}, words: map[string]string{}, other: map[string][]other{}, numbers: quantity.Numbers(text), wants: wantsOf(text)}
 	skip := map[string]bool{}
 	for _, w := range strings.Fields(text) {
 		w = strings.Trim(w, ".,;:!?()[]\"'")
@@ -233,7 +244,7 @@ func (q *question) has(t string, terms map[string]bool) float64 {
 // deterministic and keeps no state.
 func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 	if opt.MaxSentences == 0 {
-		opt.MaxSentences = 3
+		opt.MaxSentences = 4
 	}
 	if opt.MinCoverage == 0 {
 		opt.MinCoverage = DefaultMinCoverage
@@ -282,7 +293,7 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 			s.Passage = i
 			// Of equal sentences the one in the passage that the search put
 			// first is meant.
-			s.Score *= 1 - 0.01*float64(i)
+			s.Score /= 1 + behind*float64(i)
 			found = append(found, s)
 		}
 	}
@@ -350,7 +361,7 @@ func weigh(q question, p *Passage, lex Lexicon) ([]Sentence, float64) {
 	out := make([]Sentence, len(p.Sentences))
 	mean := q.total / float64(len(q.terms))
 	for i, s := range p.Sentences {
-		score, direct := 0.0, 0.0
+		text, score, direct := p.sentence(i), 0.0, 0.0
 		for _, t := range q.order {
 			w := q.terms[t]
 			here, near := q.has(t, own[i]), 0.6*q.has(t, heading)
@@ -363,7 +374,16 @@ func weigh(q question, p *Passage, lex Lexicon) ([]Sentence, float64) {
 			score += w * max(here, near)
 			direct += w * here
 		}
-		score += 1.5 * mean * meets(q.numbers, p.sentence(i))
+		score += 1.5 * mean * meets(q.numbers, text)
+		if q.wants.number() && q.wants.states(quantity.Numbers(text)) {
+			score += stated * mean
+		}
+		if q.wants.act && directs(text) {
+			score += directing * mean
+		}
+		if !q.wants.share && reports(text) {
+			score -= reporting * mean
+		}
 		// A sentence that shares no word of its own with the question answers
 		// nothing, whatever its heading says.
 		if direct == 0 {
@@ -423,7 +443,7 @@ func choose(found []Sentence, passages []Passage, limit int) []Sentence {
 			continue
 		}
 		if len(out) > 0 {
-			near := 0.75
+			near := 0.7
 			if p.SectionID != passages[out[0].Passage].SectionID {
 				near = 0.9
 			}

@@ -1,0 +1,101 @@
+package extract
+
+import (
+	"strings"
+
+	"rxedge/inference/quantity"
+)
+
+// wants is what a question asks to be told: a number of some kind, or what to
+// do. A sentence that states such a thing beside the question's words answers
+// more of it than one that only shares the words.
+type wants struct {
+	dose, time, count, share, limit, act bool
+}
+
+// askedBy are the ways to ask, matched as whole words of the question in lower
+// case, punctuation aside. "7 days" in a question is a fact of the patient, so
+// words alone count here.
+var askedBy = []struct {
+	phrases string
+	mark    func(*wants)
+}{
+	{"how much|max|maximum|max dose|dose|doses|dosing|dosage|how high|how low|starting|start at|begin at|go up to|titrate|target|mg|mcg|how many mg|strength|amount", func(w *wants) { w.dose = true }},
+	{"when|how often|how frequent|how frequently|how long|how soon|how early|how late|how far|wait|interval|schedule|hrs|hours|duration|days|weeks|months|time|spacing|space|apart|until|every|washout|timing|frequency", func(w *wants) { w.time = true }},
+	{"how many|number of|total|count|limit|max number", func(w *wants) { w.count = true }},
+	{"how common|how likely|incidence|percent|percentage|rate|risk of|what share|odds|chance", func(w *wants) { w.share = true }},
+	{"cutoff|cut-off|cut off|threshold|how low|below what|above what|what level|limit|egfr|gfr|crcl|platelets|inr", func(w *wants) { w.limit = true }},
+	{"ok|okay|can|could|should|safe|hold|stop|avoid|problem|allowed|contraindicated|needed|need|must|do|what now|give|use|adjust|reduce|restart|resume|switch|combine|together|with|pair|mix|keep", func(w *wants) { w.act = true }},
+}
+
+func wantsOf(question string) wants {
+	text := " " + strings.Join(strings.FieldsFunc(strings.ToLower(question), func(r rune) bool {
+		return r != '-' && r != '\'' && r != '%' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && r < 0x80
+	}), " ") + " "
+	var w wants
+	for _, a := range askedBy {
+		for _, p := range strings.Split(a.phrases, "|") {
+			if strings.Contains(text, " "+p+" ") {
+				a.mark(&w)
+				break
+			}
+		}
+	}
+	return w
+}
+
+func (w wants) number() bool { return w.dose || w.time || w.count || w.share || w.limit }
+
+// states says whether a sentence has a number of the kind that is wanted.
+func (w wants) states(numbers []quantity.Number) bool {
+	for _, n := range numbers {
+		head, per, rate := strings.Cut(n.Unit, "/")
+		switch {
+		case w.dose && (head == "mg" || head == "ml" || head == "unit" || head == "meq" || head == "mmol") && !strings.HasPrefix(per, "dl") && !strings.HasPrefix(per, "min"):
+			return true
+		case (w.dose || w.count) && (head == "tablet" || head == "capsule" || head == "dose" || head == "drop" || head == "spray" || head == "inhalation" || head == "patch" || head == "vial" || head == "time" || head == "teaspoon"):
+			return true
+		case w.time && !rate && (head == "h" || head == "month" || head == "year"):
+			return true
+		case w.share && head == "%":
+			return true
+		case w.limit && (strings.HasPrefix(per, "min") || strings.HasPrefix(per, "dl") || strings.HasPrefix(per, "mm") || head == "mmhg"):
+			return true
+		}
+	}
+	return false
+}
+
+// acts are the words with which labels say what to do.
+var acts = func() map[string]bool {
+	m := map[string]bool{}
+	for _, w := range strings.Fields(`avoid avoided contraindicated discontinue discontinued discontinuing stop stopped withhold withheld
+		interrupt interrupted recommended recommend should must monitor monitored reduce reduced caution initiate initiated
+		measure consider administer administered adjust adjusted limit advise instruct obtain assess evaluate restrict
+		inappropriate contact exceed required necessary unnecessary may`) {
+		m[w] = true
+	}
+	return m
+}()
+
+// directs says whether a sentence tells what to do.
+func directs(sentence string) bool {
+	for _, f := range strings.FieldsFunc(strings.ToLower(sentence), func(r rune) bool { return (r < 'a' || r > 'z') && r < 0x80 }) {
+		if acts[f] {
+			return true
+		}
+	}
+	return false
+}
+
+// reports says whether a sentence tells of a trial: what was seen in it, not
+// what to do.
+func reports(sentence string) bool {
+	s := strings.ToLower(sentence)
+	for _, w := range []string{" trial", " study", " studies", "were reported in", "was reported in", "were observed in", "was observed in", "randomized", "placebo", "unknown whether"} {
+		if strings.Contains(s, w) {
+			return true
+		}
+	}
+	return false
+}
