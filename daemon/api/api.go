@@ -126,6 +126,7 @@ func (s *server) register(mux *http.ServeMux) huma.API {
 	s.openAI(api, mux)
 	s.encoders(api)
 	s.feedback(api)
+	s.cdsHooks(api, mux)
 	s.health(mux, api)
 	if s.Page != nil {
 		mux.Handle("/", s.Page)

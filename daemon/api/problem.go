@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"rxedge/daemon/answer"
+	"rxedge/daemon/cdshooks"
 	"rxedge/daemon/feedback"
 	"rxedge/index"
 	"rxedge/inference"
@@ -83,6 +85,8 @@ func (s *server) problem(err error) *Problem {
 		aside   *llama.FailedError
 		memory  *llama.MemoryError
 		item    *feedback.InvalidError
+		request *cdshooks.RequestError
+		big     *http.MaxBytesError
 	)
 	mk := func(status int, code, detail string) *Problem {
 		return &Problem{Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
@@ -92,6 +96,12 @@ func (s *server) problem(err error) *Problem {
 		return p
 	case errors.As(err, &invalid):
 		return mk(http.StatusBadRequest, "invalid_request", invalid.Error())
+	case errors.As(err, &request) && request.Missing:
+		return mk(http.StatusPreconditionFailed, "missing_data", request.Detail)
+	case errors.As(err, &request):
+		return mk(http.StatusBadRequest, "invalid_request", request.Detail)
+	case errors.As(err, &big):
+		return mk(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("the body is larger than %d bytes", big.Limit))
 	case errors.As(err, &item):
 		return mk(http.StatusBadRequest, "invalid_request", item.Error())
 	case errors.Is(err, feedback.ErrUnknownAnswer):
@@ -160,3 +170,5 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p)
 }
+
+func statusKey(status int) string { return strconv.Itoa(status) }
