@@ -378,6 +378,6 @@ func readTime(s string) (time.Time, error) {
 }
 
 func reportID(parts ...any) string {
-	h := sha256.Sum256(fmt.Append(nil, parts))
+	h := sha256.Sum256(fmt.Appendf(nil, "%q", parts))
 	return "cds-" + hex.EncodeToString(h[:12])
 }
