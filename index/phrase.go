@@ -1,6 +1,7 @@
 package index
 
 import (
+	"context"
 	"strings"
 	"unicode/utf8"
 
@@ -73,7 +74,7 @@ func quoted(text string) (out []string) {
 
 // search is that of the snapshot's words for passages with the phrases. The best
 // passages that have all their words are read until there are enough.
-func (p *phrases) search(words *lexical.Searcher, q lexical.Query) ([]lexical.Scored, error) {
+func (p *phrases) search(ctx context.Context, words *lexical.Searcher, q lexical.Query) ([]lexical.Scored, error) {
 	if p == nil {
 		return words.Search(q)
 	}
@@ -86,7 +87,7 @@ func (p *phrases) search(words *lexical.Searcher, q lexical.Query) ([]lexical.Sc
 		}
 		var out []lexical.Scored
 		for _, f := range found {
-			ok, err := p.in(f.Passage)
+			ok, err := p.in(ctx, f.Passage)
 			if err != nil {
 				return nil, err
 			}
@@ -103,12 +104,16 @@ func (p *phrases) search(words *lexical.Searcher, q lexical.Query) ([]lexical.Sc
 }
 
 // in says whether a passage has all phrases.
-func (p *phrases) in(passage uint32) (bool, error) {
+func (p *phrases) in(ctx context.Context, passage uint32) (bool, error) {
 	if p == nil {
 		return true, nil
 	}
 	if has, ok := p.known[passage]; ok {
 		return has, nil
+	}
+	// There can be many to read: nobody may wait for them any more.
+	if err := ctx.Err(); err != nil {
+		return false, err
 	}
 	text, err := p.s.view.Indexed(passage)
 	if err != nil {
@@ -123,13 +128,13 @@ func (p *phrases) in(passage uint32) (bool, error) {
 }
 
 // near keeps what vectors found that has the phrases.
-func (p *phrases) near(hits []dense.Scored) ([]dense.Scored, error) {
+func (p *phrases) near(ctx context.Context, hits []dense.Scored) ([]dense.Scored, error) {
 	if p == nil {
 		return hits, nil
 	}
 	var out []dense.Scored
 	for _, h := range hits {
-		ok, err := p.in(h.Passage)
+		ok, err := p.in(ctx, h.Passage)
 		if err != nil {
 			return nil, err
 		}

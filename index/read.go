@@ -2,6 +2,7 @@ package index
 
 import (
 	"cmp"
+	"context"
 	"math"
 	"slices"
 	"sort"
@@ -69,14 +70,14 @@ type wordHit struct {
 // documents about the medicines that are named come first. Those that are allowed
 // alone are searched; nil are all. The passages of those documents are returned,
 // too.
-func (s *Snapshot) searchWords(q Query, allowed []lexical.Range) ([]wordHit, []lexical.Range, names.Reading, []Code, error) {
-	analyzer, words, quotes := s.view.Analyzer(), s.view.Lexical(), s.phrases(q.Text)
+func (s *Snapshot) searchWords(ctx context.Context, q Query, quotes *phrases, allowed []lexical.Range) ([]wordHit, []lexical.Range, names.Reading, []Code, error) {
+	analyzer, words := s.view.Analyzer(), s.view.Lexical()
 	if q.Plain {
 		var terms []lexical.Weighted
 		for _, t := range analyzer.Terms(q.Text) {
 			terms = append(terms, lexical.Weighted{Term: t, Weight: 1})
 		}
-		found, err := quotes.search(words, lexical.Query{Terms: terms, K: q.Depth, Within: allowed})
+		found, err := quotes.search(ctx, words, lexical.Query{Terms: terms, K: q.Depth, Within: allowed})
 		if err != nil {
 			return nil, nil, names.Reading{}, nil, err
 		}
@@ -115,11 +116,11 @@ func (s *Snapshot) searchWords(q Query, allowed []lexical.Range) ([]wordHit, []l
 	}
 	var near []lexical.Scored
 	if len(ranges) > 0 {
-		if near, err = quotes.search(words, lexical.Query{Terms: own, K: q.Depth, Within: ranges}); err != nil {
+		if near, err = quotes.search(ctx, words, lexical.Query{Terms: own, K: q.Depth, Within: ranges}); err != nil {
 			return nil, nil, reading, nil, err
 		}
 	}
-	all, err := quotes.search(words, lexical.Query{Terms: terms, K: q.Depth, Within: allowed})
+	all, err := quotes.search(ctx, words, lexical.Query{Terms: terms, K: q.Depth, Within: allowed})
 	if err != nil {
 		return nil, nil, reading, nil, err
 	}
@@ -128,7 +129,7 @@ func (s *Snapshot) searchWords(q Query, allowed []lexical.Range) ([]wordHit, []l
 		out = append(out, wordHit{passage: f.Passage, score: f.Score})
 	}
 	if len(stand) > 0 {
-		if out, err = s.rest(out, ranges, q.Depth, quotes); err != nil {
+		if out, err = s.rest(ctx, out, ranges, q.Depth, quotes); err != nil {
 			return nil, nil, reading, nil, err
 		}
 	}
@@ -189,7 +190,7 @@ func (s *Snapshot) codes(text string) (found []Code, stand []string) {
 
 // rest adds the passages of the ranges that no word of the question found, in
 // order: a code alone asks for the document.
-func (s *Snapshot) rest(out []wordHit, ranges []lexical.Range, depth int, quotes *phrases) ([]wordHit, error) {
+func (s *Snapshot) rest(ctx context.Context, out []wordHit, ranges []lexical.Range, depth int, quotes *phrases) ([]wordHit, error) {
 	seen := make(map[uint32]bool, len(out))
 	for _, w := range out {
 		seen[w.passage] = true
@@ -199,7 +200,7 @@ func (s *Snapshot) rest(out []wordHit, ranges []lexical.Range, depth int, quotes
 			if seen[p] {
 				continue
 			}
-			ok, err := quotes.in(p)
+			ok, err := quotes.in(ctx, p)
 			if err != nil {
 				return nil, err
 			}

@@ -142,11 +142,12 @@ func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowe
 			vectors <- r
 		}()
 	}
+	quotes := s.phrases(q.Text)
 	var words []wordHit
 	var about []lexical.Range
 	if mode != ModeDense {
 		var err error
-		if words, about, reading, coded, err = s.searchWords(q, ranges(allowed)); err != nil {
+		if words, about, reading, coded, err = s.searchWords(ctx, q, quotes, ranges(allowed)); err != nil {
 			return nil, reading, coded, mode, 0, s.outcome("read the names", err)
 		}
 	}
@@ -158,7 +159,7 @@ func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowe
 		return nil, reading, coded, mode, r.embed, err
 	}
 	var err error
-	if r.hits, err = s.phrases(q.Text).near(r.hits); err != nil {
+	if r.hits, err = quotes.near(ctx, r.hits); err != nil {
 		return nil, reading, coded, mode, r.embed, s.outcome("read a passage", err)
 	}
 	if r.err != nil {

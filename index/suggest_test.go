@@ -1,6 +1,8 @@
 package index_test
 
 import (
+	"context"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -134,5 +136,12 @@ func TestPhrases(t *testing.T) {
 	r, err := ix.Search(t.Context(), index.Query{Text: `"renal impairment"`, K: 3, Depth: 3, Mode: index.ModeBM25})
 	if err != nil || len(r.Hits) != 3 {
 		t.Errorf("%d passages have the phrase, want 3 (%v)", len(r.Hits), err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	s := ix.Acquire()
+	defer s.Release()
+	if _, err := s.Rank(gone, index.Query{Text: `"renal impairment"`, Mode: index.ModeBM25}); !errors.Is(err, context.Canceled) {
+		t.Errorf("nobody waits any more: %v", err)
 	}
 }
