@@ -25,15 +25,21 @@ func Share(rank int, k float64) float64 { return 1 / (k + float64(rank)) }
 // that have it. Of an item that a list names twice the first place counts.
 // Items of equal score are ordered by id.
 func RRF[T cmp.Ordered](lists [][]T, k float64) []Ranked[T] {
-	at := make(map[T]int)
-	var out []Ranked[T]
+	n := 0
+	for _, list := range lists {
+		n += len(list)
+	}
+	at := make(map[T]int, n)
+	out := make([]Ranked[T], 0, n)
+	ranks := make([]int, n*len(lists)) // one piece of memory for all
 	for l, list := range lists {
 		for r, id := range list {
 			i, ok := at[id]
 			if !ok {
 				i = len(out)
 				at[id] = i
-				out = append(out, Ranked[T]{ID: id, Ranks: make([]int, len(lists))})
+				out = append(out, Ranked[T]{ID: id, Ranks: ranks[:len(lists):len(lists)]})
+				ranks = ranks[len(lists):]
 			}
 			if out[i].Ranks[l] == 0 {
 				out[i].Ranks[l] = r + 1
