@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -24,6 +23,7 @@ import (
 	"rxedge/daemon/control"
 	"rxedge/daemon/web"
 	"rxedge/index"
+	"rxedge/index/pace"
 )
 
 // Exit codes, as rxedge's.
@@ -120,11 +120,7 @@ Flags:
 // which may be nil, is called with the address once both interfaces listen.
 func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Writer, ready func(addr string)) error {
 	began := time.Now()
-	// What is searched lies in mapped files, so the heap is small, and at Go's
-	// default it would be collected hundreds of times a second under load.
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
+	pace.Process()
 	b, err := box.Open(ctx, cfg, log)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"rxedge/index/chunk"
 	"rxedge/index/document"
 	"rxedge/index/generation"
+	"rxedge/index/pace"
 )
 
 // status of a document in a batch.
@@ -177,8 +178,9 @@ func (b *build) readPut(ctx context.Context, ch Changes) error {
 	if ch.Put == nil {
 		return nil
 	}
-	n := 0
+	n, work := 0, pace.Begin()
 	for d, err := range ch.Put {
+		work.Pause()
 		if err == nil {
 			err = ctx.Err()
 		}

@@ -10,6 +10,7 @@ import (
 	"rxedge/index/generation"
 	"rxedge/index/lexical"
 	"rxedge/index/names"
+	"rxedge/index/pace"
 )
 
 // Search is Acquire, Snapshot.Search, Release.
@@ -36,6 +37,7 @@ type found struct {
 // which Result.Mode shows. An empty Mode is ModeHybrid.
 func (s *Snapshot) Search(ctx context.Context, q Query) (Result, error) {
 	start := time.Now()
+	pace.Question()
 	allowed, drugs, err := s.allow(&q.Filter)
 	if err != nil {
 		return Result{Generation: s.view.Info().Label(), Mode: q.Mode}, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"rxedge/index/generation"
+	"rxedge/index/pace"
 )
 
 // mostStaged bytes of text are a live update; a larger batch is a new
@@ -49,7 +50,9 @@ func (b *build) update(ctx context.Context, g *generation.Generation) (*generati
 		return nil, err
 	}
 	puts := make([]generation.Put, 0, len(b.staged))
+	work := pace.Begin()
 	for _, d := range b.staged {
+		work.Pause()
 		puts = append(puts, generation.Put{Document: d.doc, Hash: d.hash, Cut: b.ix.cut(), Passages: b.split(d.doc)})
 	}
 	slices.SortFunc(puts, func(x, y generation.Put) int { return strings.Compare(x.Document.ID, y.Document.ID) })

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"rxedge/index"
+	"rxedge/index/pace"
 )
 
 // Request says how large, and where.
@@ -69,7 +69,7 @@ func Run(ctx context.Context, req Request) (rep Report, err error) {
 		return rep, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as the service does
+	defer pace.Process()() // as the service does
 	c, opt := newCorpus(), index.Options{}
 	if req.Dense {
 		v := newVectors()

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"rxedge/index/pace"
 )
 
 // BuildOptions say how; the zero value is right for most.
@@ -34,7 +36,7 @@ const (
 	codesFrom = 1024
 	// listsFrom is the number of rows from which inverted lists pay.
 	listsFrom = 30000
-	// breath is how many rows are worked on, for about 0.1 ms, before others
+	// breath is how many rows are worked on, for about 0.1 ms, before a look whether others
 	// get the processor: questions are answered meanwhile.
 	breath = 64
 )
@@ -126,6 +128,7 @@ func (b *builder) each(n, piece int, do func(from, to int) error) error {
 	errs := make([]error, min(b.o.Workers, (n+piece-1)/piece))
 	for w := range errs {
 		wg.Go(func() {
+			work := pace.Begin()
 			for errs[w] == nil {
 				from := int(next.Add(1)-1) * piece
 				if from >= n {
@@ -134,7 +137,7 @@ func (b *builder) each(n, piece int, do func(from, to int) error) error {
 				if errs[w] = b.ctx.Err(); errs[w] == nil {
 					errs[w] = do(from, min(from+piece, n))
 				}
-				runtime.Gosched()
+				work.Pause()
 			}
 		})
 	}
@@ -177,14 +180,15 @@ func (b *builder) mean() ([]float32, error) {
 	const piece = 4096
 	sums := make([][]float64, (b.n+piece-1)/piece)
 	err := b.each(b.n, piece, func(from, to int) error {
+		work := pace.Begin()
 		x, sum := make([]float32, b.layout.padded), make([]float64, b.layout.padded)
 		for r := from; r < to; r++ {
 			b.expand(x, r)
 			for i, v := range x {
 				sum[i] += float64(v)
 			}
-			if r%(4*breath) == 0 {
-				runtime.Gosched()
+			if r%breath == 0 {
+				work.Pause()
 			}
 		}
 		sums[from/piece] = sum
@@ -301,9 +305,10 @@ func (b *builder) encodeList(l int, centroid []float32, at func(p int) int) erro
 	expandRow(c, b.centroid(l), d.scale)
 	x := make([]float32, b.layout.padded)
 	squares := 0.0
+	work := pace.Begin()
 	for i := range d.rows {
 		if i%breath == 0 {
-			runtime.Gosched()
+			work.Pause()
 			if err := b.ctx.Err(); err != nil {
 				return err
 			}
@@ -328,7 +333,7 @@ func (b *builder) seal() {
 	for i, r := range b.raw {
 		byKind[r.kind] = append(byKind[r.kind], i)
 	}
-	number := 0
+	number, work := 0, pace.Begin()
 	for _, p := range b.layout.plan(b.n, b.lists, b.units, b.hasIDs) {
 		for _, i := range byKind[p.kind] {
 			r := b.raw[i]
@@ -348,7 +353,7 @@ func (b *builder) seal() {
 			seal(r.block, header{r.kind, number, len(b.raw), b.dim, b.n, r.first, r.items, b.seed})
 			b.blocks = append(b.blocks, r.block)
 			number++
-			runtime.Gosched()
+			work.Pause()
 		}
 	}
 }

@@ -2,8 +2,9 @@ package dense
 
 import (
 	"math/rand/v2"
-	"runtime"
 	"slices"
+
+	"rxedge/index/pace"
 )
 
 const (
@@ -91,9 +92,10 @@ func (b *builder) assign(centroids [][]float32, of []uint32, row func(i int) int
 	return b.each(len(of), 256, func(from, to int) error {
 		x := make([]float32, b.layout.padded)
 		var hits []Hit
+		work := pace.Begin()
 		for i := from; i < to; i++ {
 			if i%8 == 0 {
-				runtime.Gosched()
+				work.Pause()
 			}
 			b.expand(x, row(i))
 			if hits, err := s.Search(hits[:0], x, 1, SearchOptions{}); err != nil {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"rxedge/index/pace"
 )
 
 // Builder makes a segment of passages, one after the other. It keeps their
@@ -94,7 +96,9 @@ func (b *Builder) analyse() {
 
 func (w *worker) count(ps []Passage) {
 	w.lengths, w.ends, w.terms, w.counts = w.lengths[:0], w.ends[:0], w.terms[:0], w.counts[:0]
+	work := pace.Begin()
 	for i := range ps {
+		work.Pause()
 		w.tally.count(&ps[i])
 		for _, id := range w.tally.seen {
 			w.terms = append(w.terms, id)
@@ -183,7 +187,11 @@ func (b *Builder) Finish(write func(blob []byte) error) error {
 		order[i] = uint32(i)
 	}
 	slices.SortFunc(order, func(x, y uint32) int { return strings.Compare(terms[x], terms[y]) })
-	for _, id := range order {
+	work := pace.Begin()
+	for i, id := range order {
+		if i%16 == 0 {
+			work.Pause()
+		}
 		b.lists[id].each(e.add)
 		b.lists[id] = list{}
 		if err := e.closeTerm(terms[id]); err != nil {

@@ -3,7 +3,8 @@ package lexical
 import (
 	"bytes"
 	"fmt"
-	"runtime"
+
+	"rxedge/index/pace"
 )
 
 // Part is a segment in a collection.
@@ -41,7 +42,7 @@ func Merge(parts []Part, write func(blob []byte) error) error {
 	if err != nil {
 		return err
 	}
-	terms := 0
+	terms, work := 0, pace.Begin()
 	walks := make([]termWalk, len(parts))
 	for i, p := range parts {
 		walks[i] = termWalk{s: p.Segment}
@@ -73,10 +74,8 @@ func Merge(parts []Part, write func(blob []byte) error) error {
 		if err := e.closeTerm(name); err != nil {
 			return err
 		}
-		// Beside questions that are asked meanwhile: without it they wait for
-		// the scheduler's ten milliseconds.
 		if terms++; terms%16 == 0 {
-			runtime.Gosched()
+			work.Pause()
 		}
 	}
 }
