@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,6 +22,7 @@ import (
 	"rxedge/index/document"
 	"rxedge/index/lexical"
 	"rxedge/index/names"
+	"rxedge/index/pace"
 )
 
 // A generation that serves takes small batches as live updates: their records
@@ -230,7 +230,12 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 		u.VectorBlocks++
 		return w.put(numberKey(kindVectors, u.VectorBlocks-1), b)
 	})
+	texts := passageWriter{put: func(b []byte) error {
+		u.PassageBlocks++
+		return w.put(numberKey(kindPassages, u.PassageBlocks-1), b)
+	}}
 	var rows [][]float32
+	work := pace.Begin()
 	for _, p := range puts {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -255,7 +260,7 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 			}
 		}
 		for i := range p.Passages {
-			if err := w.put(numberKey(kindPassage, u.Passages), p.Passages[i].encode()); err != nil {
+			if err := texts.add(&p.Passages[i]); err != nil {
 				return err
 			}
 			if err := builder.AddPassage(p.Passages[i].indexed()); err != nil {
@@ -268,7 +273,7 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 				rows = append(rows, p.Vectors[i])
 			}
 			u.Passages++
-			runtime.Gosched() // questions are asked meanwhile
+			work.Pause()
 		}
 		found.AddDocument(uint32(len(t.ids)), d)
 		learned = append(learned, labelled(d))
@@ -291,7 +296,7 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 			}
 		}
 	}
-	if err := blocks.Flush(); err != nil {
+	if err := errors.Join(texts.flush(), blocks.Flush()); err != nil {
 		return err
 	}
 	if u.Vectors = len(rows); u.Vectors > 0 {

@@ -56,11 +56,12 @@ var ErrFormat = errors.New("the format is of another version of rxedge")
 type manifest struct {
 	Format int `json:"format"`
 	Info
-	LexicalBlobs int `json:"lexical_blobs"`
-	VectorBlocks int `json:"vector_blocks"`
-	DenseBlocks  int `json:"dense_blocks"`
-	CodeBlobs    int `json:"code_blobs"`
-	NameBlobs    int `json:"name_blobs"`
+	LexicalBlobs  int `json:"lexical_blobs"`
+	PassageBlocks int `json:"passage_blocks"`
+	VectorBlocks  int `json:"vector_blocks"`
+	DenseBlocks   int `json:"dense_blocks"`
+	CodeBlobs     int `json:"code_blobs"`
+	NameBlobs     int `json:"name_blobs"`
 	// AdaptationBlobs hold what the embedder learned from the passages.
 	AdaptationBlobs int `json:"adaptation_blobs,omitempty"`
 	// Same as its parent with all its updates, packed anew.
@@ -70,7 +71,7 @@ type manifest struct {
 
 // base is what the manifest says of the base unit.
 func (m *manifest) base() unitInfo {
-	return unitInfo{m.Documents, m.Sections, m.Passages, m.Vectors, m.Cut, m.LexicalBlobs, m.VectorBlocks, m.DenseBlocks, m.CodeBlobs, m.NameBlobs}
+	return unitInfo{m.Documents, m.Sections, m.Passages, m.Vectors, m.Cut, m.LexicalBlobs, m.PassageBlocks, m.VectorBlocks, m.DenseBlocks, m.CodeBlobs, m.NameBlobs}
 }
 
 // Label names a generation as one of its views: "gen-000007", or after live
@@ -91,7 +92,7 @@ type fileSum struct {
 
 const (
 	manifestName = "manifest.json"
-	formatNumber = 3
+	formatNumber = 4
 )
 
 // sealedManifest guards the manifest by its own hash.

@@ -21,10 +21,9 @@ func (p *Passage) indexed() lexical.Passage {
 	return lexical.Passage{Heading: p.Heading, Text: p.Text}
 }
 
-// A search reads dozens of passages, so they are not JSON: each number as a
-// varint, each text behind its length.
-func (p *Passage) encode() []byte {
-	b := make([]byte, 0, 64+len(p.DocumentID)+len(p.SectionID)+len(p.Heading)+len(p.Text)+len(p.SectionTitle)+8*len(p.Sentences))
+// append the passage, encoded. A search reads dozens of passages, so they are not
+// JSON: each number as a varint, each text behind its length.
+func (p *Passage) append(b []byte) []byte {
 	for _, s := range []string{p.DocumentID, p.SectionID, p.Heading, p.SectionTitle, p.LOINC, p.Text} {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)

@@ -17,7 +17,8 @@ const (
 	kindDocument   = 'd' // d/<document id>: Header
 	kindSection    = 's' // s/<document id>\0<index>: document.Section
 	kindLookup     = 'i' // i/<section id or alias>: place
-	kindPassage    = 'p' // p/<number>: Passage
+	kindPassage    = 'p' // a passage by its number; no key, they lie in blocks
+	kindPassages   = 'b' // b/<number>: block of passages
 	kindLexical    = 'l' // l/<number>: blob of postings
 	kindVectors    = 'v' // v/<number>: block of vectors
 	kindNames      = 'n' // n/: words that the analyser protects
@@ -33,7 +34,7 @@ const (
 
 var kindNamesOf = map[byte]string{
 	kindDocument: "document", kindSection: "section", kindLookup: "section lookup",
-	kindPassage: "passage", kindLexical: "lexical blob", kindVectors: "vector block", kindNames: "name list",
+	kindPassage: "passage", kindPassages: "passage block", kindLexical: "lexical blob", kindVectors: "vector block", kindNames: "name list",
 	kindCodes: "dense block", kindCodesOf: "code blob", kindLearned: "name blob", kindTable: "document table", kindFacts: "document facts", kindAdaptation: "adaptation blob", kindDead: "list of withdrawn passages", kindUnit: "update record",
 }
 
@@ -118,7 +119,7 @@ func describe(k []byte) string {
 		return fmt.Sprintf("record %q", k)
 	case len(rest) == 0:
 		return kind
-	case (k[0] == kindPassage || k[0] == kindLexical || k[0] == kindVectors || k[0] == kindCodes || k[0] == kindCodesOf || k[0] == kindLearned) && len(rest) == 4:
+	case (k[0] == kindPassage || k[0] == kindPassages || k[0] == kindLexical || k[0] == kindVectors || k[0] == kindCodes || k[0] == kindCodesOf || k[0] == kindLearned) && len(rest) == 4:
 		return fmt.Sprintf("%s %d", kind, binary.BigEndian.Uint32(rest))
 	case k[0] == kindSection && len(rest) > 5:
 		return fmt.Sprintf("%s %d of document %q", kind, binary.BigEndian.Uint32(rest[len(rest)-4:]), rest[:len(rest)-5])

@@ -15,16 +15,17 @@ import (
 
 // unitInfo is what a unit holds: the base of a generation, or a live update.
 type unitInfo struct {
-	Documents    int    `json:"documents"`
-	Sections     int    `json:"sections"`
-	Passages     int    `json:"passages"`
-	Vectors      int    `json:"vectors"`
-	Cut          string `json:"cut"`
-	LexicalBlobs int    `json:"lexical_blobs"`
-	VectorBlocks int    `json:"vector_blocks"`
-	DenseBlocks  int    `json:"dense_blocks"`
-	CodeBlobs    int    `json:"code_blobs"`
-	NameBlobs    int    `json:"name_blobs"`
+	Documents     int    `json:"documents"`
+	Sections      int    `json:"sections"`
+	Passages      int    `json:"passages"`
+	Vectors       int    `json:"vectors"`
+	Cut           string `json:"cut"`
+	LexicalBlobs  int    `json:"lexical_blobs"`
+	PassageBlocks int    `json:"passage_blocks"`
+	VectorBlocks  int    `json:"vector_blocks"`
+	DenseBlocks   int    `json:"dense_blocks"`
+	CodeBlobs     int    `json:"code_blobs"`
+	NameBlobs     int    `json:"name_blobs"`
 }
 
 // updateInfo is what a live update's own record says.
@@ -45,16 +46,17 @@ type unit struct {
 	number int
 	info   unitInfo
 	// update is nil of the base.
-	update  *updateInfo
-	first   uint32 // number of its first passage in the generation
-	table   *table
-	codes   *codes.Index                  // by the place of a document in the table
-	names   *names.Segment                // likewise
-	facts   []atomic.Pointer[Facts]       // by document; nil: not read yet
-	about   atomic.Pointer[documentFacts] // nil: not read yet
-	lexical *lexical.Segment
-	dense   *dense.Segment // nil where there are no vectors
-	vectors *vectors
+	update   *updateInfo
+	first    uint32 // number of its first passage in the generation
+	table    *table
+	codes    *codes.Index                  // by the place of a document in the table
+	names    *names.Segment                // likewise
+	facts    []atomic.Pointer[Facts]       // by document; nil: not read yet
+	about    atomic.Pointer[documentFacts] // nil: not read yet
+	passages passages
+	lexical  *lexical.Segment
+	dense    *dense.Segment // nil where there are no vectors
+	vectors  *vectors
 }
 
 // load reads what is searched. Large blocks that have checksums of their own
@@ -103,6 +105,21 @@ func (u *unit) load(dim int) error {
 	}
 	if n := u.lexical.Passages(); n != u.info.Passages {
 		return damaged(u.named("postings"), fmt.Sprintf("they are of %d passages instead of %d", n, u.info.Passages))
+	}
+	for i := range u.info.PassageBlocks {
+		k := numberKey(kindPassages, i)
+		block, err := u.blob(k, false)
+		if err == nil {
+			if err = u.passages.add(block); err != nil {
+				err = damaged(describe(u.key(k)), err.Error())
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if u.passages.n != u.info.Passages {
+		return damaged(u.named("passage blocks"), fmt.Sprintf("they have %d passages instead of %d", u.passages.n, u.info.Passages))
 	}
 	if u.info.Vectors == 0 {
 		return nil
@@ -181,15 +198,20 @@ func (u *unit) section(id string) (h Header, s document.Section, n int, err erro
 // passage of the unit by its number there.
 func (u *unit) passage(n uint32) (Passage, error) {
 	k := numberKey(kindPassage, int(n))
-	body, err := u.get(k)
-	if errors.Is(err, errNoRecord) {
-		return Passage{}, ErrNotFound
-	}
-	if err != nil {
+	record, err := u.passages.at(int(n))
+	if errors.Is(err, ErrNotFound) {
 		return Passage{}, err
 	}
-	p, err := decodePassage(body)
-	if err != nil {
+	var body []byte
+	if err == nil {
+		body, err = openValue(k, record)
+	}
+	var p Passage
+	if err == nil {
+		p, err = decodePassage(body)
+	}
+	var d *DamageError
+	if err != nil && (!errors.As(err, &d) || u.number > 0) {
 		err = damaged(describe(u.key(k)), err.Error())
 	}
 	return p, err

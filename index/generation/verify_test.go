@@ -165,7 +165,7 @@ func TestVerifyNamesTheRecord(t *testing.T) {
 	}{
 		{key(kindDocument, "doc07"), `document "doc07"`},
 		{sectionKey("doc07", 0), `section 0 of document "doc07"`},
-		{numberKey(kindPassage, 3), "passage 3"},
+		{numberKey(kindPassages, 0), "passage block 0"},
 		{numberKey(kindLexical, 1), "lexical blob 1"},
 		{numberKey(kindVectors, 0), "vector block 0"},
 		{numberKey(kindCodes, 1), "dense block 1"},
@@ -221,14 +221,14 @@ func TestVerifyCrossChecks(t *testing.T) {
 		want  string
 	}{
 		"a passage of other text": {func(w *Writer) error {
-			return w.put(numberKey(kindPassage, 0), (&Passage{Passage: chunk.Passage{DocumentID: "a", SectionID: "a#1", Span: chunk.Span{End: 4}}, Text: "else"}).encode())
+			return instead(w, &Passage{Passage: chunk.Passage{DocumentID: "a", SectionID: "a#1", Span: chunk.Span{End: 4}}, Text: "else"})
 		}, "passage 0"},
 		"a passage of another section": {func(w *Writer) error {
-			return w.put(numberKey(kindPassage, 0), (&Passage{Passage: chunk.Passage{DocumentID: "a", SectionID: "b#1", Span: chunk.Span{End: 4}}, Text: "text"}).encode())
+			return instead(w, &Passage{Passage: chunk.Passage{DocumentID: "a", SectionID: "b#1", Span: chunk.Span{End: 4}}, Text: "text"})
 		}, "passage 0"},
 		"a passage without its document": {func(w *Writer) error { w.manifest.Passages++; return nil }, ""},
 		"postings of other text": {func(w *Writer) error {
-			return w.put(numberKey(kindPassage, 0), (&Passage{Passage: chunk.Passage{DocumentID: "a", SectionID: "a#1", Heading: "other heading", Span: chunk.Span{End: 4}}, Text: "text"}).encode())
+			return instead(w, &Passage{Passage: chunk.Passage{DocumentID: "a", SectionID: "a#1", Heading: "other heading", Span: chunk.Span{End: 4}}, Text: "text"})
 		}, "postings"},
 		"a document of other content": {func(w *Writer) error {
 			return w.putJSON(sectionKey("a", 0), document.Section{ID: "a#1", Text: "text, more of it"})
@@ -273,6 +273,36 @@ func TestVerifyCrossChecks(t *testing.T) {
 				t.Errorf("faults %v, want one of %s", r.Faults, c.want)
 			}
 		})
+	}
+}
+
+// instead of passage 0 another.
+func instead(w *Writer, p *Passage) error {
+	w.passages.ends, w.passages.data = nil, nil
+	return w.passages.add(p)
+}
+
+// A flipped bit in a passage is found, and the passage is named, by Verify and by
+// who reads it.
+func TestVerifyNamesThePassage(t *testing.T) {
+	t.Parallel()
+	_, g := sealed(t)
+	record, err := g.units[0].passages.at(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, at := find(t, g.g.dir, record)
+	flip(t, path, at+int64(len(record)/2))
+	if r := verify(t, g); !faulty(r, "passage 3") || faulty(r, "passage 2") || !faulty(r, "passage block 0") {
+		t.Errorf("%v", r.Faults)
+	}
+	var d *DamageError
+	if _, err := g.Passage(3); !errors.As(err, &d) || d.Where != "passage 3" {
+		t.Errorf("%v", err)
+	}
+	flip(t, path, at+int64(len(record)/2))
+	if r := verify(t, g); !r.OK() {
+		t.Errorf("put right again: %v", r.Faults)
 	}
 }
 

@@ -42,6 +42,7 @@ type Writer struct {
 	// Passages are analysed beside the rest of a build, in order.
 	toAnalyse chan []lexical.Passage
 	analysed  chan error // the first failure, once toAnalyse is closed
+	passages  passageWriter
 	vectors   *dense.BlockWriter
 	copy      *os.File // of the vectors' rows, from which dense blocks are made
 	rows      *bufio.Writer
@@ -70,6 +71,11 @@ func (s *Store) Begin(parent string, embedder EmbedderInfo) (*Writer, error) {
 		return nil, fmt.Errorf("a new generation can't be made in %s: %w", w.dir, err)
 	}
 	w.unitWriter = unitWriter{space: space{db: w.db}, batch: w.db.NewWriteBatch()}
+	w.passages.put = func(block []byte) error {
+		k := numberKey(kindPassages, w.manifest.PassageBlocks)
+		w.manifest.PassageBlocks++
+		return w.put(k, block)
+	}
 	w.vectors = dense.NewBlockWriter(embedder.Dimension, func(block []byte) error {
 		k := numberKey(kindVectors, w.manifest.VectorBlocks)
 		w.manifest.VectorBlocks++
@@ -267,7 +273,7 @@ func (w *Writer) AddPassages(id, cut string, ps []Passage) error {
 	w.table.document(id, ps)
 	texts := make([]lexical.Passage, len(ps))
 	for i := range ps {
-		if err := w.put(numberKey(kindPassage, w.manifest.Passages), ps[i].encode()); err != nil {
+		if err := w.passages.add(&ps[i]); err != nil {
 			return err
 		}
 		texts[i] = ps[i].indexed()
@@ -351,7 +357,7 @@ func (w *Writer) denseSegment(ctx context.Context) (err error) {
 // Seal writes postings and vectors, syncs every file, hashes it into the
 // manifest, and puts the folder in place. It does not make it current.
 func (w *Writer) Seal(ctx context.Context) (Info, error) {
-	if err := w.vectors.Flush(); err != nil {
+	if err := errors.Join(w.passages.flush(), w.vectors.Flush()); err != nil {
 		return Info{}, err
 	}
 	if w.manifest.Vectors == 0 {
