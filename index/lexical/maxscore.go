@@ -1,6 +1,7 @@
 package lexical
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"math/bits"
@@ -34,8 +35,10 @@ type scratch struct {
 	low     uint64   // and after that by a factor, of 2³²
 	least   floor
 	waiting []candidate // that may be among the first k
-	must    bool        // some cursors are of terms that must be there
-	masked  bool        // of the window only what mask has may be found
+	norms   []float64   // of those that are scored
+	scores  []float64
+	must    bool // some cursors are of terms that must be there
+	masked  bool // of the window only what mask has may be found
 	mask    mask
 
 	rarest                []int32 // cursors, while seeding
@@ -355,24 +358,38 @@ func (sc *scratch) settle(s *Searcher, p *part) {
 		}
 	}
 	slices.SortFunc(w, func(a, b candidate) int { return int(b.sum>>1) - int(a.sum>>1) })
-	for _, f := range w {
-		if float64(f.sum) < sc.top.least()*sc.scale-2 {
-			break
-		}
-		norm := s.params.norm(p.Segment.Lengths(f.doc), s.mean)
-		score := 0.0
-		for i := range sc.cursors {
-			c := &sc.cursors[i]
-			c.pos = sort.Search(c.blocks, func(i int) bool { return c.lastOf(i) >= f.doc })
-			if j := c.find(f.doc); j >= 0 {
-				score += float64(c.weight * s.params.share(c.tf(j), norm))
-			}
-		}
-		sc.top.push(Scored{p.Base + f.doc, score})
+	for rest := w; len(rest) > 0 && float64(rest[0].sum) >= sc.top.least()*sc.scale-2; {
+		n := min(len(rest), max(sc.top.k, 32))
+		sc.score(s, p, rest[:n])
+		rest = rest[n:]
 	}
 	sc.waiting = w[:0]
 	if len(sc.top.h) == sc.top.k {
 		sc.least.raise(uint32(min(sc.top.least()*sc.scale, math.MaxUint32)))
+	}
+}
+
+// score passages and offer them to top: list after list, in the order of the
+// passages, so that what memory is slow to give is on its way meanwhile.
+func (sc *scratch) score(s *Searcher, p *part, of []candidate) {
+	slices.SortFunc(of, func(a, b candidate) int { return cmp.Compare(a.doc, b.doc) })
+	sc.norms = slices.Grow(sc.norms[:0], len(of))[:len(of)]
+	sc.scores = slices.Grow(sc.scores[:0], len(of))[:len(of)]
+	for i, f := range of {
+		sc.norms[i], sc.scores[i] = s.params.norm(p.Segment.Lengths(f.doc), s.mean), 0
+	}
+	for i := range sc.cursors {
+		c := &sc.cursors[i]
+		c.pos = 0
+		for n, f := range of {
+			if j := c.findFar(f.doc); j >= 0 {
+				sc.scores[n] += float64(c.weight * s.params.share(c.tf(j), sc.norms[n]))
+			}
+		}
+		c.pos = 0
+	}
+	for i, f := range of {
+		sc.top.push(Scored{p.Base + f.doc, sc.scores[i]})
 	}
 }
 
