@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
+	"sync"
 	"time"
 
 	"rxedge/index/chunk"
@@ -304,24 +306,43 @@ type cutDocument struct {
 	err  error
 }
 
-// cuts reads and cuts the documents ahead of what is done with them.
+// cuts reads and cuts the documents ahead of what is done with them, several at
+// a time, and gives them in their order.
 func (b *build) cuts(ctx context.Context) iter.Seq[cutDocument] {
 	return func(yield func(cutDocument) bool) {
 		ctx, cancel := context.WithCancel(ctx)
-		out := make(chan cutDocument, 64)
+		type job struct {
+			head generation.Header
+			done chan cutDocument
+		}
+		jobs, out := make(chan job), make(chan chan cutDocument, 64)
+		var workers sync.WaitGroup
+		for range min(runtime.GOMAXPROCS(0), mostCutters) {
+			workers.Go(func() {
+				work := pace.Begin()
+				for j := range jobs {
+					j.done <- b.cutDocument(j.head)
+					work.Pause()
+				}
+			})
+		}
 		go func() {
 			defer close(out)
-			send := func(c cutDocument) error {
+			defer close(jobs)
+			err := b.w.Documents(ctx, func(h generation.Header) error {
+				j := job{h, make(chan cutDocument, 1)}
 				select {
-				case out <- c:
-					return c.err
+				case out <- j.done:
 				case <-ctx.Done():
 					return ctx.Err()
 				}
-			}
-			err := b.w.Documents(ctx, func(h generation.Header) error { return send(b.cutDocument(h)) })
+				jobs <- j
+				return nil
+			})
 			if err != nil && ctx.Err() == nil {
-				_ = send(cutDocument{err: err})
+				failed := make(chan cutDocument, 1)
+				failed <- cutDocument{err: err}
+				out <- failed
 			}
 		}()
 		// Nobody reads the store any more when this returns.
@@ -329,14 +350,18 @@ func (b *build) cuts(ctx context.Context) iter.Seq[cutDocument] {
 			cancel()
 			for range out {
 			}
+			workers.Wait()
 		}()
 		for c := range out {
-			if !yield(c) {
+			if !yield(<-c) {
 				return
 			}
 		}
 	}
 }
+
+// mostCutters read and cut documents at a time.
+const mostCutters = 4
 
 func (b *build) cutDocument(h generation.Header) cutDocument {
 	c := cutDocument{head: &h.Document, cut: b.ix.cut()}

@@ -28,6 +28,7 @@ const (
 type corpus struct {
 	words []string
 	cdf   []float64 // of Zipf's law
+	guide []int     // the first word whose cdf reaches i/len(guide)
 }
 
 func newCorpus() *corpus {
@@ -49,20 +50,23 @@ func newCorpus() *corpus {
 	for i := range c.cdf {
 		c.cdf[i] /= sum
 	}
+	c.guide = make([]int, dictionary+1)
+	for i, w := 0, 0; i < len(c.guide); i++ {
+		for w < len(c.cdf)-1 && c.cdf[w] < float64(i)/dictionary {
+			w++
+		}
+		c.guide[i] = w
+	}
 	return c
 }
 
 func (c *corpus) word(r *rand.Rand) string {
 	x := r.Float64()
-	lo, hi := 0, len(c.cdf)-1
-	for lo < hi {
-		if mid := (lo + hi) / 2; c.cdf[mid] < x {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
+	w := c.guide[int(x*dictionary)]
+	for w < len(c.cdf)-1 && c.cdf[w] < x {
+		w++
 	}
-	return c.words[lo]
+	return c.words[w]
 }
 
 // document n, in a version.

@@ -26,7 +26,8 @@ type Passage struct {
 	Tokens int `json:"tokens"`
 }
 
-// Counter counts the tokens an embedder would see, special tokens left out.
+// Counter counts the tokens an embedder would see, special tokens left out. It is
+// safe for concurrent use.
 type Counter interface {
 	Count(text string) int
 }

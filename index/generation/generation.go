@@ -274,7 +274,7 @@ func (g *Generation) Undo() (*View, error) {
 }
 
 // mergeFrom segments of about the same size are merged into one.
-const mergeFrom = 8
+const mergeFrom = 4
 
 // Merge makes a view of fewer segments where there are many small ones; what is
 // found is the same. Nil where there is nothing to merge.

@@ -380,7 +380,7 @@ func (w *unitWriter) document(d *document.Document, hash string) error {
 		return err
 	}
 	for i := range d.Sections {
-		if err := w.putJSON(sectionKey(d.ID, i), d.Sections[i]); err != nil {
+		if err := w.put(sectionKey(d.ID, i), encodeSection(&d.Sections[i])); err != nil {
 			return err
 		}
 	}

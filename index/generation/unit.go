@@ -172,7 +172,8 @@ func (s space) whole(h Header) (*document.Document, error) {
 	d := h.Document
 	d.Sections = make([]document.Section, h.Count)
 	for i := range d.Sections {
-		if err := s.must(sectionKey(h.ID, i), &d.Sections[i]); err != nil {
+		var err error
+		if d.Sections[i], err = s.mustSectionAt(sectionKey(h.ID, i)); err != nil {
 			return nil, err
 		}
 	}
@@ -190,7 +191,7 @@ func (u *unit) section(id string) (h Header, s document.Section, n int, err erro
 		return h, s, 0, ErrNotFound
 	}
 	if err = u.must(key(kindDocument, p.Document), &h); err == nil {
-		err = u.must(sectionKey(p.Document, p.Section), &s)
+		s, err = u.mustSectionAt(sectionKey(p.Document, p.Section))
 	}
 	return h, s, p.Section, err
 }

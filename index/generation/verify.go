@@ -206,8 +206,7 @@ func (v *verifier) record(item *badger.Item) (err error) {
 			return v.fault(describe(k), "it does not parse")
 		}
 		v.places[p.ID] = true
-		var s document.Section
-		if err := v.u.read(sectionKey(p.Document, p.Section), &s); errors.Is(err, ErrNotFound) {
+		if _, err := v.u.sectionAt(sectionKey(p.Document, p.Section)); errors.Is(err, ErrNotFound) {
 			return v.fault(describe(k), "it names section %d of document %q, which is not there", p.Section, p.Document)
 		}
 	}

@@ -231,7 +231,7 @@ func TestVerifyCrossChecks(t *testing.T) {
 			return instead(w, &Passage{Passage: chunk.Passage{DocumentID: "a", SectionID: "a#1", Heading: "other heading", Span: chunk.Span{End: 4}}, Text: "text"})
 		}, "postings"},
 		"a document of other content": {func(w *Writer) error {
-			return w.putJSON(sectionKey("a", 0), document.Section{ID: "a#1", Text: "text, more of it"})
+			return w.put(sectionKey("a", 0), encodeSection(&document.Section{ID: "a#1", Text: "text, more of it"}))
 		}, `document "a"`},
 		"a section that can't be looked up": {func(w *Writer) error { return w.batch.Delete(lookupKey("a#1")) }, `section lookup "a#1"`},
 		"a lookup that leads nowhere": {func(w *Writer) error { return w.putJSON(lookupKey("x"), place{"x", "gone", 0}) },

@@ -116,8 +116,8 @@ type placed struct {
 }
 
 type sectionIDs struct {
-	ID      string   `json:"id"`
-	Aliases []string `json:"aliases"`
+	ID      string
+	Aliases []string
 }
 
 func nameWords(d *document.Document) []string {
@@ -158,8 +158,13 @@ func (w *Writer) CopyDocument(from *View, h Header) error {
 			return missing(err, u.key(k))
 		}
 		if i >= 0 {
-			if err := decode(u.key(k), body, &p.sections[i]); err != nil {
-				return err
+			s, err := decodeSection(body)
+			if err != nil {
+				return damaged(describe(u.key(k)), err.Error())
+			}
+			p.sections[i] = sectionIDs{strings.Clone(s.ID), s.Aliases} // not the whole record
+			for j, a := range s.Aliases {
+				s.Aliases[j] = strings.Clone(a)
 			}
 		}
 		if err := w.put(k, body); err != nil {
