@@ -36,8 +36,8 @@ const (
 	codesFrom = 1024
 	// listsFrom is the number of rows from which inverted lists pay.
 	listsFrom = 30000
-	// breath is how many rows are worked on, for about 0.1 ms, before a look whether others
-	// get the processor: questions are answered meanwhile.
+	// breath is how many rows are worked on, for about 0.1 ms, before a look at
+	// whether it is others' turn.
 	breath = 64
 )
 
@@ -194,6 +194,9 @@ func (b *builder) mean() ([]float32, error) {
 		sums[from/piece] = sum
 		return nil
 	})
+	if err != nil { // some sums are missing
+		return nil, err
+	}
 	m := make([]float32, b.layout.padded)
 	for i := range m {
 		s := 0.0
@@ -202,7 +205,7 @@ func (b *builder) mean() ([]float32, error) {
 		}
 		m[i] = float32(s / float64(b.n))
 	}
-	return m, err
+	return m, nil
 }
 
 // encodeLists makes centroids, lists and codes, and finds how far to search.

@@ -1,6 +1,9 @@
 package generation
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // What an embedder learned from a generation's passages is kept in blobs of at
 // most adaptationBlob bytes.
@@ -22,17 +25,26 @@ func (w *Writer) SetAdaptation(state []byte) error {
 
 // Passages calls fn with each passage added so far, in order.
 func (w *Writer) Passages(ctx context.Context, fn func(n uint32, p Passage) error) error {
-	if err := w.flush(); err != nil {
+	if err := errors.Join(w.passages.flush(), w.flush()); err != nil {
 		return err
 	}
 	n := uint32(0)
-	return w.each(ctx, kindPassage, func(k, body []byte) error {
-		p, err := decodePassage(body)
-		if err != nil {
+	return w.each(ctx, kindPassages, func(k, block []byte) error {
+		var of passages
+		if err := of.add(block); err != nil {
 			return damaged(describe(w.key(k)), err.Error())
 		}
-		n++
-		return fn(n-1, p)
+		for i := range of.n {
+			p, err := of.read(i, int(n))
+			if err != nil {
+				return err
+			}
+			if err := fn(n, p); err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
 	})
 }
 

@@ -96,3 +96,24 @@ func (p *passages) at(n int) ([]byte, error) {
 	}
 	return b[from:to], nil
 }
+
+// read passage i, whose number in the unit is n, or ErrNotFound.
+func (p *passages) read(i, n int) (out Passage, err error) {
+	record, err := p.at(i)
+	if errors.Is(err, ErrNotFound) {
+		return out, err
+	}
+	k := numberKey(kindPassage, n)
+	var body []byte
+	if err == nil {
+		body, err = openValue(k, record)
+	}
+	if err == nil {
+		out, err = decodePassage(body)
+	}
+	var d *DamageError
+	if err != nil && !errors.As(err, &d) {
+		err = damaged(describe(k), err.Error())
+	}
+	return out, err
+}

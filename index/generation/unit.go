@@ -198,22 +198,10 @@ func (u *unit) section(id string) (h Header, s document.Section, n int, err erro
 
 // passage of the unit by its number there.
 func (u *unit) passage(n uint32) (Passage, error) {
-	k := numberKey(kindPassage, int(n))
-	record, err := u.passages.at(int(n))
-	if errors.Is(err, ErrNotFound) {
-		return Passage{}, err
-	}
-	var body []byte
-	if err == nil {
-		body, err = openValue(k, record)
-	}
-	var p Passage
-	if err == nil {
-		p, err = decodePassage(body)
-	}
+	p, err := u.passages.read(int(n), int(n))
 	var d *DamageError
-	if err != nil && (!errors.As(err, &d) || u.number > 0) {
-		err = damaged(describe(u.key(k)), err.Error())
+	if errors.As(err, &d) && u.number > 0 {
+		err = damaged(describe(u.key(numberKey(kindPassage, int(n)))), d.What)
 	}
 	return p, err
 }
