@@ -51,6 +51,8 @@ type Store struct {
 	opt  Options
 	note string
 
+	flushing sync.Mutex // before mu
+
 	mu      sync.Mutex // orders items
 	next    uint64
 	count   int
@@ -160,6 +162,8 @@ func (s *Store) write() {
 }
 
 func (s *Store) flush() {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
 	s.mu.Lock()
 	batch := make([]Given, 0, len(s.pending))
 	for _, g := range s.pending {
@@ -202,7 +206,10 @@ func (s *Store) flush() {
 
 // trim forgets the oldest tenth of the ids where n more would be too many.
 func (s *Store) trim(n int) error {
-	if s.given+n <= s.opt.MaxAnswers {
+	s.mu.Lock()
+	given := s.given
+	s.mu.Unlock()
+	if given+n <= s.opt.MaxAnswers {
 		return nil
 	}
 	type aged struct {
@@ -234,6 +241,8 @@ func (s *Store) trim(n int) error {
 	if err := wb.Flush(); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.given = len(all) - drop
 	return nil
 }
