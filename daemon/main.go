@@ -19,6 +19,7 @@ import (
 
 	"rxedge/daemon/api"
 	"rxedge/daemon/box"
+	"rxedge/daemon/clients"
 	"rxedge/daemon/config"
 	"rxedge/daemon/control"
 	"rxedge/daemon/web"
@@ -139,9 +140,19 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 	watch.Go(func() { b.WatchCards(watching) })
 	defer watch.Wait()
 	defer unwatch()
+	files := make([]clients.File, len(cfg.API.Clients))
+	for i, c := range cfg.API.Clients {
+		files[i] = clients.File(c)
+	}
+	known, err := clients.Open(cfg.Data, files, nil)
+	if err != nil {
+		return err
+	}
+	drain := &api.Drain{}
 	public := api.New(api.Deps{
 		Answers: b.Answers, Index: b.Index, Models: b.Models, Feedback: b.Feedback, RawCompletions: cfg.API.RawCompletions, Health: b.Health, Metrics: b.Metrics(),
 		Page: web.Handler(), Timeout: time.Duration(cfg.Answer.Timeout), MaxRequestBytes: cfg.API.MaxRequestBytes, Log: log,
+		Access: &api.Access{Required: cfg.API.RequireToken, Tokens: known, Rate: cfg.API.Rate, Burst: cfg.API.Burst}, Drain: drain,
 	})
 	tcp, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
@@ -172,7 +183,13 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 		}
 	}
 	defer stop(log, "http", serve("http", tcp, public))
-	defer stop(log, "socket", serve("socket", sock, control.Handler(b, public)))
+	defer stop(log, "socket", serve("socket", sock, control.Handler(b, api.Trusted(public))))
+	// First of all: new questions are refused, those under way get ten seconds.
+	defer stop(log, "questions", func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		return drain.Stop(ctx)
+	})
 
 	addr := tcp.Addr().String()
 	log.Info("ready", "address", addr, "data", cfg.Data, "generation", b.Health().Generation, "took", time.Since(began).Round(time.Millisecond))

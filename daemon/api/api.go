@@ -95,6 +95,8 @@ type Deps struct {
 	Page            http.Handler // everything that is no API path
 	Timeout         time.Duration
 	MaxRequestBytes int64
+	Access          *Access // nil: anybody on this machine may ask, as much as he likes
+	Drain           *Drain  // nil: none
 	Log             *slog.Logger
 }
 
@@ -106,7 +108,7 @@ func New(d Deps) http.Handler {
 	mux := http.NewServeMux()
 	s := &server{d}
 	s.register(mux)
-	return guard(d.MaxRequestBytes, d.Log, mux)
+	return guard(d.MaxRequestBytes, d.Log, d.Drain.serve(d.Access.check(mux)))
 }
 
 // Spec returns the OpenAPI description.
@@ -127,6 +129,7 @@ func (s *server) register(mux *http.ServeMux) huma.API {
 	s.encoders(api)
 	s.feedback(api)
 	s.cdsHooks(api, mux)
+	s.infobutton(api, mux)
 	s.health(mux, api)
 	if s.Page != nil {
 		mux.Handle("/", s.Page)

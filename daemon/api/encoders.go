@@ -115,7 +115,9 @@ func (s *server) encoders(api huma.API) {
 		defer cancel()
 		out, err := s.embed(ctx, in.Body)
 		if err != nil {
-			return nil, s.problem(err)
+			p := s.problem(err)
+			p.openAI = true
+			return nil, p
 		}
 		return &struct{ Body EmbeddingList }{out}, nil
 	})
@@ -126,7 +128,9 @@ func (s *server) encoders(api huma.API) {
 		defer cancel()
 		out, err := s.rerank(ctx, in.Body)
 		if err != nil {
-			return nil, s.problem(err)
+			p := s.problem(err)
+			p.openAI = true
+			return nil, p
 		}
 		return &struct{ Body RerankList }{out}, nil
 	})

@@ -228,12 +228,8 @@ func (s *server) openAI(api huma.API, mux *http.ServeMux) {
 
 // openAIError writes a problem the way OpenAI's clients read it.
 func (s *server) openAIError(w http.ResponseWriter, p *Problem) {
-	kind := "invalid_request_error"
-	if p.Status >= 500 {
-		kind = "server_error"
-	}
-	p.setRetryAfter(w)
-	writeJSON(w, p.Status, map[string]any{"error": map[string]any{"message": p.Detail, "type": kind, "code": p.Code, "param": nil}})
+	p.openAI = true
+	writeProblem(w, p)
 }
 
 func (s *server) chat(w http.ResponseWriter, r *http.Request) {

@@ -46,7 +46,7 @@ func TestLocalHost(t *testing.T) {
 func TestSpec(t *testing.T) {
 	t.Parallel()
 	spec := Spec()
-	for _, path := range []string{"/v1/ask", "/v1/search", "/v1/suggest", "/v1/documents/{id}", "/v1/models", "/v1/chat/completions", "/v1/feedback", "/v1/status", "/healthz", "/readyz"} {
+	for _, path := range []string{"/v1/ask", "/v1/search", "/v1/suggest", "/v1/documents/{id}", "/v1/models", "/v1/chat/completions", "/v1/feedback", "/v1/embeddings", "/v1/rerank", "/cds-services", "/cds-services/{id}", "/cds-services/{id}/feedback", "/infobutton", "/v1/status", "/healthz", "/readyz"} {
 		if spec.Paths[path] == nil {
 			t.Errorf("%s is not described", path)
 		}

@@ -14,6 +14,7 @@ import (
 	"rxedge/daemon/answer"
 	"rxedge/daemon/cdshooks"
 	"rxedge/daemon/feedback"
+	"rxedge/daemon/infobutton"
 	"rxedge/index"
 	"rxedge/inference"
 	"rxedge/inference/llama"
@@ -29,6 +30,7 @@ type Problem struct {
 	Errors []*huma.ErrorDetail `json:"errors,omitempty"`
 
 	retryAfter time.Duration // sent as Retry-After
+	openAI     bool          // written as OpenAI's API writes errors
 }
 
 func (p *Problem) Error() string { return p.Detail }
@@ -37,7 +39,43 @@ func (p *Problem) Error() string { return p.Detail }
 func (p *Problem) GetStatus() int { return p.Status }
 
 // ContentType implements huma.ContentTypeFilter.
-func (p *Problem) ContentType(string) string { return "application/problem+json" }
+func (p *Problem) ContentType(string) string {
+	if p.openAI {
+		return "application/json"
+	}
+	return "application/problem+json"
+}
+
+// GetHeaders implements huma.HeadersError.
+func (p *Problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(max(1, int(p.retryAfter.Seconds()))))
+	}
+	return h
+}
+
+// MarshalJSON implements json.Marshaler.
+func (p *Problem) MarshalJSON() ([]byte, error) {
+	if !p.openAI {
+		type plain Problem
+		return json.Marshal((*plain)(p))
+	}
+	kind := "invalid_request_error"
+	switch {
+	case p.Status == http.StatusUnauthorized:
+		kind = "authentication_error"
+	case p.Status == http.StatusTooManyRequests:
+		kind = "rate_limit_error"
+	case p.Status >= 500:
+		kind = "server_error"
+	}
+	detail := p.Detail
+	for _, e := range p.Errors {
+		detail += "; " + e.Location + ": " + e.Message
+	}
+	return json.Marshal(map[string]any{"error": map[string]any{"message": detail, "type": kind, "code": p.Code, "param": nil}})
+}
 
 func init() {
 	// huma makes its own errors (a body that does not fit the schema) through this.
@@ -52,6 +90,13 @@ func init() {
 			}
 		}
 		return p
+	}
+	huma.NewErrorWithContext = func(ctx huma.Context, status int, msg string, errs ...error) huma.StatusError {
+		err := huma.NewError(status, msg, errs...)
+		if p, ok := err.(*Problem); ok && ctx != nil && ctx.Operation() != nil {
+			p.openAI = openAIPath(ctx.Operation().Path)
+		}
+		return err
 	}
 }
 
@@ -86,6 +131,7 @@ func (s *server) problem(err error) *Problem {
 		memory  *llama.MemoryError
 		item    *feedback.InvalidError
 		request *cdshooks.RequestError
+		asked   *infobutton.RequestError
 		big     *http.MaxBytesError
 	)
 	mk := func(status int, code, detail string) *Problem {
@@ -98,6 +144,8 @@ func (s *server) problem(err error) *Problem {
 		return mk(http.StatusBadRequest, "invalid_request", invalid.Error())
 	case errors.As(err, &request) && request.Missing:
 		return mk(http.StatusPreconditionFailed, "missing_data", request.Detail)
+	case errors.As(err, &asked):
+		return mk(http.StatusBadRequest, "invalid_request", asked.Error())
 	case errors.As(err, &request):
 		return mk(http.StatusBadRequest, "invalid_request", request.Detail)
 	case errors.As(err, &big):
@@ -158,15 +206,11 @@ func (s *server) problem(err error) *Problem {
 	return mk(http.StatusInternalServerError, "internal", "something went wrong on this box; 'rxedge status' and the service's log say more")
 }
 
-func (p *Problem) setRetryAfter(w http.ResponseWriter) {
-	if p.retryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(p.retryAfter.Seconds()))))
-	}
-}
-
 func writeProblem(w http.ResponseWriter, p *Problem) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	p.setRetryAfter(w)
+	w.Header().Set("Content-Type", p.ContentType(""))
+	for k, v := range p.GetHeaders() {
+		w.Header()[k] = v
+	}
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p)
 }

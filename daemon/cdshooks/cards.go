@@ -185,6 +185,16 @@ func resolve(ctx context.Context, snap *index.Snapshot, ms []Medicine) ([]drug, 
 	return out, nil
 }
 
+// Resolve gives the name of a medicine and the documents about it; "" where
+// nothing is known of it.
+func Resolve(ctx context.Context, snap *index.Snapshot, m Medicine) (name string, documents map[string]bool, _ error) {
+	ds, err := resolve(ctx, snap, []Medicine{m})
+	if err != nil || len(ds) == 0 {
+		return "", nil, err
+	}
+	return ds[0].name, ds[0].documents, nil
+}
+
 // question is one that is asked for a request, and what came of it.
 type question struct {
 	text, summary, topic string

@@ -117,6 +117,20 @@ type API struct {
 	// RawCompletions lets /v1/chat/completions reach a model of the catalog by
 	// its name, without documents and so without citations.
 	RawCompletions bool `toml:"raw_completions"`
+	// RequireToken: programs other than the page bring a token, of a client below
+	// or of one that 'rxedge service token add' made.
+	RequireToken bool `toml:"require_token"`
+	// Rate is the requests a second that one client may send for long, and Burst
+	// those at once; rate 0: as many as it likes.
+	Rate    float64  `toml:"rate"`
+	Burst   int      `toml:"burst"`
+	Clients []Client `toml:"client"`
+}
+
+// Client is a program that asks; its token is in a file of mode 0600.
+type Client struct {
+	Name      string `toml:"name"`
+	TokenFile string `toml:"token_file"`
 }
 
 // Duration reads "5m" and "1h30m".
@@ -147,7 +161,7 @@ func Default() Config {
 		Sample: true,
 		Model:  Model{Profile: Auto, Embedder: Auto, Reranker: Auto, Entailer: Auto, Idle: Duration(15 * time.Minute), Start: Duration(2 * time.Minute)},
 		Answer: Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second)},
-		API:    API{MaxRequestBytes: 1 << 20, RawCompletions: true},
+		API:    API{MaxRequestBytes: 1 << 20, RawCompletions: true, Rate: 200, Burst: 400},
 		Cache:  Cache{Enabled: true, Answers: Duration(time.Hour), Embeddings: Duration(24 * time.Hour), Disk: 256, Memory: 32},
 	}
 }
@@ -243,6 +257,8 @@ func (c *Config) Check() error {
 		{"answer.max_tokens", int64(c.Answer.MaxTokens), 1, 8192},
 		{"cache.disk_mb", int64(c.Cache.Disk), 1, 1 << 20},
 		{"cache.memory_mb", int64(c.Cache.Memory), 1, 1 << 16},
+		{"api.rate", int64(c.API.Rate), 0, 1 << 20},
+		{"api.burst", int64(c.API.Burst), 1, 1 << 20},
 		{"api.max_request_bytes", c.API.MaxRequestBytes, 1024, 1 << 30},
 	} {
 		if f.v < f.lo || f.v > f.hi {
