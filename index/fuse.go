@@ -13,12 +13,18 @@ import (
 // both. How the weights of the built-in embedder were found: fusion/DESIGN.md.
 type Fusion struct {
 	BM25, Dense float64
+	// NamedDense is Dense where the question names a medicine that documents are
+	// about: among the passages of one label its own words tell more.
+	NamedDense float64
 }
 
 // fuse makes one ranking of at most k. Passages of the documents that the question
 // names, those in about, come before all others, whichever source found them.
 func fuse(mode Mode, weights Fusion, words []wordHit, near []dense.Scored, about []lexical.Range, k int) []found {
 	sources := []fusion.Source[uint32]{{Weight: weights.BM25}, {Weight: weights.Dense}}
+	if len(about) > 0 {
+		sources[1].Weight = weights.NamedDense
+	}
 	for _, w := range words {
 		sources[0].Items = append(sources[0].Items, fusion.Scored[uint32]{ID: w.passage, Score: w.score - w.name})
 	}
