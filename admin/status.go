@@ -49,6 +49,9 @@ func (a *app) status() *cobra.Command {
 			for _, m := range h.Others {
 				a.printf("Loaded     %s: %s, %s of memory %s\n", m.Name, m.Phase, size(m.MemoryBytes), m.Reason)
 			}
+			if c := h.Cache; c != nil {
+				a.printf("Cache      %d answers, %d vectors of questions, %s\n", c.Answers, c.Embeddings, size(c.Bytes))
+			}
 			if h.Profile != "" {
 				a.printf("Profile    %s\n", h.Profile)
 			}

@@ -14,7 +14,7 @@ import (
 )
 
 // sample is an index of the embedded formulary.
-func sample(t *testing.T) *index.Index {
+func sample(t testing.TB) *index.Index {
 	t.Helper()
 	ix, err := index.Open(t.TempDir(), index.Options{})
 	if err != nil {

@@ -283,3 +283,21 @@ func TestNormalise(t *testing.T) {
 		t.Error("case was lost")
 	}
 }
+
+// An answer that is kept beside one that is made anew.
+func BenchmarkAsk(b *testing.B) {
+	ix := sample(b)
+	const question = "Can metformin be started with an eGFR of 40?"
+	for _, c := range []struct {
+		name string
+		s    *Service
+	}{{"anew", &Service{Index: ix}}, {"kept", &Service{Index: ix, Cache: &memory{}}}} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := c.s.Ask(b.Context(), Question{Text: question}, Events{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

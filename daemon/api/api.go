@@ -123,6 +123,9 @@ func (s *server) register(mux *http.ServeMux) huma.API {
 	cfg.DocsPath, cfg.SchemasPath = "", "" // the built-in page loads from a CDN
 	cfg.CreateHooks = nil                  // $schema would echo the Host header
 	cfg.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "Called for where api.require_token is set; 'rxedge service token add NAME' makes one."}}
+	cfg.Security = []map[string][]string{{}, {"token": {}}}
+	cfg.Info.Description += " Any path may answer 401 (a token is called for), 429 (asked too fast) or 503 (busy or stopping), the latter two with Retry-After."
 	api := humago.New(mux, cfg)
 	s.native(api)
 	s.openAI(api, mux)

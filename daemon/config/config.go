@@ -161,7 +161,7 @@ func Default() Config {
 		Sample: true,
 		Model:  Model{Profile: Auto, Embedder: Auto, Reranker: Auto, Entailer: Auto, Idle: Duration(15 * time.Minute), Start: Duration(2 * time.Minute)},
 		Answer: Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second)},
-		API:    API{MaxRequestBytes: 1 << 20, RawCompletions: true, Rate: 200, Burst: 400},
+		API:    API{MaxRequestBytes: 1 << 20, RawCompletions: true, Rate: 1000, Burst: 2000},
 		Cache:  Cache{Enabled: true, Answers: Duration(time.Hour), Embeddings: Duration(24 * time.Hour), Disk: 256, Memory: 32},
 	}
 }
