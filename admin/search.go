@@ -143,7 +143,11 @@ func (a *app) printParts(h index.Hit) {
 	if len(p.Fusion) > 0 {
 		var by []string
 		for _, f := range p.Fusion {
-			by = append(by, fmt.Sprintf("%s rank %d %.5f", f.Source, f.Rank, f.Score))
+			source := f.Source
+			if f.Rank > 0 {
+				source += fmt.Sprintf(" rank %d", f.Rank)
+			}
+			by = append(by, fmt.Sprintf("%s %.5f", source, f.Score))
 		}
 		a.printf("   score %.5f = %s\n", h.Score, strings.Join(by, " + "))
 	}

@@ -1,7 +1,6 @@
 package index
 
 import (
-	"rxedge/index/fusion"
 	"rxedge/index/lexical"
 	"rxedge/index/names"
 )
@@ -29,10 +28,12 @@ type TermPart struct {
 	Score   float64 `json:"score"`
 }
 
-// FusionPart is what a source adds to a hybrid score: 1/(60 + rank).
+// FusionPart is what a source adds to a hybrid score, by its rank or, where the
+// sources are weighed, by its score (package fusion). "name" is for being about a
+// medicine that the question names, which comes before all else.
 type FusionPart struct {
-	Source string  `json:"source"` // bm25 or dense
-	Rank   int     `json:"rank"`
+	Source string  `json:"source"` // bm25, dense or name
+	Rank   int     `json:"rank,omitempty"`
 	Score  float64 `json:"score"`
 }
 
@@ -49,10 +50,15 @@ func (s *Snapshot) explain(q Query, mode Mode, reading names.Reading, found []fo
 	for i := range hits {
 		h, p := &hits[i], &Parts{}
 		h.Parts = p
-		for _, f := range []FusionPart{{Source: "bm25", Rank: h.BM25Rank}, {Source: "dense", Rank: h.DenseRank}} {
-			if mode == ModeHybrid && f.Rank > 0 {
-				f.Score = fusion.Share(f.Rank, fusion.K)
-				p.Fusion = append(p.Fusion, f)
+		if mode == ModeHybrid {
+			for l, f := range []FusionPart{{Source: "bm25", Rank: h.BM25Rank}, {Source: "dense", Rank: h.DenseRank}} {
+				if f.Rank > 0 {
+					f.Score = found[i].shares[l]
+					p.Fusion = append(p.Fusion, f)
+				}
+			}
+			if lift := found[i].lift; lift > 0 {
+				p.Fusion = append(p.Fusion, FusionPart{Source: "name", Score: lift})
 			}
 		}
 		if h.BM25Rank == 0 {

@@ -45,7 +45,7 @@ func fuse(mode Mode, weights Fusion, words []wordHit, near []dense.Scored, about
 	}
 	out := make([]found, 0, len(ranked))
 	for _, r := range ranked {
-		f := found{passage: r.ID, score: r.Score, bm25Rank: r.Ranks[0], denseRank: r.Ranks[1]}
+		f := found{passage: r.ID, score: r.Score, bm25Rank: r.Ranks[0], denseRank: r.Ranks[1], shares: [2]float64(r.Shares)}
 		if f.bm25Rank > 0 {
 			w := words[f.bm25Rank-1]
 			f.bm25, f.name, f.section = w.score, w.name, w.section

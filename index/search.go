@@ -28,8 +28,9 @@ type found struct {
 	passage             uint32
 	score, bm25, dense  float64
 	bm25Rank, denseRank int
-	name, section       float64 // parts of bm25
-	lift                float64 // part of score
+	name, section       float64    // parts of bm25
+	lift                float64    // part of score
+	shares              [2]float64 // what words and vectors add to a fused score
 }
 
 // Search finds passages. ModeDense without usable vectors is ErrNoVectors;

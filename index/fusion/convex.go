@@ -46,7 +46,7 @@ func Convex[T cmp.Ordered](sources []Source[T]) []Ranked[T] {
 			if !ok {
 				i = len(out)
 				at[x.ID] = i
-				out = append(out, Ranked[T]{ID: x.ID, Ranks: make([]int, len(sources))})
+				out = append(out, Ranked[T]{ID: x.ID, Ranks: make([]int, len(sources)), Shares: make([]float64, len(sources))})
 			}
 			if out[i].Ranks[l] > 0 {
 				continue
@@ -56,12 +56,15 @@ func Convex[T cmp.Ordered](sources []Source[T]) []Ranked[T] {
 			if high > low {
 				n = (x.Score - low) / (high - low)
 			}
-			out[i].Score += s.Weight * n
+			out[i].Shares[l] = s.Weight * n
 		}
 	}
 	for i := range out {
-		if total > 0 {
-			out[i].Score /= total
+		for l := range out[i].Shares {
+			if total > 0 {
+				out[i].Shares[l] /= total
+			}
+			out[i].Score += out[i].Shares[l]
 		}
 	}
 	slices.SortFunc(out, func(a, b Ranked[T]) int {

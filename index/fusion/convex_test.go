@@ -15,13 +15,15 @@ func TestConvex(t *testing.T) {
 	got := Convex([]Source[string]{{words, 0.75}, {near, 0.25}})
 	// By hand: a .75·1, b .75·.5 + .25·0, c .75·0 + .25·1, d .25·.75.
 	want := []Ranked[string]{
-		{"a", 0.75, []int{1, 0}}, {"b", 0.375, []int{2, 3}}, {"c", 0.25, []int{3, 1}}, {"d", 0.1875, []int{0, 2}},
+		{"a", 0.75, []int{1, 0}, []float64{0.75, 0}}, {"b", 0.375, []int{2, 3}, []float64{0.375, 0}},
+		{"c", 0.25, []int{3, 1}, []float64{0, 0.25}}, {"d", 0.1875, []int{0, 2}, []float64{0, 0.1875}},
 	}
 	if len(got) != len(want) {
 		t.Fatalf("%+v", got)
 	}
 	for i, w := range want {
-		if got[i].ID != w.ID || math.Abs(got[i].Score-w.Score) > 1e-12 || !slices.Equal(got[i].Ranks, w.Ranks) {
+		if got[i].ID != w.ID || math.Abs(got[i].Score-w.Score) > 1e-12 || !slices.Equal(got[i].Ranks, w.Ranks) ||
+			math.Abs(got[i].Shares[0]-w.Shares[0])+math.Abs(got[i].Shares[1]-w.Shares[1]) > 1e-12 {
 			t.Errorf("%d: %+v, want %+v", i, got[i], w)
 		}
 	}

@@ -16,10 +16,9 @@ type Ranked[T cmp.Ordered] struct {
 	Score float64
 	// Ranks in each of the lists, from 1; 0 where the list does not have it.
 	Ranks []int
+	// Shares are what each list adds: Score is their sum, in this order.
+	Shares []float64
 }
-
-// Share is what a list adds to the score of an item that it has at a rank.
-func Share(rank int, k float64) float64 { return 1 / (k + float64(rank)) }
 
 // RRF fuses rankings, best first: an item scores Σ 1/(k + rank) over the lists
 // that have it. Of an item that a list names twice the first place counts.
@@ -31,15 +30,16 @@ func RRF[T cmp.Ordered](lists [][]T, k float64) []Ranked[T] {
 	}
 	at := make(map[T]int, n)
 	out := make([]Ranked[T], 0, n)
-	ranks := make([]int, n*len(lists)) // one piece of memory for all
+	// One piece of memory for all.
+	ranks, shares := make([]int, n*len(lists)), make([]float64, n*len(lists))
 	for l, list := range lists {
 		for r, id := range list {
 			i, ok := at[id]
 			if !ok {
 				i = len(out)
 				at[id] = i
-				out = append(out, Ranked[T]{ID: id, Ranks: ranks[:len(lists):len(lists)]})
-				ranks = ranks[len(lists):]
+				out = append(out, Ranked[T]{ID: id, Ranks: ranks[:len(lists):len(lists)], Shares: shares[:len(lists):len(lists)]})
+				ranks, shares = ranks[len(lists):], shares[len(lists):]
 			}
 			if out[i].Ranks[l] == 0 {
 				out[i].Ranks[l] = r + 1
@@ -47,9 +47,10 @@ func RRF[T cmp.Ordered](lists [][]T, k float64) []Ranked[T] {
 		}
 	}
 	for i := range out {
-		for _, r := range out[i].Ranks {
+		for l, r := range out[i].Ranks {
 			if r > 0 {
-				out[i].Score += Share(r, k)
+				out[i].Shares[l] = 1 / (k + float64(r))
+				out[i].Score += out[i].Shares[l]
 			}
 		}
 	}
