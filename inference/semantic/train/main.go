@@ -29,7 +29,7 @@ func run() error {
 	data := flag.String("data", "", "folder of the training texts")
 	out := flag.String("out", "inference/semantic/builtin.bin", "the model file")
 	flag.IntVar(&s.dimension, "dimension", 256, "of the vectors")
-	flag.IntVar(&s.epochs, "epochs", 8, "passes over the pairs")
+	flag.IntVar(&s.epochs, "epochs", 6, "passes over the pairs")
 	flag.Float64Var(&s.temperature, "temperature", 0.05, "of the softmax")
 	flag.Float64Var(&s.rate, "rate", 0.02, "of learning at first, in parts of the rows' root mean square")
 	flag.Uint64Var(&s.seed, "seed", 1, "of the random numbers")
