@@ -1,5 +1,6 @@
 // Command train makes the model of inference/support from texts outside the
-// repository: 'make support-model'. The same texts give the same bytes.
+// repository: 'make support-model'. The same texts give the same forests of
+// claims to the byte; that of questions differs in last digits.
 package main
 
 import (
