@@ -125,8 +125,10 @@ func (e *engine) post(t *testing.T, path string, in, out any) {
 	}
 }
 
-// The proof that a converted model is the model: what the engine writes,
-// greedily, is what an independent forward pass over the checkpoint writes.
+// The proof that a converted model is the model: each token that the engine
+// writes, greedily, is the likeliest of an independent forward pass over the
+// checkpoint. Kernels of other processors add up in another order, so where two
+// tokens are as good as equal either is right.
 func TestEngineWritesWhatTheCheckpointSays(t *testing.T) {
 	t.Parallel()
 	checkpoint, tokenizer := stories(t)
@@ -145,14 +147,13 @@ func TestEngineWritesWhatTheCheckpointSays(t *testing.T) {
 			Content string
 		}
 		e.post(t, "/completion", map[string]any{"prompt": ids, "n_predict": 100, "temperature": 0, "return_tokens": true}, &got)
-		want := m.greedy(ids, 100)
-		if len(want) < 100 {
-			t.Errorf("%q: the reference ends after %d tokens", prompt, len(want))
+		if len(got.Tokens) != 100 {
+			t.Errorf("%q: the engine ends after %d tokens", prompt, len(got.Tokens))
 		}
-		if !reflect.DeepEqual(got.Tokens, want) {
-			t.Errorf("%q:\n   engine %v\nreference %v", prompt, got.Tokens, want)
+		if short, at := m.follows(ids, got.Tokens); short > asGood {
+			t.Errorf("%q: token %d of %v is %.4f below the reference's likeliest", prompt, at, got.Tokens, short)
 		}
-		if text := m.decode(want); got.Content != text {
+		if text := m.decode(got.Tokens); got.Content != text {
 			t.Errorf("%q:\n   engine %q\nreference %q", prompt, got.Content, text)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -235,4 +236,24 @@ func (m *reference) greedy(prompt []int, n int) []int {
 		logits = m.next(best, len(prompt)+len(out)-1)
 	}
 	return out
+}
+
+// asGood is how far below the likeliest token's logit another may lie to count as
+// equal; these logits spread over some 20.
+const asGood = 0.01
+
+// follows says how far, at the most, a token that was written lies below the
+// likeliest one after the same beginning, in logits, and which it is.
+func (m *reference) follows(prompt, written []int) (short float32, at int) {
+	var logits []float32
+	for pos, token := range prompt {
+		logits = m.next(token, pos)
+	}
+	for i, token := range written {
+		if s := slices.Max(logits) - logits[token]; s > short {
+			short, at = s, i
+		}
+		logits = m.next(token, len(prompt)+i)
+	}
+	return short, at
 }
