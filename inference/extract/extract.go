@@ -374,8 +374,9 @@ func weigh(q question, p *Passage, lex Lexicon) ([]Sentence, float64) {
 			score += w * max(here, near)
 			direct += w * here
 		}
-		score += 1.5 * mean * meets(q.numbers, text)
-		if q.wants.number() && q.wants.states(quantity.Numbers(text)) {
+		met, missed := meets(q.numbers, text)
+		score += 1.5 * mean * met
+		if !missed && q.wants.number() && q.wants.states(quantity.Numbers(text)) {
 			score += stated * mean
 		}
 		if q.wants.act && directs(text) {
@@ -398,15 +399,17 @@ func weigh(q question, p *Passage, lex Lexicon) ([]Sentence, float64) {
 }
 
 // meets is the share of the question's numbers that the sentence speaks of: an
-// equal number, or a range or limit that holds it, in a unit that fits.
-func meets(numbers []quantity.Number, sentence string) float64 {
+// equal number, or a range or limit that holds it, in a unit that fits. missed:
+// it has limits for them and none holds, so that it is about others.
+func meets(numbers []quantity.Number, sentence string) (share float64, missed bool) {
 	if len(numbers) == 0 {
-		return 0
+		return 0, false
 	}
 	bounds := quantity.Bounds(sentence)
 	have := quantity.Numbers(sentence)
-	met := 0.0
+	met, limits := 0.0, false
 	for _, n := range numbers {
+		limits = limits || slices.ContainsFunc(bounds, func(b quantity.Bound) bool { return fits(n.Unit, b.Unit) })
 		switch {
 		case slices.ContainsFunc(bounds, func(b quantity.Bound) bool { return fits(n.Unit, b.Unit) && b.Contains(n.Value) }):
 			met++
@@ -414,7 +417,7 @@ func meets(numbers []quantity.Number, sentence string) float64 {
 			met += 0.7
 		}
 	}
-	return met / float64(len(numbers))
+	return met / float64(len(numbers)), limits && met == 0
 }
 
 // fits: a question often leaves the unit out ("eGFR of 40").

@@ -53,3 +53,19 @@ func TestStatedNumberDecides(t *testing.T) {
 		t.Errorf("%+v", r.Sentences)
 	}
 }
+
+// A limit that does not hold for the question's number is about other patients.
+func TestLimitOfOthers(t *testing.T) {
+	t.Parallel()
+	numbers := quantity.Numbers("metformin with an eGFR of 40")
+	for sentence, want := range map[string][2]bool{ // met, missed
+		"Contraindicated below 30 mL/min.":          {false, true},
+		"Not recommended between 30 and 45 mL/min.": {true, false},
+		"Take it with food.":                        {false, false},
+	} {
+		share, missed := meets(numbers, sentence)
+		if share > 0 != want[0] || missed != want[1] {
+			t.Errorf("%q: %v %v", sentence, share, missed)
+		}
+	}
+}
