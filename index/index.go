@@ -67,6 +67,10 @@ type Options struct {
 	// Fusion is how much words and vectors count in ModeHybrid; it belongs to the
 	// embedder. Zero: reciprocal rank fusion, which asks for no weights.
 	Fusion Fusion
+	// Feedback is how much the passages that words find first count beside the
+	// question in what vectors are searched by in ModeHybrid; it belongs to the
+	// embedder. 0: nothing, and both are searched at the same time.
+	Feedback float64
 	// Counter counts tokens when passages are cut; nil: chunk's conservative
 	// estimate. CounterName names it, so that passages cut by another counter
 	// are cut again ("" for the estimate).

@@ -138,10 +138,15 @@ func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowe
 		err   error
 	}
 	vectors := make(chan denseResult, 1)
+	var first chan []wordHit // what the vectors wait for
+	if mode == ModeHybrid && s.ix.opt.Feedback > 0 {
+		first = make(chan []wordHit, 1)
+		defer close(first)
+	}
 	if mode != ModeBM25 {
 		go func() {
 			var r denseResult
-			r.hits, r.embed, r.err = s.searchDense(ctx, q.Text, q.Depth, allowed)
+			r.hits, r.embed, r.err = s.searchDense(ctx, q.Text, q.Depth, allowed, first)
 			vectors <- r
 		}()
 	}
@@ -153,6 +158,9 @@ func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowe
 		if words, about, reading, coded, err = s.searchWords(ctx, q, quotes, ranges(allowed)); err != nil {
 			return nil, reading, coded, mode, 0, s.outcome("read the names", err)
 		}
+	}
+	if first != nil {
+		first <- words
 	}
 	var r denseResult
 	if mode != ModeBM25 {
@@ -177,7 +185,7 @@ func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowe
 
 func milliseconds(d time.Duration) float64 { return max(0, float64(d)/float64(time.Millisecond)) }
 
-func (s *Snapshot) searchDense(ctx context.Context, text string, k int, allowed *generation.Allowed) ([]dense.Scored, time.Duration, error) {
+func (s *Snapshot) searchDense(ctx context.Context, text string, k int, allowed *generation.Allowed, first <-chan []wordHit) ([]dense.Scored, time.Duration, error) {
 	start := time.Now()
 	vs, err := s.held.embedder.Embed(ctx, []string{text})
 	took := time.Since(start)
@@ -190,6 +198,11 @@ func (s *Snapshot) searchDense(ctx context.Context, text string, k int, allowed 
 	v := append([]float32(nil), vs[0]...)
 	if err := dense.Normalise(v); err != nil {
 		return nil, took, err
+	}
+	if first != nil {
+		if err := s.lean(v, <-first); err != nil {
+			return nil, took, err
+		}
 	}
 	hits, err := s.view.Dense(v, k, allowed)
 	return hits, took, err

@@ -31,10 +31,12 @@ func (a adapter) Restore(state []byte) (index.Embedder, error) {
 	return e, nil
 }
 
-// builtinFusion was found on the held-out tenth of MedQuAD and training queries of
-// NFCorpus, and NamedDense set to
-// what left the questions about labels as they are: index/fusion/DESIGN.md.
+// builtinFusion and builtinFeedback were chosen on the held-out tenth of MedQuAD and
+// training queries of NFCorpus, and NamedDense set to what left the questions
+// about labels as they are: index/fusion/DESIGN.md.
 var builtinFusion = index.Fusion{BM25: 0.65, Dense: 0.35, NamedDense: 0.12}
+
+const builtinFeedback = 0.5
 
 // builtinOptions are those of an index that is searched with the embedder that
 // every box carries. Passages are cut as they are without an embedder.
@@ -44,7 +46,8 @@ func builtinOptions() (index.Options, error) {
 		return index.Options{}, err
 	}
 	i := m.AdaptedInfo()
-	return index.Options{Embedder: adapter{m}, Fusion: builtinFusion, EmbedderInfo: index.EmbedderInfo{Name: i.Name, SHA256: i.SHA256, Dimension: i.Dimension}}, nil
+	return index.Options{Embedder: adapter{m}, Fusion: builtinFusion, Feedback: builtinFeedback,
+		EmbedderInfo: index.EmbedderInfo{Name: i.Name, SHA256: i.SHA256, Dimension: i.Dimension}}, nil
 }
 
 func builtinState() api.ModelState {
