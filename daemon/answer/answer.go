@@ -32,6 +32,8 @@ type Question struct {
 	Mode string `json:"mode,omitempty"`
 	// K is the number of passages looked at; 0: 8.
 	K int `json:"k,omitempty"`
+	// Fresh asks for an answer that is made now, whatever the cache holds.
+	Fresh bool `json:"fresh,omitempty"`
 }
 
 // Answer is the whole result of one question.

@@ -80,6 +80,9 @@ func TestKeptWhileItIsTrue(t *testing.T) {
 			t.Errorf("%s: %+v, then %+v", q, first, second)
 		}
 	}
+	if a, err := s.Ask(t.Context(), Question{Text: metformin, Fresh: true}, Events{}); err != nil || a.Cached || a.Status != StatusAnswered {
+		t.Errorf("asked for anew: %v %+v", err, a)
+	}
 	if a := ask(examplol); a.Status != StatusAbstained {
 		t.Fatalf("there is no examplol yet: %+v", a.Claims)
 	}

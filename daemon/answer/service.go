@@ -83,7 +83,7 @@ func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 	}
 	var a *Answer
 	var err error
-	if s.Cache == nil {
+	if s.Cache == nil || q.Fresh {
 		a, err = s.ask(ctx, q, ev, began)
 	} else {
 		a, err = s.kept(ctx, q, ev, began)

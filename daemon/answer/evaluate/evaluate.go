@@ -188,7 +188,7 @@ func Run(ctx context.Context, box Box, questions []Question, mode string, each f
 	var times []float64
 	for _, q := range questions {
 		began := time.Now()
-		a, err := box.Ask(ctx, answer.Question{Text: q.Question, Mode: mode}, answer.Events{})
+		a, err := box.Ask(ctx, answer.Question{Text: q.Question, Mode: mode, Fresh: true}, answer.Events{})
 		if err != nil {
 			return rep, fmt.Errorf("question %s: %w", q.ID, err)
 		}
