@@ -97,9 +97,7 @@ func (ix *Index) openCurrent() (*generation.Generation, *generation.View, error)
 	if named == "" && len(names) == 0 {
 		return ix.makeEmpty()
 	}
-	if named == "" && damage == nil {
-		ix.note("CURRENT is missing")
-	}
+	missing := named == "" && damage == nil
 	candidates := names
 	if named != "" {
 		candidates = append([]string{named}, slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == named })...)
@@ -114,6 +112,17 @@ func (ix *Index) openCurrent() (*generation.Generation, *generation.View, error)
 			}
 			failed = append(failed, err)
 			continue
+		}
+		if missing && len(names) == 1 && g.Info().Documents == 0 {
+			// The very first start ended between the two: nothing was ever added.
+			if err := ix.store.SetCurrent(name); err != nil {
+				_ = g.Close()
+				return nil, nil, err
+			}
+			named, missing = name, false
+		}
+		if missing {
+			ix.note("CURRENT is missing")
 		}
 		for _, err := range failed {
 			ix.note(err.Error())
