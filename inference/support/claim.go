@@ -98,8 +98,8 @@ func (m *Model) claimFeatures(c, w, heading *text) []float32 {
 	run, order := runs(c, w)
 	x[fRun], x[fOrder] = share(float64(run), n), share(float64(order), n)
 	common := 0.0
-	for s, k := range w.has {
-		if k > 0 && c.has[s] > 0 {
+	for _, s := range w.stems {
+		if c.has[s] > 0 {
 			common += m.Words.weight(s)
 		}
 	}

@@ -93,8 +93,8 @@ func (m *Model) questionFeatures(q *text, p *passage) []float32 {
 	x[qBM25], x[qSum] = share(sum, most), float32(sum/m.Words.Other)
 	if p.heading != nil {
 		common := 0.0
-		for s, k := range p.heading.has {
-			if k > 0 && q.has[s] > 0 {
+		for _, s := range p.heading.stems {
+			if q.has[s] > 0 {
 				common += m.Words.weight(s)
 			}
 		}
@@ -104,7 +104,7 @@ func (m *Model) questionFeatures(q *text, p *passage) []float32 {
 	for i, s := range p.sentences {
 		one, two := 0.0, 0.0
 		here := map[string]bool{}
-		for w := range q.has {
+		for _, w := range q.stems {
 			weight := m.Words.weight(w)
 			if s.has[w] > 0 {
 				here[w] = true

@@ -151,7 +151,7 @@ func (p *passage) windows(claim *text, m *Model) []*text {
 	}
 	shared := func(ts ...*text) float64 {
 		sum := 0.0
-		for s := range claim.has {
+		for _, s := range claim.stems {
 			for _, t := range ts {
 				if t.has[s] > 0 {
 					sum += m.Words.weight(s)

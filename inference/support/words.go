@@ -27,6 +27,7 @@ type word struct {
 type text struct {
 	words   []word
 	has     map[string]int // stem → number of occurrences
+	stems   []string       // each once, as they come: sums are the same every time
 	weight  float64        // of all words together
 	numbers []quantity.Number
 	bounds  []quantity.Bound
@@ -272,6 +273,7 @@ func (m *Model) analyse(s string) *text {
 		}
 		t.words = append(t.words, c)
 		if t.has[c.stem] == 0 {
+			t.stems = append(t.stems, c.stem)
 			t.weight += c.weight
 		}
 		t.has[c.stem]++
