@@ -200,7 +200,9 @@ func (l *Ladder) wanted(r Reading) (step Step, why string, urgent bool) {
 	if s := over(l.limits.Memory, r.Memory, 0); s > Normal {
 		step, why = s, fmt.Sprintf("%.0f %% of the card's memory is used (limit of %s: %.0f %%)", *r.Memory, s, l.limits.Memory[s-1])
 	}
-	if s := over(l.limits.Temperature, r.Temperature, 0); s > step {
+	// At the same step the temperature is the reason: at the last one it is what
+	// makes it urgent.
+	if s := over(l.limits.Temperature, r.Temperature, 0); s > Normal && s >= step {
 		step, why = s, fmt.Sprintf("the card is at %.0f °C (limit of %s: %.0f °C)", *r.Temperature, s, l.limits.Temperature[s-1])
 		urgent = s == ExtractiveOnly
 	}

@@ -91,6 +91,20 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// Full memory calls for the last step in time, a card at its last temperature
+// at once, and both together at once too.
+func TestHotAndFull(t *testing.T) {
+	t.Parallel()
+	hot, full := limits.Temperature[4], limits.Memory[4]
+	l := ladder(t, limits)
+	if s, changed := l.Observe(zero, Reading{Memory: &full}); changed {
+		t.Fatalf("%+v at once with full memory", s)
+	}
+	if s, _ := l.Observe(zero.Add(time.Second), Reading{Memory: &full, Temperature: &hot}); s.Step != ExtractiveOnly || !strings.Contains(s.Why, "°C") {
+		t.Errorf("%+v with a card at %v °C", s, hot)
+	}
+}
+
 // Whatever the readings: down only one step and not before Fall after the last
 // change, up one step and not before Rise unless to safety, and a steady cool
 // card always comes back to Normal.
