@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"math/bits"
 )
 
 // encoder writes a segment: the lengths of its passages, then term after term,
@@ -194,14 +193,4 @@ func (e *encoder) finish() error {
 		return err
 	}
 	return e.write(e.summary.append(nil))
-}
-
-// onesBefore counts the bits of a bitmap before bit i, and says whether i is set.
-func onesBefore(bitmap []byte, i uint32) (n int, set bool) {
-	word := int(i >> 6)
-	for w := range word {
-		n += bits.OnesCount64(binary.LittleEndian.Uint64(bitmap[8*w:]))
-	}
-	v := binary.LittleEndian.Uint64(bitmap[8*word:])
-	return n + bits.OnesCount64(v&(1<<(i&63)-1)), v>>(i&63)&1 != 0
 }

@@ -255,6 +255,9 @@ func widthCode(most uint32) uint16 {
 // bits of a width code.
 func bitsOf(code uint16) int { return 1 << code >> 1 }
 
+// countsSize is how many bytes n counts of a width take.
+func countsSize(n int, code uint16) int { return (n*bitsOf(code) + 7) / 8 }
+
 // countAt reads count i of a field.
 func countAt(data []byte, code uint16, i int) uint32 {
 	switch code {

@@ -1,7 +1,6 @@
 package lexical
 
 import (
-	"cmp"
 	"encoding/binary"
 	"math"
 	"math/bits"
@@ -43,6 +42,8 @@ type scratch struct {
 
 	rarest                []int32 // cursors, while seeding
 	seeds, adding, merged []candidate
+	values                []uint32 // of which the n-th largest is wanted
+	packed                []uint64 // candidates to be sorted
 
 	sums       [window]uint32      // by passage of the window
 	hit        [window / 64]uint64 // passages with a sum
@@ -127,15 +128,28 @@ func (sc *scratch) damage(p *part) error {
 }
 
 // advance to the first block that ends at doc or after it.
-func (c *cursor) advance(doc uint32) {
-	for skip := 0; c.at < c.blocks && c.lastOf(c.at) < doc; skip++ {
-		if skip == 8 {
-			from := c.at + 1
-			c.at = from + sort.Search(c.blocks-from, func(i int) bool { return c.lastOf(from+i) >= doc })
-			return
-		}
-		c.at++
+func (c *cursor) advance(doc uint32) { c.at = c.seek(c.at, doc) }
+
+// seek gives the first block from b on that ends at doc or after it: by steps
+// that double, for it is mostly near.
+func (e *entry) seek(b int, doc uint32) int {
+	if b >= e.blocks || e.lastOf(b) >= doc {
+		return b
 	}
+	lo, hi := b, b+1 // lo ends before doc
+	for step := 1; hi < e.blocks && e.lastOf(hi) < doc; step *= 2 {
+		lo, hi = hi, hi+step
+	}
+	hi = min(hi, e.blocks)
+	for lo+1 < hi {
+		m := int(uint(lo+hi) / 2)
+		if e.lastOf(m) < doc {
+			lo = m
+		} else {
+			hi = m
+		}
+	}
+	return hi
 }
 
 // lookAhead finds the blocks of a window and what they can add.
@@ -168,22 +182,11 @@ func (c *cursor) load(b int) bool {
 // term is not there. From one call to the next doc must not descend unless pos
 // is set back.
 func (c *cursor) find(doc uint32) int {
-	for c.pos < c.blocks && c.lastOf(c.pos) < doc {
-		c.pos++
-	}
+	c.pos = c.seek(c.pos, doc)
 	if c.pos >= c.blocks || c.firstOf(c.pos) > doc || !c.load(c.pos) {
 		return -1
 	}
 	return c.block.find(doc)
-}
-
-// findFar is find for passages far from each other.
-func (c *cursor) findFar(doc uint32) int {
-	if c.pos < c.blocks && c.lastOf(c.pos) < doc {
-		from := c.pos + 1
-		c.pos = from + sort.Search(c.blocks-from, func(i int) bool { return c.lastOf(from+i) >= doc })
-	}
-	return c.find(doc)
 }
 
 // refine adds what the list has for candidates, which ascend, and keeps those
@@ -348,6 +351,23 @@ func (sc *scratch) sort() {
 // mostWaiting passages are kept before they are scored.
 const mostWaiting = 1024
 
+// order64 sorts candidates as numbers, which is twice as quick as by comparing.
+func (sc *scratch) order64(of []candidate, pack func(candidate) uint64, unpack func(uint64) candidate) {
+	v := sc.packed[:0]
+	for _, c := range of {
+		v = append(v, pack(c))
+	}
+	slices.Sort(v)
+	for i, x := range v {
+		of[i] = unpack(x)
+	}
+	sc.packed = v
+}
+
+// scoredAtOnce passages are scored, after the first k, before what is left is
+// looked at again.
+const scoredAtOnce = 32
+
 // settle scores what is waiting, the most promising first, and offers it to top.
 func (sc *scratch) settle(s *Searcher, p *part) {
 	need := sc.least.value()
@@ -357,9 +377,10 @@ func (sc *scratch) settle(s *Searcher, p *part) {
 			w = append(w, f)
 		}
 	}
-	slices.SortFunc(w, func(a, b candidate) int { return int(b.sum>>1) - int(a.sum>>1) })
-	for rest := w; len(rest) > 0 && float64(rest[0].sum) >= sc.top.least()*sc.scale-2; {
-		n := min(len(rest), max(sc.top.k, 32))
+	sc.order64(w, func(c candidate) uint64 { return uint64(^c.sum)<<32 | uint64(c.doc) }, func(v uint64) candidate { return candidate{uint32(v), ^uint32(v >> 32)} })
+	n := max(sc.top.k, scoredAtOnce)
+	for rest := w; len(rest) > 0 && float64(rest[0].sum) >= sc.top.least()*sc.scale-2; n = scoredAtOnce {
+		n = min(n, len(rest))
 		sc.score(s, p, rest[:n])
 		rest = rest[n:]
 	}
@@ -372,7 +393,7 @@ func (sc *scratch) settle(s *Searcher, p *part) {
 // score passages and offer them to top: list after list, in the order of the
 // passages, so that what memory is slow to give is on its way meanwhile.
 func (sc *scratch) score(s *Searcher, p *part, of []candidate) {
-	slices.SortFunc(of, func(a, b candidate) int { return cmp.Compare(a.doc, b.doc) })
+	sc.order64(of, func(c candidate) uint64 { return uint64(c.doc)<<32 | uint64(c.sum) }, func(v uint64) candidate { return candidate{uint32(v >> 32), uint32(v)} })
 	sc.norms = slices.Grow(sc.norms[:0], len(of))[:len(of)]
 	sc.scores = slices.Grow(sc.scores[:0], len(of))[:len(of)]
 	for i, f := range of {
@@ -382,7 +403,7 @@ func (sc *scratch) score(s *Searcher, p *part, of []candidate) {
 		c := &sc.cursors[i]
 		c.pos = 0
 		for n, f := range of {
-			if j := c.findFar(f.doc); j >= 0 {
+			if j := c.find(f.doc); j >= 0 {
 				sc.scores[n] += float64(c.weight * s.params.share(c.tf(j), sc.norms[n]))
 			}
 		}
@@ -546,7 +567,7 @@ func (sc *scratch) add(o, v uint32) {
 func (k *block) addBitmap(from, to, shift, step uint32, sc *scratch) bool {
 	i := 0
 	if from > 0 {
-		i, _ = onesBefore(k.docs, from)
+		i = k.onesBefore(int(from>>6)) + bits.OnesCount64(binary.LittleEndian.Uint64(k.docs[8*(from>>6):])&(1<<(from&63)-1))
 	}
 	for w := from >> 6; w <= (to-1)>>6; w++ {
 		v := binary.LittleEndian.Uint64(k.docs[8*w:])

@@ -46,11 +46,7 @@ func (sc *scratch) seed(p *part, ranges []Range) {
 	}
 	// The most promising, in the order of their numbers.
 	if n := seedFactor * k; len(sc.seeds) > n {
-		sc.least.reset(n)
-		for _, s := range sc.seeds {
-			sc.least.push(s.sum)
-		}
-		best := sc.least.value()
+		best := sc.nth(sc.seeds, n)
 		kept := sc.seeds[:0]
 		for _, s := range sc.seeds {
 			if s.sum >= best {
@@ -58,39 +54,82 @@ func (sc *scratch) seed(p *part, ranges []Range) {
 			}
 		}
 		sc.seeds = kept[:min(len(kept), 2*n)]
-		sc.least.reset(k)
 	}
 	for _, i := range rare[used:] {
 		c := &sc.cursors[i]
 		c.pos = 0
 		for j := range sc.seeds {
 			s := &sc.seeds[j]
-			if n := c.findFar(s.doc); n >= 0 {
+			if n := c.find(s.doc); n >= 0 {
 				s.sum += uint32(c.impacts[n]) * c.step
 			}
 		}
 		c.pos = 0
 	}
+	found := sc.seeds[:0]
 	for _, s := range sc.seeds {
 		if !p.Dead.Has(s.doc) && in(ranges, p.Base+s.doc) {
-			sc.least.push(sc.atLeast(s.sum))
+			found = append(found, candidate{s.doc, sc.atLeast(s.sum)})
 		}
 	}
-	v := sc.least.value()
-	sc.least.reset(k)
-	sc.least.raise(v)
+	if len(found) >= k {
+		sc.least.raise(sc.nth(found, k))
+	}
+}
+
+// nth gives the n-th largest sum.
+func (sc *scratch) nth(of []candidate, n int) uint32 {
+	v := sc.values[:0]
+	for _, c := range of {
+		v = append(v, c.sum)
+	}
+	sc.values = v
+	return nth(v, n)
+}
+
+// nth gives the n-th largest value (Hoare's selection); v is left in another
+// order.
+func nth(v []uint32, n int) uint32 {
+	n--
+	for lo, hi := 0, len(v)-1; lo < hi; {
+		a, b, c := v[lo], v[int(uint(lo+hi)/2)], v[hi]
+		pivot := max(min(a, b), min(max(a, b), c))
+		i, j := lo, hi
+		for i <= j {
+			for v[i] > pivot {
+				i++
+			}
+			for v[j] < pivot {
+				j--
+			}
+			if i <= j {
+				v[i], v[j] = v[j], v[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case n <= j:
+			hi = j
+		case n >= i:
+			lo = i
+		default:
+			return v[n]
+		}
+	}
+	return v[n]
 }
 
 // mergeSeeds adds the blocks of greatest impact of a list to the seeds.
 func (sc *scratch) mergeSeeds(c *cursor) {
 	least := uint32(0)
 	if blocks := seedPostings / blockSize; c.blocks > blocks {
-		sc.least.reset(blocks)
+		v := sc.values[:0]
 		for b := range c.blocks {
-			sc.least.push(c.impactOf(b))
+			v = append(v, c.impactOf(b))
 		}
-		least = sc.least.value()
-		sc.least.reset(sc.top.k)
+		sc.values = v
+		least = nth(v, blocks)
 	}
 	add := sc.adding[:0]
 	for b := range c.blocks {
@@ -100,10 +139,8 @@ func (sc *scratch) mergeSeeds(c *cursor) {
 		if !c.load(b) {
 			return
 		}
-		if !c.each(func(i int, doc uint32) bool {
-			add = append(add, candidate{doc, uint32(c.impacts[i]) * c.step})
-			return true
-		}) {
+		var whole bool
+		if add, whole = c.block.appendTo(add, c.step); !whole {
 			c.bad = true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"sort"
 	"sync"
 )
@@ -198,13 +199,16 @@ func (e *entry) impactOf(b int) uint32 { return uint32(e.descs[descriptorSize*b+
 // block is one block of postings, as it lies.
 type block struct {
 	first   uint32
+	span    uint32 // last passage − first
 	n       int
 	kind    uint16
-	span    uint32 // last passage − first
+	layout  uint16
 	impacts []byte // n
 	docs    []byte
-	counts  [fields][]byte
-	widths  [fields]uint16
+	counts  []byte // of all fields, one after the other
+	// Of a bitmap: ones bits lie before word. Passages are mostly looked for in
+	// order, so what was counted is not counted again.
+	word, ones int
 }
 
 // open block b of the entry; false where its parts do not fit.
@@ -222,8 +226,8 @@ func (e *entry) open(b int, k *block) bool {
 		k.n = int(e.df) - b*blockSize
 	}
 	start := int64(le.Uint32(d[4:]))
-	meta := le.Uint16(d[10:])
-	k.kind = meta & 3
+	k.layout = le.Uint16(d[10:])
+	k.kind = k.layout & 3
 	var size int
 	switch k.kind {
 	case layoutBitmap:
@@ -235,24 +239,21 @@ func (e *entry) open(b int, k *block) bool {
 	default:
 		return false
 	}
-	total := k.n + size
-	for f := range k.widths {
-		k.widths[f] = meta >> (2 + 3*f) & 7
-		if k.widths[f] == 7 {
+	counts := 0
+	for f := range fields {
+		w := k.layout >> (2 + 3*f) & 7
+		if w == 7 {
 			return false
 		}
-		total += (k.n*bitsOf(k.widths[f]) + 7) / 8
+		counts += countsSize(k.n, w)
 	}
-	if start+int64(total) > int64(len(e.payload)) {
+	docs := k.n + size
+	if start+int64(docs+counts) > int64(len(e.payload)) {
 		return false
 	}
-	p := e.payload[start : start+int64(total)]
-	k.impacts, p = p[:k.n:k.n], p[k.n:]
-	k.docs, p = p[:size:size], p[size:]
-	for f, w := range k.widths {
-		n := (k.n*bitsOf(w) + 7) / 8
-		k.counts[f], p = p[:n:n], p[n:]
-	}
+	p := e.payload[start : start+int64(docs+counts)]
+	k.impacts, k.docs, k.counts = p[:k.n:k.n], p[k.n:docs:docs], p[docs:]
+	k.word, k.ones = 0, 0
 	return true
 }
 
@@ -264,17 +265,29 @@ func (k *block) find(doc uint32) int {
 	x := doc - k.first
 	switch k.kind {
 	case layoutBitmap:
-		if k.docs[x>>3]>>(x&7)&1 == 0 {
+		w, bit := int(x>>6), uint64(1)<<(x&63)
+		v := binary.LittleEndian.Uint64(k.docs[8*w:])
+		if v&bit == 0 {
 			return -1
 		}
-		if i, _ := onesBefore(k.docs, x); i < k.n {
+		if i := k.onesBefore(w) + bits.OnesCount64(v&(bit-1)); i < k.n {
 			return i
 		}
 	case layoutShort:
 		at := 0
-		for step := blockSize / 2; step > 0; step >>= 1 {
-			if i := at + step; i < k.n && uint32(binary.LittleEndian.Uint16(k.docs[2*i:])) <= x {
-				at = i
+		if k.n == blockSize {
+			d := (*[2 * blockSize]byte)(k.docs)
+			for step := blockSize / 2; step > 0; step >>= 1 {
+				i := (at + step) & (blockSize - 1)
+				if uint32(binary.LittleEndian.Uint16(d[2*i:2*i+2])) <= x {
+					at = i
+				}
+			}
+		} else {
+			for step := blockSize / 2; step > 0; step >>= 1 {
+				if i := at + step; i < k.n && uint32(binary.LittleEndian.Uint16(k.docs[2*i:])) <= x {
+					at = i
+				}
 			}
 		}
 		if uint32(binary.LittleEndian.Uint16(k.docs[2*at:])) == x {
@@ -294,10 +307,26 @@ func (k *block) find(doc uint32) int {
 	return -1
 }
 
+// onesBefore counts the bits of a bitmap before a word.
+func (k *block) onesBefore(w int) int {
+	if w < k.word {
+		k.word, k.ones = 0, 0
+	}
+	for n := k.word; n < w; n++ {
+		k.ones += bits.OnesCount64(binary.LittleEndian.Uint64(k.docs[8*n:]))
+	}
+	k.word = w
+	return k.ones
+}
+
 // tf of posting i.
 func (k *block) tf(i int) (c Counts) {
+	rest := k.counts
 	for f := range c {
-		c[f] = countAt(k.counts[f], k.widths[f], i)
+		if w := k.layout >> (2 + 3*f) & 7; w != 0 {
+			c[f] = countAt(rest, w, i)
+			rest = rest[countsSize(k.n, w):]
+		}
 	}
 	return c
 }
@@ -334,4 +363,32 @@ func (k *block) each(fn func(i int, doc uint32) bool) bool {
 		}
 	}
 	return true
+}
+
+// appendTo appends the passages of the block with what they add at most. False
+// where the block holds another number of passages than it should.
+func (k *block) appendTo(to []candidate, step uint32) ([]candidate, bool) {
+	switch k.kind {
+	case layoutBitmap:
+		i := 0
+		for w := 0; w < len(k.docs); w += 8 {
+			for v := binary.LittleEndian.Uint64(k.docs[w:]); v != 0; v &= v - 1 {
+				if i == k.n {
+					return to, false
+				}
+				to = append(to, candidate{k.first + uint32(8*w+trailing(v)), uint32(k.impacts[i]) * step})
+				i++
+			}
+		}
+		return to, i == k.n
+	case layoutShort:
+		for i, m := range k.impacts {
+			to = append(to, candidate{k.first + uint32(binary.LittleEndian.Uint16(k.docs[2*i:])), uint32(m) * step})
+		}
+	default:
+		for i, m := range k.impacts {
+			to = append(to, candidate{k.first + binary.LittleEndian.Uint32(k.docs[4*i:]), uint32(m) * step})
+		}
+	}
+	return to, true
 }
