@@ -168,7 +168,7 @@ func sameAsExhaustive(t *testing.T, s *index.Snapshot, f index.Filter, now map[s
 		lists = append(lists, list)
 	}
 	scores := map[uint32]float64{}
-	for _, r := range fusion.RRF(lists, fusion.K) {
+	for _, r := range fusion.RRF(lists, fusion.K, 0) {
 		scores[r.ID] = r.Score
 	}
 	got := hits(index.ModeHybrid, 7, f)

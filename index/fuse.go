@@ -21,53 +21,86 @@ type Fusion struct {
 // fuse makes one ranking of at most k. Passages of the documents that the question
 // names, those in about, come before all others, whichever source found them.
 func fuse(mode Mode, weights Fusion, words []wordHit, near []dense.Scored, about []lexical.Range, k int) []found {
-	sources := []fusion.Source[uint32]{{Weight: weights.BM25}, {Weight: weights.Dense}}
-	if len(about) > 0 {
-		sources[1].Weight = weights.NamedDense
+	if mode == ModeBM25 || mode == ModeDense { // a single list keeps its order
+		return single(mode, words, near, k)
 	}
-	for _, w := range words {
-		sources[0].Items = append(sources[0].Items, fusion.Scored[uint32]{ID: w.passage, Score: w.score - w.name})
-	}
-	for _, n := range near {
-		sources[1].Items = append(sources[1].Items, fusion.Scored[uint32]{ID: n.Passage, Score: n.Score})
+	most := k
+	if len(about) > 0 { // some of them are lifted first
+		most = 0
 	}
 	var ranked []fusion.Ranked[uint32]
-	if mode == ModeHybrid && weights != (Fusion{}) {
-		ranked = fusion.Convex(sources)
-	} else {
-		lists := make([][]uint32, len(sources))
-		for l, s := range sources {
-			for _, x := range s.Items {
-				lists[l] = append(lists[l], x.ID)
-			}
+	if weights != (Fusion{}) {
+		sources := []fusion.Source[uint32]{
+			{Weight: weights.BM25, Items: make([]fusion.Scored[uint32], len(words))},
+			{Weight: weights.Dense, Items: make([]fusion.Scored[uint32], len(near))},
 		}
-		ranked = fusion.RRF(lists, fusion.K)
+		if len(about) > 0 {
+			sources[1].Weight = weights.NamedDense
+		}
+		for i, w := range words {
+			sources[0].Items[i] = fusion.Scored[uint32]{ID: w.passage, Score: w.score - w.name}
+		}
+		for i, n := range near {
+			sources[1].Items[i] = fusion.Scored[uint32]{ID: n.Passage, Score: n.Score}
+		}
+		ranked = fusion.Convex(sources, most)
+	} else {
+		lists := [][]uint32{make([]uint32, len(words)), make([]uint32, len(near))}
+		for i, w := range words {
+			lists[0][i] = w.passage
+		}
+		for i, n := range near {
+			lists[1][i] = n.Passage
+		}
+		ranked = fusion.RRF(lists, fusion.K, most)
 	}
-	out := make([]found, 0, len(ranked))
-	for _, r := range ranked {
-		f := found{passage: r.ID, score: r.Score, bm25Rank: r.Ranks[0], denseRank: r.Ranks[1], shares: [2]float64(r.Shares)}
+	if len(about) > 0 {
+		lifted := func(r *fusion.Ranked[uint32]) float64 {
+			if within(about, r.ID) {
+				return r.Score + lift
+			}
+			return r.Score
+		}
+		slices.SortStableFunc(ranked, func(a, b fusion.Ranked[uint32]) int { return cmp.Compare(lifted(&b), lifted(&a)) })
+	}
+	out := make([]found, min(k, len(ranked)))
+	for i := range out {
+		r, f := &ranked[i], &out[i]
+		*f = found{passage: r.ID, score: r.Score, bm25Rank: r.Ranks[0], denseRank: r.Ranks[1], shares: [2]float64(r.Shares)}
 		if f.bm25Rank > 0 {
-			w := words[f.bm25Rank-1]
-			f.bm25, f.name, f.section = w.score, w.name, w.section
+			f.words(&words[f.bm25Rank-1])
 		}
 		if f.denseRank > 0 {
 			f.dense = near[f.denseRank-1].Score
 		}
-		switch mode { // of a single list, fusion keeps the order
-		case ModeBM25:
-			f.score, f.lift = f.bm25, f.name
-		case ModeDense:
-			f.score = f.dense
-		default:
-			if within(about, r.ID) {
-				f.lift = 1 // over every fused score
-				f.score += f.lift
-			}
+		if within(about, r.ID) {
+			f.lift = lift
+			f.score += f.lift
 		}
-		out = append(out, f)
 	}
-	if mode == ModeHybrid && len(about) > 0 {
-		slices.SortStableFunc(out, func(a, b found) int { return cmp.Compare(b.score, a.score) })
+	return out
+}
+
+// lift is over every fused score.
+const lift = 1
+
+func (f *found) words(w *wordHit) { f.bm25, f.name, f.section = w.score, w.name, w.section }
+
+// single is the ranking of one source.
+func single(mode Mode, words []wordHit, near []dense.Scored, k int) []found {
+	if mode == ModeDense {
+		out := make([]found, min(k, len(near)))
+		for i := range out {
+			n := near[i]
+			out[i] = found{passage: n.Passage, score: n.Score, dense: n.Score, denseRank: i + 1}
+		}
+		return out
 	}
-	return out[:min(k, len(out))]
+	out := make([]found, min(k, len(words)))
+	for i := range out {
+		f, w := &out[i], &words[i]
+		*f = found{passage: w.passage, score: w.score, lift: w.name, bm25Rank: i + 1}
+		f.words(w)
+	}
+	return out
 }

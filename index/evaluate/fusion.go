@@ -216,7 +216,7 @@ func (q *candidates) convex(w []float64) []Scored {
 			sources[i].Items = append(sources[i].Items, fusion.Scored[string]{ID: x.ID, Score: x.Score})
 		}
 	}
-	return q.lift(fusion.Convex(sources))
+	return q.lift(fusion.Convex(sources, 0))
 }
 
 func (q *candidates) rrf() []Scored {
@@ -226,7 +226,7 @@ func (q *candidates) rrf() []Scored {
 			lists[i] = append(lists[i], x.ID)
 		}
 	}
-	return q.lift(fusion.RRF(lists, fusion.K))
+	return q.lift(fusion.RRF(lists, fusion.K, 0))
 }
 
 // lift puts the documents about a medicine that the query names before all.

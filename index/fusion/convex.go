@@ -1,9 +1,6 @@
 package fusion
 
-import (
-	"cmp"
-	"slices"
-)
+import "cmp"
 
 // Scored is an item as a source scored it, more being better.
 type Scored[T cmp.Ordered] struct {
@@ -27,10 +24,13 @@ type Source[T cmp.Ordered] struct {
 // source does not have counts 0 there, as its last one does. A source that found
 // nothing is left out of both sums, so one source alone keeps its order. Of an
 // item that a list names twice the first counts; items of equal score are ordered
-// by id.
-func Convex[T cmp.Ordered](sources []Source[T]) []Ranked[T] {
-	at := make(map[T]int)
-	var out []Ranked[T]
+// by id. The best most are returned; 0: all.
+func Convex[T cmp.Ordered](sources []Source[T], most int) []Ranked[T] {
+	n := 0
+	for _, s := range sources {
+		n += len(s.Items)
+	}
+	g := newGathering[T](n, len(sources))
 	total := 0.0
 	for l, s := range sources {
 		if len(s.Items) == 0 {
@@ -42,36 +42,26 @@ func Convex[T cmp.Ordered](sources []Source[T]) []Ranked[T] {
 			low, high = min(low, x.Score), max(high, x.Score)
 		}
 		for r, x := range s.Items {
-			i, ok := at[x.ID]
-			if !ok {
-				i = len(out)
-				at[x.ID] = i
-				out = append(out, Ranked[T]{ID: x.ID, Ranks: make([]int, len(sources)), Shares: make([]float64, len(sources))})
-			}
-			if out[i].Ranks[l] > 0 {
+			item := g.item(x.ID)
+			if item.Ranks[l] > 0 {
 				continue
 			}
-			out[i].Ranks[l] = r + 1
+			item.Ranks[l] = r + 1
 			n := 1.0
 			if high > low {
 				n = (x.Score - low) / (high - low)
 			}
-			out[i].Shares[l] = s.Weight * n
+			item.Shares[l] = s.Weight * n
 		}
 	}
-	for i := range out {
-		for l := range out[i].Shares {
+	for i := range g.out {
+		x := &g.out[i]
+		for l := range x.Shares {
 			if total > 0 {
-				out[i].Shares[l] /= total
+				x.Shares[l] /= total
 			}
-			out[i].Score += out[i].Shares[l]
+			x.Score += x.Shares[l]
 		}
 	}
-	slices.SortFunc(out, func(a, b Ranked[T]) int {
-		if a.Score != b.Score {
-			return cmp.Compare(b.Score, a.Score)
-		}
-		return cmp.Compare(a.ID, b.ID)
-	})
-	return out
+	return best(g.out, most)
 }

@@ -12,7 +12,7 @@ func TestConvex(t *testing.T) {
 	t.Parallel()
 	words := []Scored[string]{{"a", 10}, {"b", 6}, {"c", 2}}
 	near := []Scored[string]{{"c", 0.9}, {"d", 0.8}, {"b", 0.5}}
-	got := Convex([]Source[string]{{words, 0.75}, {near, 0.25}})
+	got := Convex([]Source[string]{{words, 0.75}, {near, 0.25}}, 0)
 	// By hand: a .75·1, b .75·.5 + .25·0, c .75·0 + .25·1, d .25·.75.
 	want := []Ranked[string]{
 		{"a", 0.75, []int{1, 0}, []float64{0.75, 0}}, {"b", 0.375, []int{2, 3}, []float64{0.375, 0}},
@@ -40,7 +40,7 @@ func TestConvex(t *testing.T) {
 		{"no weights", []Source[string]{{words, 0}}, []string{"a", "b", "c"}},
 	} {
 		var ids []string
-		for _, r := range Convex(c.sources) {
+		for _, r := range Convex(c.sources, 0) {
 			ids = append(ids, r.ID)
 			if math.IsNaN(r.Score) {
 				t.Errorf("%s: %s scores NaN", c.name, r.ID)
@@ -66,12 +66,12 @@ func TestConvexScales(t *testing.T) {
 		}
 		a, b := draw("a"), draw("b")
 		w := rapid.Float64Range(0, 1).Draw(t, "w")
-		one := Convex([]Source[int]{{a, w}, {b, 1 - w}})
+		one := Convex([]Source[int]{{a, w}, {b, 1 - w}}, 0)
 		scaled := slices.Clone(b)
 		for i := range scaled {
 			scaled[i].Score = 4*scaled[i].Score - 32
 		}
-		two := Convex([]Source[int]{{a, w}, {scaled, 1 - w}})
+		two := Convex([]Source[int]{{a, w}, {scaled, 1 - w}}, 0)
 		if len(one) != len(two) {
 			t.Fatal(one, two)
 		}
