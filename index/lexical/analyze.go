@@ -5,8 +5,10 @@ package lexical
 
 import (
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/clipperhouse/uax29/v2/words"
 )
 
@@ -23,6 +25,17 @@ const Version = "en-es-3"
 // those of the language. Safe for concurrent use.
 type Analyzer struct {
 	names map[string]struct{}
+	// recent words of questions, by hash: each is asked for several times in one
+	// question, and many in the next.
+	recent [recentWords]atomic.Pointer[recentWord]
+}
+
+const recentWords = 1 << 12
+
+type recentWord struct {
+	raw string
+	l   *language
+	w   *word
 }
 
 // NewAnalyzer makes an analyser that knows the words of these names and does
@@ -72,9 +85,18 @@ type termList struct {
 	out []string
 }
 
-func (t *termList) word(raw string) token { return t.a.newWord(raw, t.l).token() }
-func (t *termList) emit(w token)          { t.out = append(t.out, w.terms...) }
-func (t *termList) term(s string)         { t.out = append(t.out, s) }
+func (t *termList) word(raw string) token {
+	slot := &t.a.recent[xxhash.Sum64String(raw)%recentWords]
+	if r := slot.Load(); r != nil && r.raw == raw && r.l == t.l {
+		return r.w.token()
+	}
+	raw = strings.Clone(raw)
+	w := t.a.newWord(raw, t.l)
+	slot.Store(&recentWord{raw, t.l, w})
+	return w.token()
+}
+func (t *termList) emit(w token)  { t.out = append(t.out, w.terms...) }
+func (t *termList) term(s string) { t.out = append(t.out, s) }
 
 // maxTerm is the longest term in bytes; what is longer (a DNA sequence, binary
 // noise) is cut, so that one hostile word cannot fill the dictionary.

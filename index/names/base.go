@@ -24,11 +24,23 @@ type base struct {
 	shorts   map[string][]meaning
 	byCue    map[string][]cue
 	spelling speller
-	// longest key in words, of names and classes, shorthand, cues.
-	words, shortWords, cueWords int
+	// starts says of a first word how many words the longest key has.
+	starts map[string]starts
 	// version of the table and of what is learned by it; segments are learned
 	// again by another.
 	version uint64
+}
+
+// starts is how many words the longest key has that begins with a word: of names
+// and classes, of shorthand, of cues.
+type starts struct{ names, shorts, cues uint8 }
+
+func (b *base) start(key string, of func(*starts) *uint8) {
+	first, _, _ := strings.Cut(key, " ")
+	s := b.starts[first]
+	n := of(&s)
+	*n = max(*n, uint8(wordsIn(key)))
+	b.starts[first] = s
 }
 
 // learning changes with what learn makes of a document.
@@ -39,7 +51,7 @@ var bases = sync.OnceValues(func() (*base, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &base{table: t, names: map[string][]ref{}, byClass: map[string][]int32{}, members: map[string][]ref{}, shorts: map[string][]meaning{}, byCue: map[string][]cue{}}
+	b := &base{table: t, names: map[string][]ref{}, byClass: map[string][]int32{}, members: map[string][]ref{}, shorts: map[string][]meaning{}, byCue: map[string][]cue{}, starts: map[string]starts{}}
 	for i, m := range t.medicines {
 		b.name(m.name, ref(i))
 		for _, n := range m.brands {
@@ -56,18 +68,18 @@ var bases = sync.OnceValues(func() (*base, error) {
 		for _, n := range c.names {
 			k := keyOf(n)
 			b.byClass[k] = append(b.byClass[k], int32(i))
-			b.words = max(b.words, wordsIn(k))
+			b.start(k, func(s *starts) *uint8 { return &s.names })
 		}
 	}
 	for _, m := range t.meanings {
 		k := keyOf(m.short)
 		b.shorts[k] = append(b.shorts[k], m)
-		b.shortWords = max(b.shortWords, wordsIn(k))
+		b.start(k, func(s *starts) *uint8 { return &s.shorts })
 	}
 	for _, c := range t.cues {
 		k := keyOf(c.phrase)
 		b.byCue[k] = append(b.byCue[k], c)
-		b.cueWords = max(b.cueWords, wordsIn(k))
+		b.start(k, func(s *starts) *uint8 { return &s.cues })
 	}
 	for k := range b.names {
 		if !t.ordinary[k] {
@@ -94,7 +106,7 @@ func (b *base) name(n string, id ref) {
 	if !slices.Contains(b.names[k], id) {
 		b.names[k] = append(b.names[k], id)
 	}
-	b.words = max(b.words, wordsIn(k))
+	b.start(k, func(s *starts) *uint8 { return &s.names })
 }
 
 func wordsIn(key string) int { return strings.Count(key, " ") + 1 }

@@ -25,7 +25,6 @@ func (p *Part) live(doc int) bool { return p.Dead == nil || !p.Dead(uint32(doc))
 type Lexicon struct {
 	*base
 	parts []Part
-	words int // longest name or class
 }
 
 // New makes a lexicon of the table and the documents' names.
@@ -48,11 +47,7 @@ func Combine(parts []Part) (*Lexicon, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lexicon{base: b, parts: slices.Clone(parts), words: b.words}
-	for _, p := range parts {
-		l.words = max(l.words, p.Segment.words)
-	}
-	return l, nil
+	return &Lexicon{base: b, parts: slices.Clone(parts)}, nil
 }
 
 // DocRef is a document by the place of its part among those of the lexicon, and
@@ -170,12 +165,9 @@ func (l *Lexicon) ordered(rs []ref) []ref {
 	return rs
 }
 
-// longest name or class in words that begins with a word.
+// longest name or class in words that begins with a word; 0 where none does.
 func (l *Lexicon) longest(word string) int {
-	n := l.base.words
-	if l.words == n {
-		return n
-	}
+	n := int(l.starts[word].names)
 	h := xxhash.Sum64String(word)
 	for i := range l.parts {
 		n = max(n, l.parts[i].groupWords(word, h))

@@ -112,15 +112,21 @@ func (r *reader) take(i, j int) {
 // medicines finds names and classes, the longest first at each place.
 func (r *reader) medicines() {
 	for i := 0; i < len(r.ts); i++ {
-		for n := min(r.l.longest(r.ts[i].word), len(r.ts)-i); n > 0; n-- {
+		t := &r.ts[i]
+		t.names = r.l.longest(t.word)
+		most := t.names
+		if s := singular(t.word); most == 0 && s != "" {
+			most = min(1, r.l.longest(s))
+		}
+		for n := min(most, len(r.ts)-i); n > 0; n-- {
 			if !r.free(i, i+n) || !r.tight(i, i+n) {
 				continue
 			}
 			k := r.key(i, i+n)
 			ids, _ := r.l.named(k)
 			classes := r.l.byClass[k]
-			if ids == nil && classes == nil && len(k) > minSpelling && k[len(k)-1] == 's' { // the plural
-				ids, _ = r.l.named(k[:len(k)-1])
+			if s := singular(k); ids == nil && classes == nil && s != "" {
+				ids, _ = r.l.named(s)
 			}
 			if ids == nil && classes == nil || r.ambiguous(k, i, n) {
 				continue
@@ -134,6 +140,14 @@ func (r *reader) medicines() {
 			break
 		}
 	}
+}
+
+// singular of a key that may be a plural; "" where it can't be one.
+func singular(k string) string {
+	if len(k) > minSpelling && k[len(k)-1] == 's' {
+		return k[:len(k)-1]
+	}
+	return ""
 }
 
 // ambiguous: two letters are a name only in capitals, an English word only with
@@ -209,7 +223,12 @@ func (r *reader) misspelt() {
 		if r.taken[i] || t.digits || edits(len(t.word)) == 0 || r.l.plain(t.word) {
 			continue
 		}
-		if _, isName := r.l.named(t.word); isName || r.known != nil && r.known(t.word) {
+		if t.names > 0 {
+			if _, isName := r.l.named(t.word); isName {
+				continue
+			}
+		}
+		if r.known != nil && r.known(t.word) {
 			continue
 		}
 		near, _ := r.l.near(t.word)
@@ -231,7 +250,7 @@ func (r *reader) misspelt() {
 // shorthand finds abbreviations and lay words.
 func (r *reader) shorthand() {
 	for i := 0; i < len(r.ts); i++ {
-		for n := min(r.l.shortWords, len(r.ts)-i); n > 0; n-- {
+		for n := min(int(r.l.starts[r.ts[i].word].shorts), len(r.ts)-i); n > 0; n-- {
 			if !r.free(i, i+n) || !r.tight(i, i+n) {
 				continue
 			}
@@ -368,7 +387,7 @@ func (r *reader) expand(s *Subject, to string, weight float64, why string) {
 func (r *reader) sections() {
 	seen := map[string]bool{}
 	for i := range r.ts {
-		for n := min(r.l.cueWords, len(r.ts)-i); n > 0; n-- {
+		for n := min(int(r.l.starts[r.ts[i].word].cues), len(r.ts)-i); n > 0; n-- {
 			if !r.tight(i, i+n) {
 				continue
 			}

@@ -14,6 +14,7 @@ type token struct {
 	upper      bool // typed in capitals, two letters or more
 	capital    bool // begins with a capital
 	digits     bool // begins with a digit
+	names      int  // words of the longest name or class that begins here, if any could
 }
 
 func tokens(text string) []token {
@@ -29,7 +30,7 @@ func tokens(text string) []token {
 			w = strings.NewReplacer("'", "", "’", "").Replace(w)
 		}
 		r, _ := utf8.DecodeRuneInString(raw)
-		out = append(out, token{w, start, end, len(raw) > 1 && raw == strings.ToUpper(raw), unicode.IsUpper(r), unicode.IsDigit(r)})
+		out = append(out, token{word: w, start: start, end: end, upper: len(raw) > 1 && raw == strings.ToUpper(raw), capital: unicode.IsUpper(r), digits: unicode.IsDigit(r)})
 		start = -1
 	}
 	prev := rune(0)
