@@ -72,12 +72,17 @@ type wordHit struct {
 // too.
 func (s *Snapshot) searchWords(ctx context.Context, q Query, quotes *phrases, allowed []lexical.Range) ([]wordHit, []lexical.Range, names.Reading, []Code, error) {
 	analyzer, words := s.view.Analyzer(), s.view.Lexical()
+	depth := q.Depth
+	alone := q.Mode == ModeBM25 // what is found is shown as it is ranked here
 	if q.Plain {
+		if alone {
+			depth = q.K
+		}
 		var terms []lexical.Weighted
 		for _, t := range analyzer.Terms(q.Text) {
 			terms = append(terms, lexical.Weighted{Term: t, Weight: 1})
 		}
-		found, err := quotes.search(ctx, words, lexical.Query{Terms: terms, K: q.Depth, Within: allowed})
+		found, err := quotes.search(ctx, words, lexical.Query{Terms: terms, K: depth, Within: allowed})
 		if err != nil {
 			return nil, nil, names.Reading{}, nil, err
 		}
@@ -110,26 +115,29 @@ func (s *Snapshot) searchWords(ctx context.Context, q Query, quotes *phrases, al
 	}
 	slices.SortFunc(ranges, func(a, b lexical.Range) int { return cmp.Compare(a.First, b.First) })
 	ranges = shared(ranges, allowed)
+	if alone && len(ranges) == 0 && len(reading.Sections) == 0 { // nothing is ranked anew
+		depth = q.K
+	}
 	own := terms
 	if len(ranges) > 0 {
 		own = weigh(analyzer, q.Text, reading, nameWeight(reading))
 	}
 	var near []lexical.Scored
 	if len(ranges) > 0 {
-		if near, err = quotes.search(ctx, words, lexical.Query{Terms: own, K: q.Depth, Within: ranges}); err != nil {
+		if near, err = quotes.search(ctx, words, lexical.Query{Terms: own, K: depth, Within: ranges}); err != nil {
 			return nil, nil, reading, nil, err
 		}
 	}
-	all, err := quotes.search(ctx, words, lexical.Query{Terms: terms, K: q.Depth, Within: allowed})
+	all, err := quotes.search(ctx, words, lexical.Query{Terms: terms, K: depth, Within: allowed})
 	if err != nil {
 		return nil, nil, reading, nil, err
 	}
-	out := make([]wordHit, 0, len(near)+q.Depth)
+	out := make([]wordHit, 0, len(near)+depth)
 	for _, f := range near {
 		out = append(out, wordHit{passage: f.Passage, score: f.Score})
 	}
 	if len(stand) > 0 {
-		if out, err = s.rest(ctx, out, ranges, q.Depth, quotes); err != nil {
+		if out, err = s.rest(ctx, out, ranges, depth, quotes); err != nil {
 			return nil, nil, reading, nil, err
 		}
 	}
@@ -168,7 +176,7 @@ func (s *Snapshot) searchWords(ctx context.Context, q Query, quotes *phrases, al
 		}
 		return cmp.Compare(a.passage, b.passage)
 	})
-	return out[:min(len(out), q.Depth)], ranges, reading, coded, nil
+	return out[:min(len(out), depth)], ranges, reading, coded, nil
 }
 
 // codes in a question, and the documents that they stand for.

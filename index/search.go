@@ -150,6 +150,7 @@ func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowe
 			vectors <- r
 		}()
 	}
+	q.Mode = mode
 	quotes := s.phrases(q.Text)
 	var words []wordHit
 	var about []lexical.Range
