@@ -26,6 +26,9 @@ measured.`,
 			if req.Passages < 100 || req.Readers < 0 || req.Rate < 0 || req.Seconds < 0 {
 				return usage("--passages must be 100 or more; --readers, --rate and --seconds not negative")
 			}
+			if req.Keep && req.Dir == "" {
+				return usage("--keep needs --dir: the folder in which the index stays")
+			}
 			bar := a.progress()
 			req.Dense = !words
 			req.Progress = func(p index.Progress) { bar.set(p.Stage, int64(p.Done), int64(p.Total)) }
@@ -38,11 +41,13 @@ measured.`,
 				return a.print(r)
 			}
 			a.printf("%d passages, %s\n", r.Passages, when(r.Dense, "with vectors")+when(!r.Dense, "words alone"))
-			a.printf("  build      %.1f s, %.0f passages a second\n", r.BuildSeconds, r.BuildPerS)
+			if r.BuildSeconds > 0 {
+				a.printf("  build      %.1f s, %.0f passages a second\n", r.BuildSeconds, r.BuildPerS)
+			}
 			a.printf("  start      %.0f ms to the first answer\n", r.StartMS)
 			a.printf("  size       %.0f bytes a passage on disk, %.0f in memory, %.0f mapped\n", r.DiskBytes, r.HeapBytes, r.MappedBytes)
 			a.printf("  one reader p50 %.2f ms, p95 %.2f ms\n", r.AloneP50, r.AloneP95)
-			if r.Readers > 0 {
+			if r.QueriesPerS+r.WrittenPerS > 0 {
 				a.printf("  %d readers, %.0f passages a second written: p50 %.2f ms, p95 %.2f ms, p99 %.2f ms, %.0f questions a second\n",
 					r.Readers, r.WrittenPerS, r.P50, r.P95, r.P99, r.QueriesPerS)
 				a.printf("  a batch    p95 %.0f ms to be on disk and found; %d segments at the end\n", r.WriteP95, r.Segments)
@@ -55,5 +60,6 @@ measured.`,
 	c.Flags().IntVar(&req.Rate, "rate", 1000, "passages written a second meanwhile")
 	c.Flags().Float64Var(&req.Seconds, "seconds", 10, "of that")
 	c.Flags().StringVar(&req.Dir, "dir", "", "folder for the temporary index")
+	c.Flags().BoolVar(&req.Keep, "keep", false, "leave the index in --dir, and ask the one that is there")
 	return c
 }

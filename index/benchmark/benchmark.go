@@ -23,8 +23,10 @@ type Request struct {
 	Passages int
 	Dense    bool   // with vectors of dimension 384
 	Dir      string // for the index; "": the system's temporary folder
+	// Keep leaves the index in Dir; one that is there already is not built again.
+	Keep bool
 	// Readers ask at the same time for Seconds while a writer adds Rate passages
-	// a second.
+	// a second; any of them may be 0.
 	Readers  int
 	Seconds  float64
 	Rate     int
@@ -64,11 +66,13 @@ func Run(ctx context.Context, req Request) (rep Report, err error) {
 	if req.Passages < passagesPerDocument {
 		return rep, fmt.Errorf("at least %d passages are needed", passagesPerDocument)
 	}
-	dir, err := os.MkdirTemp(req.Dir, "rxedge-bench-")
-	if err != nil {
-		return rep, err
+	dir := req.Dir
+	if !req.Keep {
+		if dir, err = os.MkdirTemp(req.Dir, "rxedge-bench-"); err != nil {
+			return rep, err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	defer pace.Process()() // as the service does
 	c, opt := newCorpus(), index.Options{}
 	if req.Dense {
@@ -83,14 +87,20 @@ func Run(ctx context.Context, req Request) (rep Report, err error) {
 		return rep, err
 	}
 	began := time.Now()
-	r, err := ix.Apply(ctx, index.Changes{Put: c.documents(0, docs, 1)}, req.Progress)
-	if err != nil {
-		return rep, errors.Join(err, ix.Close())
+	made := ix.Stats().Generation
+	if made.Passages == 0 {
+		r, err := ix.Apply(ctx, index.Changes{Put: c.documents(0, docs, 1)}, req.Progress)
+		if err != nil {
+			return rep, errors.Join(err, ix.Close())
+		}
+		made = r.Generation
+		rep.BuildSeconds = time.Since(began).Seconds()
+		rep.BuildPerS = float64(made.Passages) / rep.BuildSeconds
 	}
-	rep.BuildSeconds = time.Since(began).Seconds()
-	rep.Passages = r.Generation.Passages
-	rep.BuildPerS = float64(rep.Passages) / rep.BuildSeconds
-	rep.DiskBytes = float64(r.Generation.Bytes) / float64(rep.Passages)
+	if rep.Passages = made.Passages; req.Dense != (made.Vectors > 0) {
+		return rep, errors.Join(fmt.Errorf("the index in %s is %s", dir, map[bool]string{true: "with vectors", false: "without vectors"}[made.Vectors > 0]), ix.Close())
+	}
+	rep.DiskBytes = float64(made.Bytes) / float64(made.Passages)
 	if err := ix.Close(); err != nil {
 		return rep, err
 	}
@@ -123,7 +133,7 @@ func Run(ctx context.Context, req Request) (rep Report, err error) {
 		alone = append(alone, took)
 	}
 	rep.AloneP50, rep.AloneP95 = percentile(alone, 50), percentile(alone, 95)
-	if req.Readers > 0 {
+	if req.Seconds > 0 && req.Readers+req.Rate > 0 {
 		if err := together(ctx, ix, c, req, docs, &rep); err != nil {
 			return rep, err
 		}

@@ -17,6 +17,19 @@ func TestRun(t *testing.T) {
 	if r.Passages != 400 || r.BuildPerS <= 0 || r.StartMS <= 0 || r.AloneP95 < r.AloneP50 || r.P50 <= 0 || r.P95 < r.P50 || r.QueriesPerS <= 0 || r.MappedBytes < 4*dimension || r.PeakResidents <= 0 {
 		t.Errorf("%+v", r)
 	}
+	// What is kept is asked without being built again.
+	kept := Request{Passages: 400, Dir: t.TempDir(), Keep: true}
+	if r, err = Run(t.Context(), kept); err != nil || r.BuildPerS <= 0 || r.QueriesPerS != 0 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	kept.Seconds, kept.Readers = .2, 1
+	if r, err = Run(t.Context(), kept); err != nil || r.BuildPerS != 0 || r.StartMS <= 0 || r.QueriesPerS <= 0 || r.WrittenPerS != 0 {
+		t.Errorf("%+v %v", r, err)
+	}
+	kept.Dense = true
+	if _, err = Run(t.Context(), kept); err == nil {
+		t.Error("what is there has no vectors")
+	}
 	if _, err := Run(t.Context(), Request{Passages: 1}); err == nil {
 		t.Error("one passage is too few")
 	}

@@ -6,11 +6,12 @@ package benchmark
 import (
 	"context"
 	"fmt"
-	"hash/maphash"
 	"iter"
 	"math"
 	"math/rand/v2"
 	"strings"
+
+	"github.com/cespare/xxhash/v2"
 
 	"rxedge/index"
 	"rxedge/index/document"
@@ -128,12 +129,11 @@ func (c *corpus) question(r *rand.Rand) string {
 // vectors stands for an embedder: its vectors gather around topics, as a real
 // one's do, and cost nothing to speak of.
 type vectors struct {
-	seed   maphash.Seed
 	topics [][]float32
 }
 
 func newVectors() *vectors {
-	v := &vectors{seed: maphash.MakeSeed(), topics: make([][]float32, topics)}
+	v := &vectors{topics: make([][]float32, topics)}
 	r := rand.New(rand.NewPCG(2, 2))
 	for i := range v.topics {
 		v.topics[i] = make([]float32, dimension)
@@ -152,7 +152,7 @@ func (v *vectors) info() index.EmbedderInfo {
 func (v *vectors) Embed(_ context.Context, texts []string) ([][]float32, error) {
 	out := make([][]float32, len(texts))
 	for i, t := range texts {
-		h := maphash.String(v.seed, t)
+		h := xxhash.Sum64String(t)
 		r := rand.New(rand.NewPCG(h, 3))
 		topic := v.topics[h%topics]
 		out[i] = make([]float32, dimension)
