@@ -46,6 +46,8 @@ type Answer struct {
 	Claims   []Claim `json:"claims"`
 	// Withheld counts sentences that a model wrote and no passage supports.
 	Withheld int `json:"withheld"`
+	// Verification of what a model wrote; absent where none wrote.
+	Verification *Verification `json:"verification,omitempty"`
 	// Retrieved are the passages looked at, best first.
 	Retrieved []Retrieved `json:"retrieved"`
 	Mode      string      `json:"mode"`
@@ -69,6 +71,10 @@ type Answer struct {
 type Claim struct {
 	Text      string     `json:"text"`
 	Citations []Citation `json:"citations"`
+	// Support says how far what is cited bears it out: grounded, partly, or
+	// unverified; Score is the judge's, 0 to 1, and 1 for a verbatim sentence.
+	Support string  `json:"support"`
+	Score   float64 `json:"score"`
 }
 
 // Citation is where a claim rests: bytes [Start, End) of the section's text
@@ -102,8 +108,8 @@ type Timings struct {
 	Queue    float64 `json:"queue"`
 	Embed    float64 `json:"embed"`
 	Retrieve float64 `json:"retrieve"`
-	Generate float64 `json:"generate"`
-	Verify   float64 `json:"verify"`
-	Cache    float64 `json:"cache"` // looking for an answer that is kept
+	Generate float64 `json:"generate"` // writing or picking sentences
+	Verify   float64 `json:"verify"`   // judging them
+	Cache    float64 `json:"cache"`    // looking for an answer that is kept
 	Total    float64 `json:"total"`
 }

@@ -11,6 +11,7 @@ import (
 	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/inference"
+	"rxedge/inference/support"
 )
 
 // sample is an index of the embedded formulary.
@@ -62,8 +63,11 @@ func (w writes) Generate(_ context.Context, _ inference.GenerateRequest, emit fu
 	return inference.GenerateResult{FinishReason: "stop"}, w.err
 }
 
+func builtinJudge(context.Context) (inference.Entailer, error) { return support.Builtin(), nil }
+
 func service(ix *index.Index, g inference.Generator, err error) *Service {
-	return &Service{Index: ix, Generator: func(context.Context) (inference.Generator, error) { return g, err }}
+	return &Service{Index: ix, Generator: func(context.Context) (inference.Generator, error) { return g, err },
+		Entailer: builtinJudge}
 }
 
 // What a model writes is shown where a passage bears it out, and withheld where
@@ -220,7 +224,7 @@ func TestPromptBeginsAlike(t *testing.T) {
 	}
 	turned := append([]index.Hit(nil), res.Hits...)
 	turned[0], turned[len(turned)-1] = turned[len(turned)-1], turned[0]
-	a, b := plain(prompt("one?", res.Hits)), plain(prompt("two?", turned))
+	a, b := plain(prompt("one?", "", laid(res.Hits))), plain(prompt("two?", "", laid(turned)))
 	at := strings.Index(a, "Question: ")
 	if at < 0 || len(b) < at || a[:at] != b[:at] {
 		t.Errorf("the passages are laid out by rank:\n%s\n%s", a, b)

@@ -1,6 +1,8 @@
 package answer
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"rxedge/index"
@@ -16,6 +18,8 @@ const (
 	// something (a medicine, a disease), and a claim that names what its
 	// evidence does not is withheld, however much else agrees.
 	rareShare = 0.6
+	// maxCandidates are shown to the judge.
+	maxCandidates = 4
 )
 
 // binder finds the words of the passages that a written sentence rests on. The
@@ -58,9 +62,9 @@ func newBinder(hits []index.Hit, lex extract.Lexicon, subjects subjects) *binder
 	return b
 }
 
-// bind returns where sentence rests, or nothing where no passage supports it:
+// candidates returns the windows that sentence may rest on, best first and few:
 // its words must be there, every number with its unit, and its negation.
-func (b *binder) bind(sentence string) []Citation {
+func (b *binder) candidates(sentence string) []*window {
 	terms := termSet(b.lex, quantity.Words(sentence))
 	if len(terms) < 2 {
 		return nil
@@ -70,23 +74,29 @@ func (b *binder) bind(sentence string) []Citation {
 		return nil
 	}
 	neg := negated(sentence)
-	var best *window
-	top := 0.0
+	type scored struct {
+		w *window
+		s float64
+	}
+	var found []scored
 	for i := range b.windows {
 		w := &b.windows[i]
-		if w.negated != neg || !b.subjects.covers(claimed, w.hit.SetID, w.text) {
+		if w.negated != neg {
 			continue
 		}
 		s := b.support(terms, w)
-		// Of windows that support it equally the first is the shortest.
-		if s > top && len(quantity.Missing(sentence, w.text)) == 0 {
-			top, best = s, w
+		if s < minSupport || len(quantity.Missing(sentence, w.text)) > 0 || !b.subjects.covers(claimed, w.hit.SetID, w.text) {
+			continue
 		}
+		found = append(found, scored{w, s})
 	}
-	if best == nil || top < minSupport {
-		return nil
+	// Of windows that support it equally the first is the shortest.
+	slices.SortStableFunc(found, func(a, b scored) int { return cmp.Compare(b.s, a.s) })
+	out := make([]*window, 0, maxCandidates)
+	for _, f := range found[:min(maxCandidates, len(found))] {
+		out = append(out, f.w)
 	}
-	return []Citation{cite(best.hit, best.start, best.end)}
+	return out
 }
 
 // support weighs the claim's terms that the window holds; the heading names

@@ -131,7 +131,7 @@ func (s *Service) kept(ctx context.Context, q Question, ev Events, began time.Ti
 				if err != nil {
 					return nil, err
 				}
-				a.Timings = Timings{Cache: looking, Embed: p.found.Timings.Embed, Retrieve: p.found.Timings.Retrieve, Verify: p.verify, Total: since(began)}
+				a.Timings = Timings{Cache: looking, Embed: p.found.Timings.Embed, Retrieve: p.found.Timings.Retrieve, Generate: p.picking, Total: since(began)}
 				return a, nil
 			}
 		}

@@ -126,7 +126,7 @@ func TestFallbackIsNotKept(t *testing.T) {
 	const question = "Can metformin be started with an eGFR of 40?"
 	const sentence = "Metformin is contraindicated when the eGFR is below 30 mL/min/1.73 m²."
 	var gen writes
-	s := &Service{Index: ix, Cache: &memory{}, Generator: func(context.Context) (inference.Generator, error) { return gen, nil }}
+	s := &Service{Index: ix, Cache: &memory{}, Generator: func(context.Context) (inference.Generator, error) { return gen, nil }, Entailer: builtinJudge}
 	ask := func(mode string) *Answer {
 		t.Helper()
 		a, err := s.Ask(t.Context(), Question{Text: question, Mode: mode}, Events{})
@@ -189,7 +189,7 @@ func (g *gate) Generate(ctx context.Context, _ inference.GenerateRequest, emit f
 func TestSameQuestionInFlight(t *testing.T) {
 	t.Parallel()
 	g := &gate{open: make(chan struct{}), ended: make(chan error, 1)}
-	s := &Service{Index: sample(t), Cache: &memory{}, Generator: func(context.Context) (inference.Generator, error) { return g, nil }}
+	s := &Service{Index: sample(t), Cache: &memory{}, Generator: func(context.Context) (inference.Generator, error) { return g, nil }, Entailer: builtinJudge}
 	const question = "Can metformin be started with an eGFR of 20?"
 	type result struct {
 		a   *Answer

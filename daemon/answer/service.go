@@ -40,6 +40,9 @@ type Service struct {
 	// Generator returns the language model that writes answers, or nil where
 	// none is configured; an error says why a configured one can't serve now.
 	Generator func(ctx context.Context) (inference.Generator, error)
+	// Entailer returns the judge of what a model wrote. Where it can't serve, or
+	// is nil, nothing that a model writes is shown.
+	Entailer  func(ctx context.Context) (inference.Entailer, error)
 	Passages  int // 0: 8
 	MaxTokens int // of a generated answer; 0: 256
 	Log       *slog.Logger
@@ -115,9 +118,10 @@ type looked struct {
 	reading   names.Reading
 	hits      []index.Hit // that are read, best first
 	ex        extract.Result
+	about     map[string]bool // documents of what the question names
 	strangers []names.Subject
 	retrieved []Retrieved
-	verify    float64 // milliseconds
+	picking   float64 // milliseconds that the extract took
 }
 
 // look searches for q and picks sentences; nothing is written yet.
@@ -137,7 +141,7 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (*
 		}
 	}
 	found.Hits = prefer(found.Hits, about)
-	p := &looked{q: q, snap: snap, reading: reading, retrieved: retrieved(found.Hits, q.K), strangers: reading.Strangers()}
+	p := &looked{q: q, snap: snap, reading: reading, about: about, retrieved: retrieved(found.Hits, q.K), strangers: reading.Strangers()}
 	if len(p.strangers) > 0 {
 		if found.Hits, err = general(snap, found.Hits, p.strangers); err != nil {
 			return nil, fmt.Errorf("reading the documents' names: %w", err)
@@ -147,10 +151,10 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (*
 
 	// The extract is made in any case: it is quick, it says whether the
 	// passages speak of the question at all, and it serves when a model fails.
-	verifying := time.Now()
+	picking := time.Now()
 	p.ex = extract.Extract(q.Text, passages(p.hits, about), lexicon{snap}, extract.Options{
 		Also: also(reading), Rest: passages(found.Hits[len(p.hits):], about)})
-	p.verify = since(verifying)
+	p.picking = since(picking)
 	return p, nil
 }
 
@@ -160,7 +164,7 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 		ID: newID(), Question: p.q.Text, Status: StatusAbstained, Mode: ModeExtractive,
 		Claims: []Claim{}, Retrieved: p.retrieved, Generation: p.found.Generation, Explain: &p.reading,
 	}
-	a.Timings.Embed, a.Timings.Retrieve, a.Timings.Verify = p.found.Timings.Embed, p.found.Timings.Retrieve, p.verify
+	a.Timings.Embed, a.Timings.Retrieve, a.Timings.Generate = p.found.Timings.Embed, p.found.Timings.Retrieve, p.picking
 	if ev.Retrieved != nil {
 		ev.Retrieved(a.Retrieved)
 	}
@@ -171,7 +175,7 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 	} else if done, err := s.generated(ctx, p.q, a, p.hits, lexicon{p.snap}, subjects{p.snap}, ev); err != nil {
 		return nil, err
 	} else if !done {
-		s.extracted(a, p.hits, p.ex, ev)
+		s.extracted(a, p, ev)
 	}
 	if a.Status == StatusAnswered {
 		a.Message = corrections(p.reading)
@@ -199,12 +203,21 @@ func (q *Question) check() error {
 }
 
 // extracted fills a with verbatim sentences.
-func (s *Service) extracted(a *Answer, hits []index.Hit, ex extract.Result, ev Events) {
+func (s *Service) extracted(a *Answer, p *looked, ev Events) {
 	a.Mode, a.Model = ModeExtractive, ""
-	for _, sent := range ex.Sentences {
-		h := &hits[sent.Passage]
+	began := time.Now()
+	for _, sent := range p.ex.Sentences {
+		h := &p.hits[sent.Passage]
 		c := cite(h, sent.Start, sent.End)
-		a.add(Claim{Text: flow(c.Quote), Citations: []Citation{c}}, ev)
+		support, score, ok := quoted(p, h, c.Quote)
+		if !ok {
+			continue
+		}
+		a.add(Claim{Text: flow(c.Quote), Citations: []Citation{c}, Support: support, Score: score}, ev)
+	}
+	a.Timings.Verify += since(began)
+	if len(a.Claims) == 0 {
+		a.abstain(ReasonUnverified, "What was found is not about the medicine that was asked about.")
 	}
 }
 

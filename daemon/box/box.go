@@ -115,6 +115,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	}
 	b.Answers = &answer.Service{Index: b.Index, Passages: cfg.Answer.Passages, MaxTokens: cfg.Answer.MaxTokens, Log: log}
 	b.Answers.Embedder = opt.EmbedderInfo
+	b.Answers.Entailer = func(ctx context.Context) (inference.Entailer, error) { return b.Models.Entailer(ctx, "") }
 	if b.cache != nil {
 		b.Answers.Cache, b.Answers.Variant = b.cache, b.variant
 	}
