@@ -156,5 +156,8 @@ func (ix *Index) serve(name string) error {
 		return fmt.Errorf("switch to generation %s: %w", name, err)
 	}
 	ix.swap(ix.hold(g, v), v)
+	ix.mu.Lock()
+	ix.retreated = ""
+	ix.mu.Unlock()
 	return nil
 }

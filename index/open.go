@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,8 @@ type Index struct {
 	current *state           // nil once closed
 	open    map[string]*held // generations by name
 	notes   []string
+	// retreated is why an earlier generation serves than the latest.
+	retreated string
 }
 
 // Open opens the index in dir, or makes an empty one there. Where CURRENT or
@@ -137,9 +140,15 @@ func (ix *Index) openCurrent() (*generation.Generation, *generation.View, error)
 			}
 			ix.note(fmt.Sprintf("generation %s of %s serves instead; ingest what was added since again", name, g.Info().Created.Format(time.DateTime)))
 		}
+		if len(failed) > 0 && name != named && named != "" {
+			if err := ix.store.Mark(named, failed[0].Error()); err != nil {
+				ix.opt.Logger.Warn("a damaged generation of the index could not be marked", "generation", named, "error", err)
+			}
+		}
+		ix.marked(v.Info())
 		return g, v, nil
 	}
-	return nil, nil, fmt.Errorf("no generation can be opened; move the folder aside and ingest again: %w", errors.Join(failed...))
+	return nil, nil, fmt.Errorf("%w; move the folder aside and ingest again: %w", ErrUnusable, errors.Join(failed...))
 }
 
 func (ix *Index) makeEmpty() (*generation.Generation, *generation.View, error) {
@@ -173,6 +182,9 @@ func (ix *Index) note(s string) { ix.notes = append(ix.notes, s) }
 func (ix *Index) Notes() []string {
 	ix.mu.Lock()
 	notes := slices.Clone(ix.notes)
+	if ix.retreated != "" && !slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, "serves instead") }) {
+		notes = append(notes, ix.retreated)
+	}
 	ix.mu.Unlock()
 	if s := ix.NeedsRebuild(); s != "" {
 		notes = append(notes, s)

@@ -13,14 +13,24 @@ import (
 	"rxedge/index/pace"
 )
 
-// Search is Acquire, Snapshot.Search, Release.
+// Search is Acquire, Snapshot.Search, Release. Where what is read turns out
+// damaged the last good generation is asked.
 func (ix *Index) Search(ctx context.Context, q Query) (Result, error) {
-	s := ix.Acquire()
-	if s == nil {
-		return Result{}, ErrClosed
+	for {
+		s := ix.Acquire()
+		if s == nil {
+			return Result{}, ErrClosed
+		}
+		res, err := s.Search(ctx, q)
+		name := s.Generation().Name
+		s.Release()
+		if !Damaged(err) {
+			return res, err
+		}
+		if _, back := ix.Retreat(ctx, name, err); back != nil {
+			return res, err
+		}
 	}
-	defer s.Release()
-	return s.Search(ctx, q)
 }
 
 // found is a passage on its way to being a Hit.

@@ -3,7 +3,11 @@
 // nothing supports. "Not in my documents" is an answer too.
 package answer
 
-import "rxedge/index/names"
+import (
+	"time"
+
+	"rxedge/index/names"
+)
 
 // Status of an answer.
 const (
@@ -53,9 +57,12 @@ type Answer struct {
 	Mode      string      `json:"mode"`
 	Model     string      `json:"model,omitempty"`
 	// Fallback says in words why the answer was made in a lesser way than was
-	// asked or configured; empty when it was not.
-	Fallback   string `json:"fallback,omitempty"`
-	Generation string `json:"generation"` // of the index
+	// asked or configured; empty when it was not. Fallbacks names each of them.
+	Fallback   string     `json:"fallback,omitempty"`
+	Fallbacks  []Fallback `json:"fallbacks,omitempty"`
+	Generation string     `json:"generation"` // of the index
+	// Made is when an earlier answer was written that stands in for a new one.
+	Made *time.Time `json:"made,omitempty"`
 	// Cached: it was made for the same question before, and what it rests on is
 	// as it was. Timings are then those of finding it again.
 	Cached bool `json:"cached"`

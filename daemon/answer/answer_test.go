@@ -15,9 +15,11 @@ import (
 )
 
 // sample is an index of the embedded formulary.
-func sample(t testing.TB) *index.Index {
+func sample(t testing.TB) *index.Index { return sampleWith(t, index.Options{}) }
+
+func sampleWith(t testing.TB, opt index.Options) *index.Index {
 	t.Helper()
-	ix, err := index.Open(t.TempDir(), index.Options{})
+	ix, err := index.Open(t.TempDir(), opt)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,8 @@ func (p *looked) evidence() [sha256.Size]byte {
 
 // degraded says that the embedder should have been asked and did not answer.
 func (s *Service) degraded(p *looked) bool {
-	return s.Embedder.Name != "" && p.found.Mode == index.ModeBM25 && p.snap.Generation().Embedder == s.Embedder
+	g := p.snap.Generation()
+	return p.found.Mode == index.ModeBM25 && g.Vectors > 0 && (s.Embedder.Name != "" && g.Embedder == s.Embedder || s.Embedder.Name == "" && s.Vectors)
 }
 
 // kept answers from the cache where what is there is as a new answer would be.
@@ -163,17 +164,7 @@ func again(k *Kept, q Question, snap *index.Snapshot, ev Events) (*Answer, error
 	}
 	a := k.Answer
 	a.ID, a.Question, a.Explain, a.Cached = newID(), q.Text, &reading, true
-	if ev.Retrieved != nil {
-		ev.Retrieved(a.Retrieved)
-	}
-	for _, c := range a.Claims {
-		if ev.Claim != nil {
-			ev.Claim(c)
-		}
-	}
-	if a.Withheld > 0 && ev.Withheld != nil {
-		ev.Withheld(a.Withheld)
-	}
+	tell(&a, ev)
 	return &a, nil
 }
 

@@ -53,6 +53,14 @@ type Service struct {
 	// Embedder that the index searches by; an answer that was searched without it
 	// though it could have been is not kept.
 	Embedder index.EmbedderInfo
+	// Vectors: an embedder is configured, whether or not it could be loaded.
+	Vectors bool
+	// Retreat lets the last good generation serve where the one named turned out
+	// damaged, or fails where there is none; Retreated says that it does, and
+	// Lost that nothing of what was ingested can be searched. Each may be nil.
+	Retreat   func(ctx context.Context, generation string, why error) error
+	Retreated func() string
+	Lost      func() bool
 	// Observe is called with each answer, or with the error where there is none;
 	// it is for counting alone. May be nil.
 	Observe func(*Answer, error)
@@ -84,17 +92,27 @@ func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 	if q.K == 0 {
 		q.K = 8
 	}
-	var a *Answer
-	var err error
-	if s.Cache == nil || q.Fresh {
-		a, err = s.ask(ctx, q, ev, began)
-	} else {
-		a, err = s.kept(ctx, q, ev, began)
+	a, err := s.answer(ctx, q, ev, began)
+	if err != nil {
+		a, err = s.rescue(ctx, q, ev, began, err)
+	}
+	if err == nil {
+		s.named(a)
 	}
 	if s.Observe != nil {
 		s.Observe(a, err)
 	}
 	return a, err
+}
+
+func (s *Service) answer(ctx context.Context, q Question, ev Events, began time.Time) (*Answer, error) {
+	if s.Lost != nil && s.Lost() {
+		return nil, ErrLost
+	}
+	if s.Cache == nil || q.Fresh {
+		return s.ask(ctx, q, ev, began)
+	}
+	return s.kept(ctx, q, ev, began)
 }
 
 func (s *Service) ask(ctx context.Context, q Question, ev Events, began time.Time) (*Answer, error) {
@@ -125,7 +143,12 @@ type looked struct {
 }
 
 // look searches for q and picks sentences; nothing is written yet.
-func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (*looked, error) {
+func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_ *looked, err error) {
+	defer func() {
+		if err != nil {
+			err = &searchError{snap.Generation().Name, err}
+		}
+	}()
 	found, err := snap.Search(ctx, index.Query{Text: q.Text, K: MaxPassages, Mode: index.ModeHybrid})
 	if err != nil {
 		return nil, fmt.Errorf("searching the index: %w", err)
@@ -181,6 +204,7 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 		a.Message = corrections(p.reading)
 	}
 	a.Notices = notices(a, p.hits)
+	s.fellBack(a, p)
 	a.Timings.Total = since(began)
 	return a, nil
 }

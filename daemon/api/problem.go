@@ -193,6 +193,13 @@ func (s *server) problem(err error) *Problem {
 		return mk(http.StatusServiceUnavailable, "engine_starting", inference.ErrEngineStarting.Error())
 	case errors.Is(err, inference.ErrEngineMissing):
 		return mk(http.StatusServiceUnavailable, "engine_missing", inference.ErrEngineMissing.Error())
+	case errors.Is(err, answer.ErrLost):
+		return mk(http.StatusServiceUnavailable, "documents_lost", answer.ErrLost.Error())
+	case index.Damaged(err):
+		if s.Log != nil {
+			s.Log.Error("the index is damaged", "error", err)
+		}
+		return mk(http.StatusServiceUnavailable, "index_damaged", "the documents that answer this are damaged on this box's disk, and there is no earlier index to go back to; ask your technician to run 'rxedge index verify' and to ingest them again")
 	case errors.Is(err, index.ErrClosed):
 		return mk(http.StatusServiceUnavailable, "stopping", "the service is stopping; ask again when it is back")
 	case errors.Is(err, context.DeadlineExceeded):

@@ -58,6 +58,7 @@ type Box struct {
 	lock    *os.File
 	started time.Time
 	ingest  sync.Mutex // one ingest at a time
+	aside   string     // where an index lies that was damaged beyond use; "": there is none
 
 	cache               *cache.Cache // nil: none
 	generator, embedder string       // the configured models; "": none
@@ -107,15 +108,16 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 		}
 	}
 	opt.DiskFloor = b.diskFloor
-	if b.Index, err = index.Open(filepath.Join(cfg.Data, "index"), opt); err != nil {
-		return b, fmt.Errorf("opening the index: %w", err)
+	if err := b.openIndex(opt); err != nil {
+		return b, err
 	}
 	for _, n := range b.Index.Notes() {
 		log.Warn("index", "note", n)
 	}
 	b.Answers = &answer.Service{Index: b.Index, Passages: cfg.Answer.Passages, MaxTokens: cfg.Answer.MaxTokens, Log: log}
-	b.Answers.Embedder = opt.EmbedderInfo
 	b.Answers.Entailer = func(ctx context.Context) (inference.Entailer, error) { return b.Models.Entailer(ctx, "") }
+	b.Answers.Embedder, b.Answers.Vectors = opt.EmbedderInfo, b.embedder != ""
+	b.Answers.Retreat, b.Answers.Retreated, b.Answers.Lost = b.retreat, b.Index.Retreated, b.lost
 	if b.cache != nil {
 		b.Answers.Cache, b.Answers.Variant = b.cache, b.variant
 	}
@@ -166,6 +168,10 @@ func (b *Box) Health() api.Health {
 		Documents: st.Generation.Documents, Passages: st.Generation.Passages, Dense: st.Dense, Degraded: b.Index.Notes(), Engine: "installed"}
 	if _, err := llama.Find(); err != nil {
 		h.Engine = "missing"
+	}
+	if b.lost() {
+		h.Ready = false
+		h.Degraded = append(h.Degraded, b.lostNote())
 	}
 	h.Generator, h.Degraded = b.modelState(b.generator, "answers are sentences of the documents, verbatim", h.Degraded)
 	h.Embedder, h.Degraded = b.modelState(b.embedder, "documents are searched by words alone", h.Degraded)

@@ -2,6 +2,7 @@ package box
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -20,7 +21,7 @@ func openCache(cfg config.Config, log *slog.Logger) *cache.Cache {
 	if !cfg.Cache.Enabled {
 		return nil
 	}
-	c, err := cache.Open(filepath.Join(cfg.Data, "cache"), cache.Options{Answers: time.Duration(cfg.Cache.Answers), Embeddings: time.Duration(cfg.Cache.Embeddings),
+	c, err := cache.Open(filepath.Join(cfg.Data, "cache"), cache.Options{Answers: time.Duration(cfg.Cache.Answers), Earlier: time.Duration(cfg.Cache.Earlier), Embeddings: time.Duration(cfg.Cache.Embeddings),
 		DiskBytes: int64(cfg.Cache.Disk) << 20, Memory: int64(cfg.Cache.Memory) << 20, Log: log})
 	if err != nil {
 		log.Warn("answering without a cache", "error", err)
@@ -34,7 +35,8 @@ func openCache(cfg config.Config, log *slog.Logger) *cache.Cache {
 
 // variant names what answers depend on beside the question and the index.
 func (b *Box) variant() string {
-	parts := []string{b.Answers.Embedder.Name, b.Answers.Embedder.SHA256, b.Models.use[catalog.Reranker], b.Models.use[catalog.Entailer]}
+	// The software, how it is told to answer, and what finds and judges passages.
+	parts := []string{Version, fmt.Sprintf("%+v", b.Config.Answer), b.Config.Model.Profile, b.Answers.Embedder.Name, b.Answers.Embedder.SHA256, b.Models.use[catalog.Reranker], b.Models.use[catalog.Entailer]}
 	if b.generator != "" {
 		sum := ""
 		// A model of the same name may be another one tomorrow.

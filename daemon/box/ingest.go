@@ -63,9 +63,10 @@ func (b *Box) Withdraw(ctx context.Context, ids []string, progress func(IngestPr
 }
 
 // IngestSample puts the embedded formulary into an index that is empty or
-// holds an older sample alone.
+// holds an older sample alone. It does not take the place of documents that were
+// lost.
 func (b *Box) IngestSample(ctx context.Context) (IngestReport, error) {
-	if !b.Config.Sample || b.Index.Stats().Generation.Documents > len(b.sampleIDs()) {
+	if !b.Config.Sample || b.lost() || b.Index.Stats().Generation.Documents > len(b.sampleIDs()) {
 		return IngestReport{}, nil
 	}
 	files := formulary.Files()

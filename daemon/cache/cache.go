@@ -23,7 +23,8 @@ import (
 
 // Options of a cache; what is 0 is as a box has it.
 type Options struct {
-	Answers    time.Duration // an answer is kept for; 0: 1 h
+	Answers    time.Duration // an answer is served for; 0: 1 h
+	Earlier    time.Duration // an answer is kept for, should nothing else be left to say; 0: 30 days
 	Embeddings time.Duration // a vector of a question is kept for; 0: 24 h
 	DiskBytes  int64         // of what is kept on disk; 0: 256 MiB
 	Memory     int64         // bytes of it in memory; 0: 32 MiB
@@ -50,9 +51,9 @@ type Cache struct {
 
 	mu     sync.Mutex
 	closed bool
-	order  *list.List // of *held, the latest used first
+	once   shelf // what was asked for once, and vectors
+	often  shelf // answers that were asked for more than once
 	held   map[string]*list.Element
-	bytes  int64
 	stats  Stats
 	done   chan struct{}
 	ended  chan struct{}
@@ -63,16 +64,25 @@ type held struct {
 	id      string // kind and hash
 	bytes   int64
 	expires time.Time
+	often   bool // it was asked for more than once
+}
+
+// shelf lists records, the latest used first.
+type shelf struct {
+	order *list.List // of *held
+	bytes int64
 }
 
 // Stats are numbers alone.
 type Stats struct {
-	Answers    int   `json:"answers"` // kept
+	Answers    int   `json:"answers"` // kept, also past their hour
+	Popular    int   `json:"popular"` // of these, asked for more than once
 	Embeddings int   `json:"embeddings"`
 	Bytes      int64 `json:"bytes"`
 	// Hits and Misses since the start, by kind.
 	AnswerHits      int `json:"answer_hits"`
 	AnswerMisses    int `json:"answer_misses"`
+	EarlierHits     int `json:"earlier_hits"` // given because nothing else was left
 	EmbeddingHits   int `json:"embedding_hits"`
 	EmbeddingMisses int `json:"embedding_misses"`
 	// Invalidated rested on a document that was changed or withdrawn; of those
@@ -91,6 +101,10 @@ func Open(dir string, opt Options) (*Cache, error) {
 	if opt.Answers == 0 {
 		opt.Answers = time.Hour
 	}
+	if opt.Earlier == 0 {
+		opt.Earlier = 30 * 24 * time.Hour
+	}
+	opt.Earlier = max(opt.Earlier, opt.Answers)
 	if opt.Embeddings == 0 {
 		opt.Embeddings = 24 * time.Hour
 	}
@@ -151,10 +165,13 @@ func (c *Cache) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.stats
-	s.Bytes = c.bytes
-	for id := range c.held {
+	s.Bytes = c.once.bytes + c.often.bytes
+	for id, e := range c.held {
 		if id[0] == kindAnswer {
 			s.Answers++
+			if e.Value.(*held).often {
+				s.Popular++
+			}
 		} else {
 			s.Embeddings++
 		}
@@ -165,24 +182,12 @@ func (c *Cache) Stats() Stats {
 // Get implements answer.Cache.
 func (c *Cache) Get(key string) (*answer.Kept, bool) {
 	s := c.seal(kindAnswer, key)
-	k, ok := c.answers.GetIfPresent(s.id)
-	if !ok {
-		var body []byte
-		if body, ok = c.read(s); ok {
-			k = new(answer.Kept)
-			if err := json.Unmarshal(body, k); err != nil {
-				c.damaged(s.id)
-				ok = false
-			} else {
-				c.answers.Set(s.id, k)
-			}
-		}
+	k, ok := c.answer(s)
+	// Past its hour it stays for Earlier.
+	ok = ok && c.touch(s.id) && c.opt.Now().Before(k.Made.Add(c.opt.Answers))
+	if ok && c.first(s.id) {
+		c.Put(key, k) // on the shelf of those that are asked for often
 	}
-	if ok && !c.opt.Now().Before(k.Made.Add(c.opt.Answers)) {
-		c.remove(s.id)
-		ok = false
-	}
-	ok = ok && c.touch(s.id)
 	c.count(func(st *Stats) {
 		if ok {
 			st.AnswerHits++
@@ -196,9 +201,38 @@ func (c *Cache) Get(key string) (*answer.Kept, bool) {
 	return k, true
 }
 
+// Earlier implements answer.Archive: what was answered, also past its hour.
+func (c *Cache) Earlier(key string) (*answer.Kept, bool) {
+	s := c.seal(kindAnswer, key)
+	k, ok := c.answer(s)
+	if ok = ok && c.touch(s.id); !ok {
+		return nil, false
+	}
+	c.count(func(st *Stats) { st.EarlierHits++ })
+	return k, true
+}
+
+// answer in memory or on disk.
+func (c *Cache) answer(s sealed) (*answer.Kept, bool) {
+	if k, ok := c.answers.GetIfPresent(s.id); ok {
+		return k, true
+	}
+	body, ok := c.read(s)
+	if !ok {
+		return nil, false
+	}
+	k := new(answer.Kept)
+	if err := json.Unmarshal(body, k); err != nil {
+		c.damaged(s.id)
+		return nil, false
+	}
+	c.answers.Set(s.id, k)
+	return k, true
+}
+
 // Put implements answer.Cache.
 func (c *Cache) Put(key string, k *answer.Kept) {
-	expires := k.Made.Add(c.opt.Answers)
+	expires := k.Made.Add(c.opt.Earlier)
 	if !c.opt.Now().Before(expires) {
 		return
 	}

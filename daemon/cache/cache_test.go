@@ -108,6 +108,61 @@ func TestKept(t *testing.T) {
 	}
 }
 
+// Past its hour an answer is not served as a new one, but there for when nothing
+// else is left; those that are asked for often stay longest. A document that
+// changes takes them all the same.
+func TestEarlier(t *testing.T) {
+	t.Parallel()
+	dir, ck := filepath.Join(t.TempDir(), "cache"), &clock{now: time.Now()}
+	opt := Options{Now: ck.Now, DiskBytes: 128 << 10}
+	c := open(t, dir, opt)
+	earlier := func(key string) string {
+		k, ok := c.Earlier(key)
+		if !ok {
+			return ""
+		}
+		return k.Answer.Claims[0].Text
+	}
+	for _, q := range []string{"popular", "rare", "changed"} {
+		c.Put(q, kept(ck.Now(), q, "doc-"+q))
+	}
+	for _, q := range []string{"popular", "changed"} {
+		if says(c, q) == "" {
+			t.Fatal("not kept")
+		}
+	}
+	ck.pass(61 * time.Minute)
+	for _, q := range []string{"popular", "rare"} {
+		if says(c, q) != "" || earlier(q) != q {
+			t.Errorf("%s: served as new %q, earlier %q", q, says(c, q), earlier(q))
+		}
+	}
+	if st := c.Stats(); st.Answers != 3 || st.Popular != 2 || st.EarlierHits != 2 {
+		t.Errorf("%+v", st)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c = open(t, dir, opt)
+	defer func() { c.Close() }()
+	if st := c.Stats(); st.Popular != 2 || earlier("popular") != "popular" {
+		t.Errorf("after a restart: %+v", st)
+	}
+	if n := c.Invalidate([]string{"doc-changed"}); n != 1 || earlier("changed") != "" {
+		t.Errorf("its document changed: %d let go, %q", n, earlier("changed"))
+	}
+	for i := range 300 {
+		c.Put(fmt.Sprint("q", i), kept(ck.Now(), strings.Repeat("x", 1000)))
+	}
+	if earlier("popular") != "popular" || earlier("rare") != "" || c.Stats().Bytes > opt.DiskBytes {
+		t.Errorf("pressed for room: %q %q %+v", earlier("popular"), earlier("rare"), c.Stats())
+	}
+	ck.pass(30 * 24 * time.Hour)
+	if earlier("popular") != "" {
+		t.Error("after 30 days it is still there")
+	}
+}
+
 // No question and no answer can be read on disk by who does not know the question.
 func TestNothingReadableOnDisk(t *testing.T) {
 	t.Parallel()

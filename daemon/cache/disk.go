@@ -59,7 +59,7 @@ func (c *Cache) load(dir string) error {
 	if err != nil {
 		return err
 	}
-	c.db, c.order, c.held, c.bytes = db, list.New(), map[string]*list.Element{}, 0
+	c.db, c.held, c.once, c.often = db, map[string]*list.Element{}, shelf{order: list.New()}, shelf{order: list.New()}
 	if err := c.survey(); err != nil {
 		_ = db.Close()
 		return &store.DamagedError{Dir: dir, Err: err}
@@ -89,7 +89,7 @@ func (c *Cache) survey() (err error) {
 		for it.Rewind(); it.Valid(); it.Next() {
 			item := it.Item()
 			if k := item.Key(); (k[0] == kindAnswer || k[0] == kindVector) && len(k) == 1+hashBytes {
-				c.hold(&held{string(k), item.EstimatedSize(), time.Unix(int64(item.ExpiresAt()), 0)})
+				c.hold(&held{string(k), item.EstimatedSize(), time.Unix(int64(item.ExpiresAt()), 0), item.UserMeta()&metaOften != 0})
 			}
 		}
 		return nil
@@ -109,13 +109,46 @@ func guard(err *error) {
 	}
 }
 
+// metaOften marks the record of an answer that was asked for more than once.
+const metaOften = 1
+
+// often has at most this part of the disk's bound, so that what is asked now
+// finds room.
+const oftenPart = 2
+
+func (c *Cache) shelf(h *held) *shelf {
+	if h.often {
+		return &c.often
+	}
+	return &c.once
+}
+
 func (c *Cache) hold(h *held) {
 	if e := c.held[h.id]; e != nil {
-		c.bytes -= e.Value.(*held).bytes
-		c.order.Remove(e)
+		c.unshelve(e)
 	}
-	c.held[h.id] = c.order.PushFront(h)
-	c.bytes += h.bytes
+	s := c.shelf(h)
+	c.held[h.id] = s.order.PushFront(h)
+	s.bytes += h.bytes
+}
+
+func (c *Cache) unshelve(e *list.Element) {
+	h := e.Value.(*held)
+	s := c.shelf(h)
+	s.bytes -= h.bytes
+	s.order.Remove(e)
+}
+
+// oldest is what goes next for room: what was asked for once, unless the others
+// have more than their part.
+func (c *Cache) oldest() *list.Element {
+	if e := c.once.order.Back(); e != nil && c.often.bytes <= c.opt.DiskBytes/oftenPart {
+		return e
+	}
+	if e := c.often.order.Back(); e != nil {
+		return e
+	}
+	return c.once.order.Back()
 }
 
 // drop takes ids out of the list and out of memory; c.mu is held.
@@ -124,8 +157,7 @@ func (c *Cache) drop(id string) bool {
 	if e == nil {
 		return false
 	}
-	c.bytes -= e.Value.(*held).bytes
-	c.order.Remove(e)
+	c.unshelve(e)
 	delete(c.held, id)
 	if id[0] == kindAnswer {
 		c.answers.Invalidate(id)
@@ -143,8 +175,16 @@ func (c *Cache) touch(id string) bool {
 	if c.closed || e == nil || !c.opt.Now().Before(e.Value.(*held).expires) {
 		return false
 	}
-	c.order.MoveToFront(e)
+	c.shelf(e.Value.(*held)).order.MoveToFront(e)
 	return true
+}
+
+// first says that a record was asked for once so far.
+func (c *Cache) first(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.held[id]
+	return e != nil && !e.Value.(*held).often
 }
 
 // read opens a record.
@@ -200,7 +240,8 @@ func (c *Cache) write(s sealed, body []byte, expires time.Time, documents []stri
 		return false
 	}
 	var out []string
-	for e := c.order.Back(); e != nil && c.bytes+size > c.opt.DiskBytes; e = c.order.Back() {
+	often := s.id[0] == kindAnswer && c.held[s.id] != nil // it is asked for again
+	for e := c.oldest(); e != nil && c.once.bytes+c.often.bytes+size > c.opt.DiskBytes; e = c.oldest() {
 		id := e.Value.(*held).id
 		c.drop(id)
 		c.stats.Evicted++
@@ -217,6 +258,9 @@ func (c *Cache) write(s sealed, body []byte, expires time.Time, documents []stri
 		}
 		set := func(key string, value []byte) error {
 			e := badger.NewEntry([]byte(key), value)
+			if often {
+				e = e.WithMeta(metaOften)
+			}
 			e.ExpiresAt = uint64(expires.Unix()) + 1 // Badger's seconds; ours end it
 			return wb.SetEntry(e)
 		}
@@ -235,7 +279,7 @@ func (c *Cache) write(s sealed, body []byte, expires time.Time, documents []stri
 		c.drop(s.id)
 		return false
 	}
-	c.hold(&held{s.id, size, expires})
+	c.hold(&held{s.id, size, expires, often})
 	return true
 }
 

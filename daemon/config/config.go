@@ -38,7 +38,8 @@ type Config struct {
 // Cache says how long and how much is kept of what was answered.
 type Cache struct {
 	Enabled    bool     `toml:"enabled"`
-	Answers    Duration `toml:"answers"`    // an answer is kept for
+	Answers    Duration `toml:"answers"`    // an answer is served for
+	Earlier    Duration `toml:"earlier"`    // an answer is kept for, should nothing be left to search
 	Embeddings Duration `toml:"embeddings"` // a vector of a question is kept for
 	Disk       int      `toml:"disk_mb"`
 	Memory     int      `toml:"memory_mb"`
@@ -162,7 +163,7 @@ func Default() Config {
 		Model:  Model{Profile: Auto, Embedder: Auto, Reranker: Auto, Entailer: Auto, Idle: Duration(15 * time.Minute), Start: Duration(2 * time.Minute)},
 		Answer: Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second)},
 		API:    API{MaxRequestBytes: 1 << 20, RawCompletions: true, Rate: 1000, Burst: 2000},
-		Cache:  Cache{Enabled: true, Answers: Duration(time.Hour), Embeddings: Duration(24 * time.Hour), Disk: 256, Memory: 32},
+		Cache:  Cache{Enabled: true, Answers: Duration(time.Hour), Earlier: Duration(30 * 24 * time.Hour), Embeddings: Duration(24 * time.Hour), Disk: 256, Memory: 32},
 	}
 }
 

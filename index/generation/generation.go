@@ -43,6 +43,9 @@ type Generation struct {
 // Open a sealed generation with its updates and the view of the latest of them.
 // Updates that are damaged are left out, with those after them, and Notes says so.
 func Open(dir string) (*Generation, *View, error) {
+	if why := Marked(dir); why != "" {
+		return nil, nil, damaged(dir, why)
+	}
 	m, err := readManifest(dir)
 	if err != nil {
 		return nil, nil, err

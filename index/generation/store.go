@@ -167,6 +167,8 @@ func (s *Store) Infos() ([]Info, error) {
 		if err != nil {
 			n, _ := folderNumber(name)
 			m.Info = Info{Number: n, Name: name, Bytes: dirSize(s.Dir(name)), Fault: err.Error()}
+		} else if why := Marked(s.Dir(name)); why != "" {
+			m.Fault = why
 		}
 		m.Current = name == current
 		out = append(out, m.Info)

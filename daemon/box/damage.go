@@ -1,0 +1,86 @@
+package box
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"rxedge/daemon/formulary"
+	"rxedge/index"
+)
+
+// asideInfix is in the name of a folder of the index that was moved out of the way.
+const asideInfix = ".damaged-"
+
+// openIndex opens the index of the data folder. One of which nothing can be read
+// is moved aside, for a person to look at, and an empty one takes its place: the
+// box then says that its documents are lost, and can be given them again.
+func (b *Box) openIndex(opt index.Options) error {
+	dir := filepath.Join(b.Config.Data, "index")
+	var err error
+	if b.Index, err = index.Open(dir, opt); errors.Is(err, index.ErrUnusable) {
+		b.log.Error("the index is damaged beyond use and is moved aside", "error", err)
+		aside := dir + asideInfix + time.Now().UTC().Format("20060102-150405.000")
+		if err := os.Rename(dir, aside); err != nil {
+			return fmt.Errorf("moving the damaged index aside: %w", err)
+		}
+		b.Index, err = index.Open(dir, opt)
+	}
+	if err != nil {
+		return fmt.Errorf("opening the index: %w", err)
+	}
+	if found, _ := filepath.Glob(dir + asideInfix + "*"); len(found) > 0 {
+		b.aside = filepath.Base(found[len(found)-1])
+	}
+	return nil
+}
+
+// lost says that the documents that were ingested can't be searched, for the
+// index is damaged, and that none took their place. The sample is none: it is
+// not for clinical use, and must not answer for them.
+func (b *Box) lost() bool {
+	if b.aside == "" && b.Index.Retreated() == "" {
+		return false
+	}
+	files, err := fs.Glob(formulary.Files(), "*.md")
+	if err != nil {
+		return false
+	}
+	snap := b.Index.Acquire()
+	if snap == nil {
+		return false
+	}
+	defer snap.Release()
+	if snap.Generation().Documents > len(files) {
+		return false
+	}
+	docs, err := snap.Documents()
+	if err != nil {
+		return index.Damaged(err)
+	}
+	for _, d := range docs {
+		if !strings.HasPrefix(d.ID, samplePrefix) {
+			return false
+		}
+	}
+	return true
+}
+
+// lostNote is for the status.
+func (b *Box) lostNote() string {
+	where := "its folder is marked as damaged"
+	if b.aside != "" {
+		where = "it lies in " + b.aside
+	}
+	return "the index is damaged (" + where + ") and nothing is left of it to answer from: ingest the documents again; until then only questions that were answered before are"
+}
+
+func (b *Box) retreat(ctx context.Context, generation string, why error) error {
+	_, err := b.Index.Retreat(ctx, generation, why)
+	return err
+}
