@@ -36,7 +36,7 @@ test: check engine ## vet and run all tests with the race detector
 	$(GO) vet ./...
 	$(GO) test -race -timeout 20m ./...
 
-bench: bench-engine bench-dense bench-lexical bench-code ## measure all, with the peers in the same run (see BENCHMARKS.md)
+bench: bench-engine bench-dense bench-lexical bench-answers bench-code ## measure all, with the peers in the same run (see BENCHMARKS.md)
 
 bench-code: ## measure what needs no peer
 	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -vE '/(inference/llama|daemon)$$')

@@ -1,5 +1,5 @@
 # Benchmarks beside peers from packages. Each prints ratios of one run.
-.PHONY: bench-dense bench-lexical
+.PHONY: bench-dense bench-lexical bench-answers
 
 # Debian: apt-get install python3-faiss libopenblas0-pthread libhnswlib-dev
 # Sizes: 'make bench-dense BENCH_DENSE="-sizes 10000,100000,500000,2000000"'.
@@ -10,3 +10,8 @@ bench-dense: ## measure vector search beside FAISS, hnswlib and the memory itsel
 # bleve comes from the Go module proxy, into a module of its own.
 bench-lexical: ## measure search by words beside Lucene, Xapian, bleve and SQLite
 	$(GO) run ./bench/lexical $(BENCH_LEXICAL)
+
+# 'make bench-answers BENCH_ANSWERS="-passages 20000 -for 1m"' for less. The load
+# comes from vegeta, of the Go module proxy, run from a module of its own.
+bench-answers: ## measure answers over HTTP on 100,000 passages, and 50 questions a second for 5 minutes
+	$(GO) run ./bench/answers $(BENCH_ANSWERS)
