@@ -1,0 +1,152 @@
+package bundle
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+)
+
+func hashReader(r io.Reader) (Hash, error) {
+	h := sha256.New()
+	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{r}, make([]byte, ChunkSize)); err != nil {
+		return Hash{}, err
+	}
+	return Hash(h.Sum(nil)), nil
+}
+
+// Staged is a bundle that waits to be put to use.
+type Staged struct {
+	Number int64
+	Set    *Set
+	Active *Set // what it takes the place of; nil: nothing, or nothing that can be read
+	r      *Receiver
+}
+
+// Artefact is the path of a file of the bundle. It is not to be changed.
+func (s *Staged) Artefact(a Artefact) string { return s.r.local.artefactPath(a) }
+
+// Staged returns what waits to be put to use; nil: nothing does.
+func (r *Receiver) Staged() (*Staged, error) {
+	r.mu.Lock()
+	st := r.book.s.Staged
+	r.mu.Unlock()
+	if st == nil {
+		return nil, nil
+	}
+	m, err := r.local.manifest(st.Manifest)
+	if err != nil {
+		// Damaged since: it is fetched again.
+		return nil, r.record(Event{Number: st.Number, State: StateFetching, Reason: "its manifest was damaged on this disk"}, func(s *state) { s.Staged = nil })
+	}
+	out := &Staged{Number: st.Number, Set: OpenSet(m, r.local), r: r}
+	if a, _ := r.held(); a != nil {
+		out.Active = OpenSet(a, r.local)
+	}
+	return out, nil
+}
+
+// Activate says that the site has put the staged bundle to use.
+func (r *Receiver) Activate(number int64) error {
+	r.mu.Lock()
+	st := r.book.s.Staged
+	r.mu.Unlock()
+	if st == nil || st.Number != number {
+		return fmt.Errorf("bundle %d is not staged", number)
+	}
+	err := r.record(Event{Number: number, State: StateActive}, func(s *state) {
+		s.Previous, s.Active, s.Staged = s.Active, &Held{Number: st.Number, Manifest: st.Manifest, At: r.cfg.Now().UTC()}, nil
+		for n := range s.Quarantine {
+			if n <= number {
+				delete(s.Quarantine, n) // of no interest any more; the history has it
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	keep := map[Hash]bool{st.Manifest: true}
+	if p := r.book.s.Previous; p != nil {
+		keep[p.Manifest] = true
+	}
+	r.mu.Unlock()
+	active, previous := r.held()
+	return errors.Join(r.local.sweep(active, previous), r.local.sweepManifests(keep))
+}
+
+// Reject puts the staged bundle into quarantine: the site can't use it.
+func (r *Receiver) Reject(number int64, err error) {
+	if CodeOf(err) == "" {
+		err = refuse(NotApplied, err, "%v", err)
+	}
+	r.refused(number, err)
+}
+
+// Discard lets the staged bundle be fetched and checked again, for example
+// because a pack was damaged on this disk.
+func (r *Receiver) Discard(number int64, why string) error {
+	return r.record(Event{Number: number, State: StateFetching, Reason: why}, func(s *state) {
+		if s.Staged != nil && s.Staged.Number == number {
+			s.Staged = nil
+		}
+	})
+}
+
+// Retry lets what is in quarantine be tried again at the next pull; 0: all.
+func (r *Receiver) Retry(number int64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.book.change(func(s *state) {
+		for n, q := range s.Quarantine {
+			if number == 0 || n == number {
+				q.Retry = time.Unix(1, 0).UTC()
+			}
+		}
+	})
+}
+
+// Status of a site's bundles.
+type Status struct {
+	Channel    string        `json:"channel"`
+	Active     *Held         `json:"active,omitempty"`
+	Staged     *Held         `json:"staged,omitempty"`
+	Newest     int64         `json:"newest,omitempty"` // that the centre signs
+	Quarantine []Quarantined `json:"quarantine,omitempty"`
+	Progress   *Progress     `json:"progress,omitempty"`
+	Refreshed  time.Time     `json:"refreshed,omitzero"`
+	Refusal    *Event        `json:"refusal,omitempty"` // the latest line of the history, where it is one
+}
+
+// Status says what the site has.
+func (r *Receiver) Status() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := &r.book.s
+	st := Status{Channel: r.cfg.Channel, Active: s.Active, Staged: s.Staged, Refreshed: s.Refreshed}
+	for _, n := range slices.Sorted(maps.Keys(s.Quarantine)) {
+		st.Quarantine = append(st.Quarantine, *s.Quarantine[n])
+	}
+	if r.progress != nil {
+		p := *r.progress
+		st.Progress = &p
+	}
+	if ts, err := r.trust.targets(r.cfg.Channel); err == nil && len(ts) > 0 {
+		st.Newest = ts[0].number
+	}
+	if n := len(s.History); n > 0 && s.History[n-1].Code != "" {
+		e := s.History[n-1]
+		st.Refusal = &e
+	}
+	return st
+}
+
+// History of the site's bundles, the oldest first.
+func (r *Receiver) History() []Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.book.s.History)
+}

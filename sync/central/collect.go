@@ -1,0 +1,141 @@
+package central
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Report of a site, as it lies at the hub.
+type Report struct {
+	ID    string    `json:"id"`
+	Site  string    `json:"site"`
+	Class string    `json:"class"`
+	Kind  string    `json:"kind"`
+	At    time.Time `json:"at"`       // when the site put it into its spool
+	Here  time.Time `json:"received"` // when the hub had it
+	Data  []byte    `json:"data"`
+}
+
+// Collect calls do for the reports at the hub, the oldest first, until there
+// are no more or there were most of them; 0: all.
+func (f *Folder) Collect(ctx context.Context, hubs []string, most int, do func(Report) error) error {
+	nc, err := f.Connect(hubs, false)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	s, err := js.Stream(ctx, StreamTelemetry)
+	if err != nil {
+		return err
+	}
+	left := s.CachedInfo().State.Msgs
+	if most > 0 {
+		left = min(left, uint64(most))
+	}
+	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		return err
+	}
+	for left > 0 {
+		b, err := c.Fetch(int(min(left, 500)), jetstream.FetchMaxWait(5*time.Second))
+		if err != nil {
+			return err
+		}
+		got := 0
+		for m := range b.Messages() {
+			got++
+			left--
+			if err := do(report(m)); err != nil {
+				return err
+			}
+		}
+		if got == 0 {
+			return errors.Join(errors.New("the hub gave fewer reports than it has"), b.Error())
+		}
+	}
+	return nil
+}
+
+func report(m jetstream.Msg) Report {
+	r := Report{ID: m.Headers().Get(nats.MsgIdHdr), Data: m.Data()}
+	if p := strings.Split(m.Subject(), "."); len(p) == 4 {
+		r.Site, r.Class, r.Kind = p[1], p[2], p[3]
+	}
+	r.At, _ = time.Parse(time.RFC3339Nano, m.Headers().Get("Rxedge-At"))
+	if meta, err := m.Metadata(); err == nil {
+		r.Here = meta.Timestamp
+	}
+	return r
+}
+
+// SiteState is the last that a site has told of itself.
+type SiteState struct {
+	Site  string          `json:"site"`
+	At    time.Time       `json:"at"`
+	State json.RawMessage `json:"state"`
+}
+
+// States of all sites that have told any.
+func (f *Folder) States(ctx context.Context, hubs []string) (map[string]SiteState, error) {
+	nc, err := f.Connect(hubs, false)
+	if err != nil {
+		return nil, err
+	}
+	defer nc.Close()
+	return f.states(ctx, nc)
+}
+
+func (f *Folder) states(ctx context.Context, nc *nats.Conn) (map[string]SiteState, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	s, err := js.Stream(ctx, StreamState)
+	if err != nil {
+		return nil, fmt.Errorf("the hub has no states yet: %w", err)
+	}
+	out := map[string]SiteState{}
+	left := s.CachedInfo().State.Msgs
+	if left == 0 {
+		return out, nil
+	}
+	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy})
+	if err != nil {
+		return nil, err
+	}
+	for left > 0 {
+		b, err := c.Fetch(int(min(left, 1000)), jetstream.FetchMaxWait(5*time.Second))
+		if err != nil {
+			return nil, err
+		}
+		got := uint64(0)
+		for m := range b.Messages() {
+			got++
+			site := strings.TrimPrefix(m.Subject(), "state.")
+			st := SiteState{Site: site, State: json.RawMessage(m.Data())}
+			if !json.Valid(m.Data()) {
+				st.State = nil
+			}
+			if meta, err := m.Metadata(); err == nil {
+				st.At = meta.Timestamp
+			}
+			out[site] = st
+		}
+		if got == 0 {
+			return out, b.Error()
+		}
+		left -= min(left, got)
+	}
+	return out, nil
+}

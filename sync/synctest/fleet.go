@@ -1,0 +1,143 @@
+package synctest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"rxedge/sync/central"
+	"rxedge/sync/enroll"
+)
+
+// Fleet is a centre with a hub of one node in this process.
+type Fleet struct {
+	*central.Folder
+	Address string // of the hub
+
+	config string
+	hub    *central.Hub
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// FreePort of loopback. Another process may take it meanwhile; that is rare.
+func FreePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// NewFleet makes a centre, starts its hub and answers enrolments.
+func NewFleet(t testing.TB) *Fleet {
+	t.Helper()
+	addr := FreePort(t)
+	dir := filepath.Join(t.TempDir(), "central")
+	f, err := central.Init(dir, central.InitOptions{Name: "test fleet", Hubs: []string{addr}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fl := &Fleet{Folder: f, Address: addr}
+	fl.StartHub(t)
+	t.Cleanup(func() { fl.StopHub() })
+	fl.Serve(t)
+	return fl
+}
+
+// StartHub starts the hub, as after a stop.
+func (f *Fleet) StartHub(t testing.TB) {
+	t.Helper()
+	var err error
+	if f.config, err = f.WriteNode(filepath.Join(f.Dir, "hub"), central.Node{Number: 1, Listen: f.Address}); err != nil {
+		t.Fatal(err)
+	}
+	if f.hub, err = central.RunNode(f.config, os.Getenv("RXEDGE_TEST_HUB_LOG")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// StopHub stops it.
+func (f *Fleet) StopHub() {
+	if f.hub != nil {
+		f.hub.Close()
+		f.hub = nil
+	}
+}
+
+// Serve runs the centre's services until the test ends; it returns when they
+// are there.
+func (f *Fleet) Serve(t testing.TB) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	ready := make(chan struct{})
+	failed := make(chan error, 1)
+	f.wg.Go(func() {
+		if err := f.Folder.Serve(ctx, nil, slog.New(slog.DiscardHandler), func() { close(ready) }); err != nil {
+			failed <- err
+		}
+	})
+	t.Cleanup(func() { stop(); f.wg.Wait() })
+	select {
+	case <-ready:
+	case err := <-failed:
+		t.Fatal(err)
+	case <-time.After(60 * time.Second):
+		t.Fatal("the centre's services are not ready")
+	}
+}
+
+// Enroll makes the folder dir that of a site. through replaces the hub's
+// addresses; none: as in the file.
+func (f *Fleet) Enroll(t testing.TB, dir, site, channel string, through ...string) *enroll.Identity {
+	t.Helper()
+	file, err := f.AddSite(site, channel, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(through) > 0 {
+		file.Hubs = through
+	}
+	id, err := enroll.Claim(t.Context(), dir, file, enroll.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// Release publishes and gives it to the hub.
+func (f *Fleet) Release(t testing.TB, r central.Release) *central.Published {
+	t.Helper()
+	if r.Channel == "" {
+		r.Channel = "stable"
+	}
+	p, err := f.Publish(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.PushNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// PushNow gives the hub what is signed.
+func (f *Fleet) PushNow(ctx context.Context) error {
+	nc, err := f.Connect(nil, false)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	if err := f.Push(ctx, nc, nil); err != nil {
+		return fmt.Errorf("push: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+package uplink
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"rxedge/sync/bundle"
+	"rxedge/sync/spool"
+)
+
+const (
+	answerIn = 10 * time.Second // where nothing much comes in meanwhile
+	answerBy = 3 * time.Minute  // in any case
+	moving   = 1 << 10          // bytes in a second: more than pings, so something large is on its way
+)
+
+// ask sends a request and waits for its answer: while the line is up, and as
+// long as bytes come in, for on a slow line an answer waits behind a chunk.
+func (u *Uplink) ask(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
+	epoch, up := u.current()
+	if !up {
+		return nil, ErrDown
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerBy)
+	defer cancel()
+	defer context.AfterFunc(epoch, cancel)()
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		quiet, before := time.Duration(0), u.read.Load()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			now := u.read.Load()
+			if quiet += time.Second; now-before > moving {
+				quiet = 0
+			}
+			if before = now; quiet >= answerIn {
+				cancel()
+				return
+			}
+		}
+	}()
+	r, err := u.nc.RequestMsgWithContext(ctx, m)
+	switch {
+	case err == nil:
+		return r, nil
+	case epoch.Err() != nil:
+		return nil, ErrDown
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("the hub did not answer: %w", err)
+	}
+	return nil, err
+}
+
+// Source is the hub as bundle wants it.
+func (u *Uplink) Source() bundle.Source { return source{u} }
+
+type source struct{ u *Uplink }
+
+// Metadata implements bundle.Source.
+func (s source) Metadata(ctx context.Context, name string, most int64) ([]byte, error) {
+	b, err := s.u.get(ctx, "UPDATES", bundle.Subject(name))
+	if err == nil && int64(len(b)) > most {
+		return b[:most+1], nil // too long already; whoever asked refuses it
+	}
+	return b, err
+}
+
+// Chunk implements bundle.Source.
+func (s source) Chunk(ctx context.Context, h bundle.Hash) ([]byte, error) {
+	return s.u.get(ctx, "ART", bundle.ChunkSubject(h))
+}
+
+// get the last message of a subject, from any server that has it.
+func (u *Uplink) get(ctx context.Context, stream, subject string) ([]byte, error) {
+	r, err := u.ask(ctx, nats.NewMsg("$JS.API.DIRECT.GET."+stream+"."+subject))
+	if err != nil {
+		return nil, err
+	}
+	switch status := r.Header.Get("Status"); status {
+	case "":
+		return r.Data, nil
+	case "404":
+		return nil, bundle.ErrNotFound
+	default:
+		return nil, fmt.Errorf("the hub answered %s %s", status, r.Header.Get("Description"))
+	}
+}
+
+const (
+	batch = 64
+	pause = 300 * time.Millisecond // after a failure that is not the line's
+)
+
+// forward what the spool holds, until ctx ends.
+func (u *Uplink) forward(ctx context.Context) {
+	for {
+		epoch, ok := u.wait(ctx)
+		if !ok {
+			return
+		}
+		ms, err := u.opt.Spool.Fetch(epoch, batch)
+		if errors.Is(err, spool.ErrClosed) && ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			u.opt.Log.Warn("the spool", "error", err)
+			sleep(ctx, pause)
+			continue
+		}
+		failed := make(chan error, len(ms))
+		for _, m := range ms {
+			go func() { failed <- u.send(epoch, m) }()
+		}
+		var first error
+		for range ms {
+			if err := <-failed; err != nil && first == nil {
+				first = err
+			}
+		}
+		if first != nil && !errors.Is(first, ErrDown) {
+			u.opt.Log.Debug("a message could not be delivered yet", "error", first)
+			sleep(ctx, pause)
+		}
+	}
+}
+
+// send one message; it leaves the spool once the hub has it.
+func (u *Uplink) send(ctx context.Context, m *spool.Message) error {
+	msg := nats.NewMsg("tel." + u.opt.Identity.Site + "." + string(m.Class) + "." + m.Kind)
+	msg.Data = m.Data
+	msg.Header.Set(nats.MsgIdHdr, m.ID)
+	msg.Header.Set("Nats-Expected-Stream", "TELEM")
+	msg.Header.Set("Rxedge-At", m.At.UTC().Format(time.RFC3339Nano))
+	err := u.publish(ctx, msg)
+	if err != nil {
+		if aerr := m.Again(); aerr != nil {
+			return aerr
+		}
+		return err
+	}
+	u.sent.Add(1)
+	u.mu.Lock()
+	u.lastAck = time.Now().UTC()
+	u.mu.Unlock()
+	return m.Done()
+}
+
+// publish to a stream and wait until it is there.
+func (u *Uplink) publish(ctx context.Context, m *nats.Msg) error {
+	r, err := u.ask(ctx, m)
+	if err != nil {
+		return err
+	}
+	var ack struct {
+		Stream string `json:"stream"`
+		Error  *struct {
+			Code        int    `json:"code"`
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal(r.Data, &ack); err != nil || ack.Error == nil && ack.Stream == "" {
+		return errors.New("the hub's acknowledgement can't be read")
+	}
+	if ack.Error != nil {
+		return fmt.Errorf("the hub could not keep it: %s", ack.Error.Description)
+	}
+	return nil
+}
+
+// Tell the centre what this site has. The latest counts; it is told again at
+// each connection, until the hub has it.
+func (u *Uplink) Tell(state []byte) {
+	u.mu.Lock()
+	u.state, u.told = state, false
+	u.mu.Unlock()
+	select {
+	case u.tell <- struct{}{}:
+	default:
+	}
+}
+
+func (u *Uplink) report(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-u.tell:
+		}
+		epoch, ok := u.wait(ctx)
+		if !ok {
+			return
+		}
+		u.mu.Lock()
+		b, told := u.state, u.told
+		u.mu.Unlock()
+		if b == nil || told {
+			continue
+		}
+		m := nats.NewMsg("state." + u.opt.Identity.Site)
+		m.Data = b
+		err := u.publish(epoch, m)
+		u.mu.Lock()
+		if err == nil && string(b) == string(u.state) {
+			u.told = true
+		}
+		again := !u.told
+		u.mu.Unlock()
+		if again {
+			sleep(ctx, pause)
+			select {
+			case u.tell <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
