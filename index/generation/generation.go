@@ -352,18 +352,15 @@ func (v *View) merge(ctx context.Context, of []*segment) (*segment, error) {
 	if len(alive) == 0 {
 		return out, nil
 	}
-	at := func(r int) []float32 { return of[alive[r].s].vector(alive[r].row) }
-	if out.dense, err = dense.Build(ctx, v.g.manifest.Embedder.Dimension, len(alive), at, dense.BuildOptions{Workers: 1}); err != nil {
+	vectors := make([][]float32, len(alive)) // where they lie, in the stores of the updates
+	for r, a := range alive {
+		vectors[r] = of[a.s].vector(a.row)
+	}
+	out.vector = func(r int) []float32 { return vectors[r] }
+	if out.dense, err = dense.Build(ctx, v.g.manifest.Embedder.Dimension, len(alive), out.vector, dense.BuildOptions{Workers: 1}); err != nil {
 		return nil, err
 	}
-	view, numbers, rows := View{units: v.units}, out.numbers, out.rows
-	out.vector = func(r int) []float32 {
-		number := numbers[rows[r]]
-		u := view.unitOf(number)
-		row, _ := u.vectors.row(number - u.first)
-		return u.vectors.at(row)
-	}
-	if len(rows) == len(numbers) {
+	if len(out.rows) == len(out.numbers) {
 		out.rows = nil
 	}
 	return out, nil

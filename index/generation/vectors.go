@@ -36,6 +36,12 @@ func (v *vectors) add(block []byte) error {
 }
 
 func (v *vectors) block(row int) *vectorBlock {
+	// All blocks but the last have as many rows as the first.
+	if i := row / v.blocks[0].n; i < len(v.blocks) {
+		if b := &v.blocks[i]; b.first <= row && row < b.first+b.n {
+			return b
+		}
+	}
 	i, ok := slices.BinarySearchFunc(v.blocks, row, func(b vectorBlock, r int) int { return b.first - r })
 	if !ok {
 		i--
