@@ -117,6 +117,10 @@ func (s *Snapshot) Rank(ctx context.Context, q Query) ([]Ranked, error) {
 	return out, nil
 }
 
+// candidates are taken from each source where ten are wanted. A hundred found no
+// more: fusion/DESIGN.md.
+const candidates = 50
+
 // find searches both sources at the same time. It also says how the question
 // was read, which mode was searched and how long the embedder took.
 func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowed) (_ []found, reading names.Reading, coded []Code, mode Mode, _ time.Duration, _ error) {
@@ -124,7 +128,7 @@ func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowe
 		q.K = 10
 	}
 	if q.Depth <= 0 {
-		q.Depth = 100
+		q.Depth = candidates
 	}
 	q.Depth = max(q.Depth, q.K)
 	mode = q.Mode
