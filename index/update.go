@@ -62,6 +62,7 @@ func (b *build) update(ctx context.Context, g *generation.Generation) (*generati
 				return nil, err
 			}
 			b.report(Progress{StageIndex, i + 1, len(puts)})
+			work.Pause()
 		}
 	}
 	var gone []string

@@ -214,9 +214,11 @@ type Put struct {
 // write the records of an update and sync them; it does not count yet. Documents
 // are in order of their ids.
 func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, dim int, puts []Put) error {
+	work := pace.Begin()
 	if err := l.clear(u.Number); err != nil {
 		return err
 	}
+	work.Pause()
 	w := &unitWriter{space: l.space(u.Number), batch: l.db.NewWriteBatch()}
 	defer w.batch.Cancel()
 	places := map[string]bool{}
@@ -235,7 +237,6 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 		return w.put(numberKey(kindPassages, u.PassageBlocks-1), b)
 	}}
 	var rows [][]float32
-	work := pace.Begin()
 	for _, p := range puts {
 		if err := ctx.Err(); err != nil {
 			return err

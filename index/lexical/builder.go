@@ -87,8 +87,9 @@ func (b *Builder) analyse() {
 		}
 	}
 	wg.Wait()
+	work := pace.Begin()
 	for _, w := range b.workers[:n] {
-		b.take(w)
+		b.take(w, &work)
 	}
 	clear(b.waiting)
 	b.waiting = b.waiting[:0]
@@ -110,8 +111,11 @@ func (w *worker) count(ps []Passage) {
 }
 
 // take over what a worker counted.
-func (b *Builder) take(w *worker) {
-	for _, term := range w.tally.terms[len(w.ids):] {
+func (b *Builder) take(w *worker, work *pace.Work) {
+	for i, term := range w.tally.terms[len(w.ids):] {
+		if i%64 == 0 {
+			work.Pause()
+		}
 		id, ok := b.ids[term]
 		if !ok {
 			id = uint32(len(b.terms))
@@ -129,6 +133,7 @@ func (b *Builder) take(w *worker) {
 		}
 		b.lengths = append(b.lengths, w.lengths[i])
 		from = end
+		work.Pause()
 	}
 }
 
@@ -181,13 +186,19 @@ func (b *Builder) Finish(write func(blob []byte) error) error {
 	if err != nil {
 		return err
 	}
+	work := pace.Begin()
 	terms := b.terms
 	order := make([]uint32, len(terms))
 	for i := range order {
 		order[i] = uint32(i)
 	}
-	slices.SortFunc(order, func(x, y uint32) int { return strings.Compare(terms[x], terms[y]) })
-	work := pace.Begin()
+	compared := 0
+	slices.SortFunc(order, func(x, y uint32) int {
+		if compared++; compared%64 == 0 {
+			work.Pause()
+		}
+		return strings.Compare(terms[x], terms[y])
+	})
 	for i, id := range order {
 		if i%16 == 0 {
 			work.Pause()
