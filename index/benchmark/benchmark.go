@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -58,7 +59,7 @@ type Report struct {
 
 const (
 	aloneQueries = 500
-	batchEvery   = 250 * time.Millisecond
+	batchEvery   = 250 * time.Millisecond // or a little more, for whole documents
 )
 
 // Run builds an index, starts it again, and asks it.
@@ -187,9 +188,9 @@ func together(ctx context.Context, ix *index.Index, c *corpus, req Request, docs
 	written := 0
 	if req.Rate > 0 {
 		wg.Go(func() {
-			tick := time.NewTicker(batchEvery)
+			each := max(1, int(math.Ceil(float64(req.Rate)*batchEvery.Seconds()/passagesPerDocument)))
+			tick := time.NewTicker(time.Duration(float64(each*passagesPerDocument) / float64(req.Rate) * float64(time.Second)))
 			defer tick.Stop()
-			each := max(1, int(float64(req.Rate)*batchEvery.Seconds())/passagesPerDocument)
 			for next := docs; ; next += each {
 				select {
 				case <-ctx.Done():
