@@ -137,6 +137,25 @@ type Figures struct {
 	// abstained among the unanswerable.
 	AbstainPrecision Ratio `json:"abstain_precision"`
 	AbstainRecall    Ratio `json:"abstain_recall"`
+	// ClaimsPerAnswer is the mean number of claims of the answered; CitedEvidence
+	// the share of the words cited for answerable questions that gold evidence
+	// has: what recall costs the reader.
+	ClaimsPerAnswer Mean  `json:"claims_per_answer"`
+	CitedEvidence   Ratio `json:"cited_evidence"`
+	// WrongNumber: answered questions with gold numbers whose answer states none
+	// of them, and another of the same unit instead.
+	WrongNumber Ratio `json:"wrong_number"`
+}
+
+// Mean of counts; of none it is undefined, null in JSON.
+type Mean struct{ Sum, N int }
+
+// MarshalJSON rounds to two digits.
+func (m Mean) MarshalJSON() ([]byte, error) {
+	if m.N == 0 {
+		return []byte("null"), nil
+	}
+	return json.Marshal(math.Round(float64(m.Sum)/float64(m.N)*100) / 100)
 }
 
 // Report is the whole result.
@@ -221,6 +240,8 @@ func (f *Figures) count(q Question, a *answer.Answer, rank int, valid []bool) {
 		f.AbstainPrecision.add(!answerable)
 	} else {
 		f.Answered++
+		f.ClaimsPerAnswer.Sum += len(a.Claims)
+		f.ClaimsPerAnswer.N++
 	}
 	for _, ok := range valid {
 		f.CitationValid.add(ok)
@@ -232,6 +253,11 @@ func (f *Figures) count(q Question, a *answer.Answer, rank int, valid []bool) {
 	f.RightSectionAt1.add(rank == 1)
 	f.RightSectionAt5.add(rank >= 1 && rank <= 5)
 	cited := citedWords(a)
+	if len(q.Evidence) > 0 {
+		of, all := overlap(q.Evidence, cited)
+		f.CitedEvidence.Of += of
+		f.CitedEvidence.All += all
+	}
 	for _, e := range q.Evidence {
 		f.EvidenceRecall.add(covered(e, cited) >= 0.5)
 	}
@@ -239,9 +265,36 @@ func (f *Figures) count(q Question, a *answer.Answer, rank int, valid []bool) {
 	for _, c := range a.Claims {
 		said = append(said, quantity.Numbers(c.Text)...)
 	}
+	right, other := 0, false
 	for _, gold := range q.Numbers {
-		f.NumberRecall.add(quantity.Stated(gold, said))
+		ok := quantity.Stated(gold, said)
+		f.NumberRecall.add(ok)
+		if ok {
+			right++
+			continue
+		}
+		for _, n := range quantity.Numbers(gold) {
+			other = other || n.Unit != "" && slices.ContainsFunc(said, func(s quantity.Number) bool { return s.Unit == n.Unit })
+		}
 	}
+	if len(q.Numbers) > 0 && !abstained {
+		f.WrongNumber.add(right == 0 && other)
+	}
+}
+
+// overlap counts the cited words, and those of them that evidence has too.
+func overlap(evidence []string, cited map[string]int) (of, all int) {
+	left := map[string]int{}
+	for _, e := range evidence {
+		for _, w := range words(e) {
+			left[w]++
+		}
+	}
+	for w, n := range cited {
+		all += n
+		of += min(n, left[w])
+	}
+	return of, all
 }
 
 type measure struct {
