@@ -68,8 +68,8 @@ func stamp(snap *index.Snapshot) string {
 func (p *looked) evidence() [sha256.Size]byte {
 	h := sha256.New()
 	enc := json.NewEncoder(h) // of numbers, strings and slices of them: it can't fail
-	for i := range p.hits {
-		hit := p.hits[i]
+	for i := range p.wide {
+		hit := p.wide[i]
 		_ = enc.Encode([]any{hit.SetID, hit.Version, hit.DocumentTitle, hit.SectionTitle, hit.LOINC, hit.Effective, hit.Notice, hit.Passage, hit.Text})
 	}
 	for _, r := range p.retrieved {

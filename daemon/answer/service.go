@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -21,6 +22,7 @@ import (
 const (
 	MaxQuestionBytes = 2000
 	MaxPassages      = 50
+	wider            = 2 // times as many passages are read for sentences as a model is given
 	minSections      = 5 // distinct sections that Retrieved lists where there are as many
 )
 
@@ -134,7 +136,8 @@ type looked struct {
 	snap      *index.Snapshot
 	found     index.Result
 	reading   names.Reading
-	hits      []index.Hit // that are read, best first
+	hits      []index.Hit // that a model reads, best first
+	wide      []index.Hit // that sentences are taken from; hits are the first of them
 	ex        extract.Result
 	about     map[string]bool // documents of what the question names
 	strangers []names.Subject
@@ -175,8 +178,9 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_
 	// The extract is made in any case: it is quick, it says whether the
 	// passages speak of the question at all, and it serves when a model fails.
 	picking := time.Now()
-	p.ex = extract.Extract(q.Text, passages(p.hits, about), lexicon{snap}, extract.Options{
-		Also: also(reading), Rest: passages(found.Hits[len(p.hits):], about)})
+	p.wide = found.Hits[:min(wider*q.K, len(found.Hits))]
+	p.ex = extract.Extract(q.Text, passages(p.wide, about, &reading), lexicon{snap}, extract.Options{
+		Also: also(reading), Rest: passages(found.Hits[len(p.wide):], about, &reading)})
 	p.picking = since(picking)
 	return p, nil
 }
@@ -203,7 +207,7 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 	if a.Status == StatusAnswered {
 		a.Message = corrections(p.reading)
 	}
-	a.Notices = notices(a, p.hits)
+	a.Notices = notices(a, p.wide)
 	s.fellBack(a, p)
 	a.Timings.Total = since(began)
 	return a, nil
@@ -231,7 +235,7 @@ func (s *Service) extracted(a *Answer, p *looked, ev Events) {
 	a.Mode, a.Model = ModeExtractive, ""
 	began := time.Now()
 	for _, sent := range p.ex.Sentences {
-		h := &p.hits[sent.Passage]
+		h := &p.wide[sent.Passage]
 		c := cite(h, sent.Start, sent.End)
 		support, score, ok := quoted(p, h, c.Quote)
 		if !ok {
@@ -294,7 +298,7 @@ func retrieved(hits []index.Hit, k int) []Retrieved {
 	return out
 }
 
-func passages(hits []index.Hit, about map[string]bool) []extract.Passage {
+func passages(hits []index.Hit, about map[string]bool, r *names.Reading) []extract.Passage {
 	out := make([]extract.Passage, len(hits))
 	for i, h := range hits {
 		spans := make([]extract.Span, len(h.Passage.Sentences))
@@ -302,9 +306,36 @@ func passages(hits []index.Hit, about map[string]bool) []extract.Passage {
 			spans[j] = extract.Span{Start: s.Start, End: s.End}
 		}
 		out[i] = extract.Passage{SectionID: h.Passage.SectionID, Heading: h.DocumentTitle + " " + h.Passage.Heading,
-			Text: h.Text, Base: h.Passage.Start, Sentences: spans, About: about[h.SetID]}
+			Text: h.Text, Base: h.Passage.Start, Sentences: spans, Title: h.SectionTitle, About: about[h.SetID],
+			Asked: r.Section(h.LOINC), Aside: aside[h.LOINC], Grave: h.LOINC == "34066-1" || h.LOINC == "34070-3"}
+		out[i].Names, out[i].Partners = subjectsOf(r, h.SetID)
 	}
 	return out
+}
+
+// aside are sections that say again, for patients or as an account of studies,
+// what the label says to those who prescribe and dispense.
+var aside = map[string]bool{
+	"42230-3": true, "42231-1": true, "34076-0": true, // patient information, medication guide, counselling
+	"34092-7": true, "43681-6": true, "43682-4": true, "34090-1": true, "34083-6": true, // studies, pharmacology
+	"51945-4": true, "43683-2": true, // package label, recent changes
+}
+
+// subjectsOf gives the medicines and classes of a question that a document is
+// about, and the others where it is about one.
+func subjectsOf(r *names.Reading, document string) (own, partners []string) {
+	for _, s := range r.Subjects {
+		switch {
+		case slices.Contains(s.Documents, document):
+			own = append(own, s.Asked)
+		case !s.Substance && !slices.Contains(partners, s.Asked):
+			partners = append(partners, s.Asked)
+		}
+	}
+	if own == nil {
+		return nil, nil
+	}
+	return own, partners
 }
 
 // specific is the weight from which a meaning names something; what weighs

@@ -26,8 +26,23 @@ type Passage struct {
 	Text      string // bytes [Base, Base+len(Text)) of the section
 	Base      int
 	Sentences []Span // in the section, in order, within the passage
+	// Title of the section, without those above it.
+	Title string
 	// About says that the document is about a medicine which the question names.
 	About bool
+	// Asked, 0 to 1, is how far the question asks for this section.
+	Asked float64
+	// Aside: what the label says here it says better elsewhere (a leaflet for
+	// patients, an account of studies).
+	Aside bool
+	// Grave: a boxed warning or a contraindication.
+	Grave bool
+	// Names are the medicines and classes of the question that this document is
+	// about, as they were typed.
+	Names []string
+	// Partners are the other medicines of the question, which this document is
+	// not about, as they were typed.
+	Partners []string
 }
 
 func (p *Passage) sentence(i int) string {
@@ -91,6 +106,18 @@ const (
 	directing = 0.5  // it says what to do, and that was asked
 	reporting = 0.3  // it tells of a trial
 	behind    = 0.05 // a score is divided by 1 and this for each passage before
+	starting  = 0.8  // it states the dose to begin with, and that was asked
+	meant     = 0.8  // it speaks of the patients asked about
+	partnered = 0.8  // it names the other medicine
+)
+
+// What a score is multiplied by.
+const (
+	others    = 0.5  // it speaks of other patients alone
+	unasked   = 0.85 // it speaks of a special group, and none was asked about
+	alone     = 0.5  // it leaves out the other medicine
+	aside     = 0.8
+	inSection = 0.25 // is added for a section that is asked for
 )
 
 // Sentence is one that was chosen.
@@ -118,7 +145,7 @@ func init() {
 	for _, w := range strings.Fields(`pt pts patient patients ok okay please tell know need needed want give given giving
 		take taking taken use used using start started starting begin begins drug drugs medicine medication label question
 		many much long often high low far what when which who how why whether get got go goes going still safe
-		yes no thing anything something someone best good bad mean means say says hi hello thanks allowed allow possible`) {
+		yes no ask asks asked asking thing anything something someone doc doctor doctors prescriber physician nurse caller mom dad best good bad mean means say says hi hello thanks allowed allow possible`) {
 		filler[w] = true
 	}
 }
@@ -131,6 +158,8 @@ type question struct {
 	total   float64
 	numbers []quantity.Number
 	wants   wants
+	patient patient
+	cut     map[string][]string // words of the other medicines, by how they were typed
 }
 
 // other is a phrase that stands for a term.
@@ -141,7 +170,8 @@ type other struct {
 }
 
 func read(text string, lex Lexicon, also []Also) question {
-	q := question{terms: map[string]float64{}, words: map[string]string{}, other: map[string][]other{}, numbers: quantity.Numbers(text), wants: wantsOf(text)}
+	q := question{terms: map[string]float64{}, words: map[string]string{}, other: map[string][]other{}, cut: map[string][]string{},
+		numbers: quantity.Numbers(text), wants: wantsOf(text), patient: patientOf(text)}
 	skip := map[string]bool{}
 	for _, w := range strings.Fields(text) {
 		w = strings.Trim(w, ".,;:!?()[]\"'")
@@ -243,18 +273,7 @@ func (q *question) has(t string, terms map[string]bool) float64 {
 // answer the question, each once, those of one section in their order. It is
 // deterministic and keeps no state.
 func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
-	if opt.MaxSentences == 0 {
-		opt.MaxSentences = 4
-	}
-	if opt.MinCoverage == 0 {
-		opt.MinCoverage = DefaultMinCoverage
-	}
-	if opt.MinAbout == 0 {
-		opt.MinAbout = DefaultMinAbout
-	}
-	if opt.MinAbsent == 0 {
-		opt.MinAbsent = DefaultMinAbsent
-	}
+	opt.defaults()
 	named := slices.ContainsFunc(passages, func(p Passage) bool { return p.About })
 	q := read(text, lex, opt.Also)
 	var res Result
@@ -275,30 +294,62 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 	if q.total == 0 {
 		return res
 	}
+	for i := range passages {
+		for _, names := range [][]string{passages[i].Partners, passages[i].Names} {
+			for _, n := range names {
+				if q.cut[n] == nil {
+					q.cut[n] = lex.Terms(n)
+				}
+			}
+		}
+	}
 	if named {
 		res.Absent = absent(&q, passages, lex, opt)
 	}
 	if len(res.Absent) > 0 {
 		opt.MinAbout = max(opt.MinAbout, opt.MinAbsent)
 	}
-	var found []Sentence
+	abbr := abbreviations(func(yield func(string)) {
+		for i := range passages {
+			yield(passages[i].Text)
+		}
+	})
+	c := chooser{q: &q, passages: passages, limit: opt.MaxSentences}
 	for i := range passages {
-		sentences, coverage := weigh(q, &passages[i], lex)
+		candidates, coverage := weigh(&q, &passages[i], lex, abbr)
 		res.Coverage = max(res.Coverage, coverage)
 		// Where the question names a medicine, another one's label is no answer.
 		if named && !passages[i].About || coverage < minimum(opt, &passages[i]) {
 			continue
 		}
-		for _, s := range sentences {
+		for _, s := range candidates {
 			s.Passage = i
 			// Of equal sentences the one in the passage that the search put
 			// first is meant.
 			s.Score /= 1 + behind*float64(i)
-			found = append(found, s)
+			c.found = append(c.found, s)
 		}
 	}
-	res.Sentences = choose(found, passages, opt.MaxSentences)
+	chosen := c.choose()
+	if missing, ok := c.answers(); !ok {
+		for _, g := range groupNames {
+			if missing&g.p != 0 {
+				res.Absent = append(res.Absent, g.name)
+			}
+		}
+		return res
+	}
+	for _, s := range chosen {
+		res.Sentences = append(res.Sentences, s.Sentence)
+	}
 	return res
+}
+
+func (o *Options) defaults() {
+	o.MaxSentences = cmp.Or(o.MaxSentences, 4)
+	o.MinCoverage = cmp.Or(o.MinCoverage, DefaultMinCoverage)
+	o.MinAbout = cmp.Or(o.MinAbout, DefaultMinAbout)
+	o.MinAbsent = cmp.Or(o.MinAbsent, DefaultMinAbsent)
 }
 
 // absent gives the things that the question names and no passage about its
@@ -332,151 +383,4 @@ func minimum(opt Options, p *Passage) float64 {
 		return opt.MinAbout
 	}
 	return opt.MinCoverage
-}
-
-// weigh scores each sentence of p and says how much of the question p covers.
-func weigh(q question, p *Passage, lex Lexicon) ([]Sentence, float64) {
-	heading := set(lex.Terms(p.Heading))
-	own := make([]map[string]bool, len(p.Sentences))
-	all := map[string]bool{}
-	for i := range p.Sentences {
-		own[i] = set(lex.Terms(p.sentence(i)))
-		for t := range own[i] {
-			all[t] = true
-		}
-	}
-	covered, rest, said := 0.0, 0.0, 0.0
-	for _, t := range q.order {
-		w := q.terms[t]
-		h, in := q.has(t, heading), q.has(t, all)
-		covered += w * max(h, in)
-		rest += w * (1 - h)
-		said += w * min(in, 1-h)
-	}
-	// That a label is about the medicine answers nothing: something else that
-	// was asked must be in it, or in the section's title.
-	if p.About && rest > 0 {
-		covered = min(covered, q.total*said/rest)
-	}
-	out := make([]Sentence, len(p.Sentences))
-	mean := q.total / float64(len(q.terms))
-	for i, s := range p.Sentences {
-		text, score, direct := p.sentence(i), 0.0, 0.0
-		for _, t := range q.order {
-			w := q.terms[t]
-			here, near := q.has(t, own[i]), 0.6*q.has(t, heading)
-			if i > 0 {
-				near = max(near, 0.4*q.has(t, own[i-1]))
-			}
-			if i+1 < len(own) {
-				near = max(near, 0.2*q.has(t, own[i+1]))
-			}
-			score += w * max(here, near)
-			direct += w * here
-		}
-		met, missed := meets(q.numbers, text)
-		score += 1.5 * mean * met
-		if !missed && q.wants.number() && q.wants.states(quantity.Numbers(text)) {
-			score += stated * mean
-		}
-		if q.wants.act && directs(text) {
-			score += directing * mean
-		}
-		if !q.wants.share && reports(text) {
-			score -= reporting * mean
-		}
-		// A sentence that shares no word of its own with the question answers
-		// nothing, whatever its heading says.
-		if direct == 0 {
-			score *= 0.3
-		}
-		if len(own[i]) < 3 { // a heading or a table's lone cell
-			score *= 0.5
-		}
-		out[i] = Sentence{Span: s, Score: score / (q.total + 1.5*mean)}
-	}
-	return out, covered / q.total
-}
-
-// meets is the share of the question's numbers that the sentence speaks of: an
-// equal number, or a range or limit that holds it, in a unit that fits. missed:
-// it has limits for them and none holds, so that it is about others.
-func meets(numbers []quantity.Number, sentence string) (share float64, missed bool) {
-	if len(numbers) == 0 {
-		return 0, false
-	}
-	bounds := quantity.Bounds(sentence)
-	have := quantity.Numbers(sentence)
-	met, limits := 0.0, false
-	for _, n := range numbers {
-		limits = limits || slices.ContainsFunc(bounds, func(b quantity.Bound) bool { return fits(n.Unit, b.Unit) })
-		switch {
-		case slices.ContainsFunc(bounds, func(b quantity.Bound) bool { return fits(n.Unit, b.Unit) && b.Contains(n.Value) }):
-			met++
-		case slices.ContainsFunc(have, func(h quantity.Number) bool { return n.Unit != "" && n.Unit == h.Unit && n.Value == h.Value }):
-			met += 0.7
-		}
-	}
-	return met / float64(len(numbers)), limits && met == 0
-}
-
-// fits: a question often leaves the unit out ("eGFR of 40").
-func fits(asked, stated string) bool {
-	return asked == stated || asked == "" || strings.HasPrefix(stated, asked)
-}
-
-// choose takes the best sentence and those near it, then puts them in reading order.
-func choose(found []Sentence, passages []Passage, limit int) []Sentence {
-	slices.SortStableFunc(found, func(a, b Sentence) int { return cmp.Compare(b.Score, a.Score) })
-	type place struct {
-		section string
-		start   int
-	}
-	seen := map[place]bool{}
-	texts := map[string]bool{}
-	var out []Sentence
-	for _, s := range found {
-		if len(out) == limit {
-			break
-		}
-		p := &passages[s.Passage]
-		at := place{p.SectionID, s.Start}
-		body := strings.Join(strings.Fields(p.Text[s.Start-p.Base:s.End-p.Base]), " ")
-		if seen[at] || texts[body] { // passages overlap, labels repeat themselves
-			continue
-		}
-		if len(out) > 0 {
-			near := 0.7
-			if p.SectionID != passages[out[0].Passage].SectionID {
-				near = 0.9
-			}
-			if s.Score < near*out[0].Score {
-				continue
-			}
-		}
-		seen[at], texts[body] = true, true
-		out = append(out, s)
-	}
-	// The best section first, sentences of a section in the order it has them.
-	order := map[string]int{}
-	for i, s := range out {
-		if id := passages[s.Passage].SectionID; order[id] == 0 {
-			order[id] = i + 1
-		}
-	}
-	slices.SortStableFunc(out, func(a, b Sentence) int {
-		if c := cmp.Compare(order[passages[a.Passage].SectionID], order[passages[b.Passage].SectionID]); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.Start, b.Start)
-	})
-	return out
-}
-
-func set(terms []string) map[string]bool {
-	m := make(map[string]bool, len(terms))
-	for _, t := range terms {
-		m[t] = true
-	}
-	return m
 }

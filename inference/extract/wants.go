@@ -11,6 +11,10 @@ import (
 // more of it than one that only shares the words.
 type wants struct {
 	dose, time, count, share, limit, act bool
+	perKg                                bool // a dose by weight
+	often                                bool // an interval
+	begin                                bool // the dose to begin with
+	amount                               bool // a dose, in so many words
 }
 
 // askedBy are the ways to ask, matched as whole words of the question in lower
@@ -24,6 +28,9 @@ var askedBy = []struct {
 	{"when|how often|how frequent|how frequently|how long|how soon|how early|how late|how far|wait|interval|schedule|hrs|hours|duration|days|weeks|months|time|spacing|space|apart|until|every|washout|timing|frequency", func(w *wants) { w.time = true }},
 	{"how many|number of|total|count|limit|max number", func(w *wants) { w.count = true }},
 	{"how common|how likely|incidence|percent|percentage|rate|risk of|what share|odds|chance", func(w *wants) { w.share = true }},
+	{"how often|how frequent|how frequently|schedule|interval|intervals|frequency|how far", func(w *wants) { w.often = true }},
+	{"dose|dosing|dosage|how much|max dose|how many mg", func(w *wants) { w.amount = true }},
+	{"start|starts|begin|begins|initiate|starting|initial|first dose", func(w *wants) { w.begin = true }},
 	{"cutoff|cut-off|cut off|threshold|how low|below what|above what|what level|limit|egfr|gfr|crcl|platelets|inr", func(w *wants) { w.limit = true }},
 	{"ok|okay|can|could|should|safe|hold|stop|avoid|problem|allowed|contraindicated|needed|need|must|do|what now|give|use|adjust|reduce|restart|resume|switch|combine|together|with|pair|mix|keep", func(w *wants) { w.act = true }},
 }
@@ -41,13 +48,19 @@ func wantsOf(question string) wants {
 			}
 		}
 	}
+	for _, p := range []string{" mg kg ", " mcg kg ", " per kg ", " units kg "} {
+		w.perKg = w.perKg || strings.Contains(text, p)
+	}
 	return w
 }
 
 func (w wants) number() bool { return w.dose || w.time || w.count || w.share || w.limit }
 
 // states says whether a sentence has a number of the kind that is wanted.
-func (w wants) states(numbers []quantity.Number) bool {
+func (w wants) states(numbers []quantity.Number, sentence string) bool {
+	if w.often && !w.dose && !intervals(sentence) {
+		return false
+	}
 	for _, n := range numbers {
 		head, per, rate := strings.Cut(n.Unit, "/")
 		switch {
@@ -60,6 +73,39 @@ func (w wants) states(numbers []quantity.Number) bool {
 		case w.share && head == "%":
 			return true
 		case w.limit && (strings.HasPrefix(per, "min") || strings.HasPrefix(per, "dl") || strings.HasPrefix(per, "mm") || head == "mmhg"):
+			return true
+		}
+	}
+	return false
+}
+
+// intervals says whether a sentence tells how often.
+func intervals(sentence string) bool {
+	s := strings.ToLower(sentence)
+	for _, w := range []string{"every", "weekly", "monthly", "annual", "yearly", "daily", "interval", "periodic", "once a", "once per", "twice", "times a", "times per", "first", "after"} {
+		if strings.Contains(s, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// begins says whether a sentence tells with which dose to begin.
+func begins(sentence string) bool {
+	s := strings.ToLower(sentence)
+	for _, w := range []string{"starting dos", "start at", "start treatment at", "started on", "started at", "initial dos", "initiate", "begin", "initially"} {
+		if strings.Contains(s, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// doses says whether a sentence is about a dose, with or without a number.
+func doses(sentence string) bool {
+	s := strings.ToLower(sentence)
+	for _, w := range []string{"dose", "dosage", "dosing", " mg", "not recommended", "avoid", "contraindicated", "discontinue", "do not"} {
+		if strings.Contains(s, w) {
 			return true
 		}
 	}

@@ -25,7 +25,7 @@ func TestWants(t *testing.T) {
 		{"metformin and contrast?", "Wait 48 hours.", false},
 	} {
 		w := wantsOf(c.question)
-		if got := w.number() && w.states(quantity.Numbers(c.sentence)); got != c.states {
+		if got := w.number() && w.states(quantity.Numbers(c.sentence), c.sentence); got != c.states {
 			t.Errorf("%q, %q: %v", c.question, c.sentence, got)
 		}
 	}
@@ -63,7 +63,7 @@ func TestLimitOfOthers(t *testing.T) {
 		"Not recommended between 30 and 45 mL/min.": {true, false},
 		"Take it with food.":                        {false, false},
 	} {
-		share, missed := meets(numbers, sentence)
+		share, missed := meets(numbers, sentence, false)
 		if share > 0 != want[0] || missed != want[1] {
 			t.Errorf("%q: %v %v", sentence, share, missed)
 		}

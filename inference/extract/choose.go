@@ -1,0 +1,292 @@
+package extract
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"rxedge/inference/quantity"
+)
+
+// What else is taken beside the best sentence, as shares of its score: those
+// near it, in its section and in others; one that states the number asked for
+// where none taken does; one that has what nothing taken says.
+const (
+	nearSame    = 0.7
+	nearOther   = 0.9
+	nearStating = 0.45
+	nearAdding  = 0.5
+	nearGrave   = 0.5
+	adds        = 0.2 // of the question's weight that a sentence must add
+	alike       = 0.8 // of two sentences' words that make them the same
+)
+
+// chooser picks sentences one at a time.
+type chooser struct {
+	q        *question
+	passages []Passage
+	found    []candidate // best first
+	limit    int
+	out      []candidate
+	texts    [][]string // words of those taken
+	covered  map[string]float64
+}
+
+// choose takes the best sentence, those near it, and those that complete it,
+// then puts them in reading order.
+func (c *chooser) choose() []candidate {
+	slices.SortStableFunc(c.found, func(a, b candidate) int { return cmp.Compare(b.Score, a.Score) })
+	c.covered = map[string]float64{}
+	for i := range c.found {
+		s := &c.found[i]
+		if len(c.out) == c.limit {
+			break
+		}
+		if len(c.out) > 0 && s.Score < c.near(s)*c.out[0].Score {
+			continue
+		}
+		c.take(s)
+	}
+	if len(c.out) == 0 {
+		return nil
+	}
+	best := c.out[0].Score
+	if (c.q.wants.number() || c.q.wants.begin && !c.q.wants.act) && !slices.ContainsFunc(c.out, func(s candidate) bool { return s.states }) {
+		c.first(func(s *candidate) bool { return s.states && s.Score >= nearStating*best })
+	}
+	c.first(func(s *candidate) bool { return s.Score >= nearAdding*best && c.adding(s) >= adds*c.q.total })
+	// What forbids it outright is not left out for what is said more fully.
+	if !slices.ContainsFunc(c.out, func(s candidate) bool { return c.passages[s.Passage].Grave }) {
+		c.first(func(s *candidate) bool {
+			p := &c.passages[s.Passage]
+			return p.Grave && s.partnered && s.Score >= nearGrave*best && len(s.direct) > 0 && (len(p.Partners) > 0 || s.Score >= nearSame*best)
+		})
+	}
+	c.complete()
+	c.order()
+	return c.out
+}
+
+func (c *chooser) near(s *candidate) float64 {
+	if c.passages[s.Passage].SectionID == c.passages[c.out[0].Passage].SectionID {
+		return nearSame
+	}
+	return nearOther
+}
+
+// first takes the best sentence for which wanted holds.
+func (c *chooser) first(wanted func(*candidate) bool) {
+	for i := range c.found {
+		if s := &c.found[i]; wanted(s) && c.take(s) {
+			return
+		}
+	}
+}
+
+// adding is the weight of the question's words that s has and nothing taken does.
+func (c *chooser) adding(s *candidate) float64 {
+	sum := 0.0
+	for t, has := range s.direct {
+		sum += c.q.terms[t] * max(0, has-c.covered[t])
+	}
+	return sum
+}
+
+// take takes s unless it, or one that says the same, was taken.
+func (c *chooser) take(s *candidate) bool {
+	p := &c.passages[s.Passage]
+	words := strings.Fields(strings.ToLower(c.text(s)))
+	for i := range c.out {
+		o := &c.out[i]
+		if c.passages[o.Passage].SectionID == p.SectionID && o.Start == s.Start || same(c.texts[i], words) {
+			return false
+		}
+	}
+	c.out, c.texts = append(c.out, *s), append(c.texts, words)
+	for t, has := range s.direct {
+		c.covered[t] = max(c.covered[t], has)
+	}
+	return true
+}
+
+// same says whether two sentences have nearly the same words and the same
+// numbers: labels say things twice, briefly and at length.
+func same(a, b []string) bool {
+	if slices.Equal(a, b) {
+		return true
+	}
+	count := map[string]int{}
+	for _, w := range a {
+		count[strings.Trim(w, ".,;:()[]")]++
+	}
+	both := 0
+	for _, w := range b {
+		if w = strings.Trim(w, ".,;:()[]"); count[w] > 0 {
+			count[w]--
+			both++
+		}
+	}
+	if float64(both) < alike*float64(max(len(a), len(b))) {
+		return false
+	}
+	x, y := strings.Join(a, " "), strings.Join(b, " ")
+	return len(quantity.Missing(x, y)) == 0 && len(quantity.Missing(y, x)) == 0
+}
+
+// complete adds what a sentence taken does not stand without: the one before,
+// where it begins by pointing back, and the one after, where that says what is
+// to be done about it.
+func (c *chooser) complete() {
+	room := c.limit + 1
+	for _, s := range slices.Clone(c.out) {
+		p := &c.passages[s.Passage]
+		if len(c.out) >= room {
+			return
+		}
+		if s.index > 0 && pointsBack(p.sentence(s.index)) {
+			c.neighbour(s.Passage, s.index-1)
+		}
+		if len(c.out) >= room {
+			return
+		}
+		if s.index+1 < len(p.Sentences) {
+			if next := p.sentence(s.index + 1); pointsBack(next) && limits(next) {
+				c.neighbour(s.Passage, s.index+1)
+			}
+		}
+	}
+	// What to do is said with why.
+	if len(c.out) <= 2 {
+		for _, s := range slices.Clone(c.out) {
+			p := &c.passages[s.Passage]
+			if s.index == 0 || !s.acts || leadOf(p.sentence(s.index)) != "" {
+				continue
+			}
+			if before := c.candidate(s.Passage, s.index-1); before != nil && (len(before.direct) > 0 || before.groups&c.q.patient.groups != 0) {
+				c.take(before)
+			}
+		}
+	}
+	if !c.q.wants.act || slices.ContainsFunc(c.out, func(s candidate) bool { return s.acts }) {
+		return
+	}
+	for _, s := range slices.Clone(c.out) {
+		p := &c.passages[s.Passage]
+		for i := s.index + 1; i < len(p.Sentences) && i <= s.index+further && leadOf(p.sentence(i)) == ""; i++ {
+			if directs(p.sentence(i)) {
+				c.neighbour(s.Passage, i)
+				return
+			}
+		}
+	}
+}
+
+// further is how many sentences on what is to be done is looked for.
+const further = 3
+
+// limits says whether a sentence takes back part of what was said before it.
+func limits(s string) bool {
+	s = strings.ToLower(s)
+	for _, w := range []string{" not ", "however", " except", " unless", " but "} {
+		if strings.Contains(s, w) {
+			return true
+		}
+	}
+	return strings.HasPrefix(s, "however")
+}
+
+func (c *chooser) text(s *candidate) string {
+	p := &c.passages[s.Passage]
+	return p.Text[s.Start-p.Base : s.End-p.Base]
+}
+
+func (c *chooser) neighbour(passage, index int) {
+	if s := c.candidate(passage, index); s != nil {
+		c.take(s)
+	}
+}
+
+func (c *chooser) candidate(passage, index int) *candidate {
+	for i := range c.found {
+		if s := &c.found[i]; s.Passage == passage && s.index == index {
+			return s
+		}
+	}
+	return nil
+}
+
+var pointers = func() map[string]bool {
+	m := map[string]bool{}
+	for _, w := range strings.Fields("this these those it such they he she however therefore thus symptoms consequently otherwise") {
+		m[w] = true
+	}
+	return m
+}()
+
+// pointsBack says whether a sentence begins with a word that stands for
+// something in the one before.
+func pointsBack(s string) bool {
+	first, rest, _ := strings.Cut(strings.TrimLeft(strings.ToLower(s), "•*- "), " ")
+	if strings.HasPrefix(rest, "is recommended") || strings.HasPrefix(rest, "is not known") {
+		return false
+	}
+	if pointers[strings.Trim(first, ",")] {
+		return true
+	}
+	low := strings.ToLower(s[:min(len(s), 60)])
+	return strings.Contains(low, " this ") || strings.Contains(low, " these ") || strings.Contains(low, " such ")
+}
+
+// order puts the best section first, sentences of a section in their order.
+func (c *chooser) order() {
+	order := map[string]int{}
+	for i, s := range c.out {
+		if id := c.passages[s.Passage].SectionID; order[id] == 0 {
+			order[id] = i + 1
+		}
+	}
+	slices.SortStableFunc(c.out, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(order[c.passages[a.Passage].SectionID], order[c.passages[b.Passage].SectionID]), cmp.Compare(a.Start, b.Start))
+	})
+}
+
+// answers says whether what was taken answers the question at all. A dose that
+// is asked for must be in it, or what is said of one; and where the question is
+// about a child, a failing kidney or the like, it must speak of those: the dose
+// of everybody alone is the wrong one.
+func (c *chooser) answers() (missing population, ok bool) {
+	if need := c.q.patient.groups & (pregnancy | lactation); need != 0 && !slices.ContainsFunc(c.out, func(s candidate) bool { return s.groups&need != 0 }) {
+		return need, false
+	}
+	if !c.q.wants.dose {
+		return 0, true
+	}
+	if c.q.wants.perKg && !slices.ContainsFunc(c.out, func(s candidate) bool {
+		return slices.ContainsFunc(quantity.Numbers(c.text(&s)), func(n quantity.Number) bool {
+			return strings.Contains(n.Unit, "/kg") || strings.Contains(n.Unit, "/m2")
+		})
+	}) {
+		return 0, false
+	}
+	if c.q.wants.amount && !slices.ContainsFunc(c.out, func(s candidate) bool {
+		return s.states || doses(c.text(&s))
+	}) {
+		return 0, false
+	}
+	need := c.q.patient.groups & guarded
+	if need == 0 {
+		return 0, true
+	}
+	if slices.ContainsFunc(c.out, func(s candidate) bool { return s.fits }) {
+		return 0, true
+	}
+	return need, false
+}
+
+func set(terms []string) map[string]bool {
+	m := make(map[string]bool, len(terms))
+	for _, t := range terms {
+		m[t] = true
+	}
+	return m
+}
