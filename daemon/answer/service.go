@@ -169,8 +169,12 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_
 	found.Hits = prefer(found.Hits, about)
 	p := &looked{q: q, snap: snap, reading: reading, about: about, retrieved: retrieved(found.Hits, q.K), strangers: reading.Strangers()}
 	if len(p.strangers) > 0 {
-		if found.Hits, err = general(snap, found.Hits, p.strangers); err != nil {
+		kin := classes(&reading)
+		if found.Hits, err = general(snap, found.Hits, p.strangers, kin); err != nil {
 			return nil, fmt.Errorf("reading the documents' names: %w", err)
+		}
+		for id := range kin {
+			about[id] = true
 		}
 	}
 	p.found, p.hits = found, found.Hits[:min(q.K, len(found.Hits))]
@@ -179,8 +183,21 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_
 	// passages speak of the question at all, and it serves when a model fails.
 	picking := time.Now()
 	p.wide = found.Hits[:min(wider*q.K, len(found.Hits))]
+	also := also(reading)
+	rest := found.Hits[len(p.wide):]
 	p.ex = extract.Extract(q.Text, passages(p.wide, about, &reading), lexicon{snap}, extract.Options{
-		Also: also(reading), Rest: passages(found.Hits[len(p.wide):], about, &reading)})
+		Also: also, Rest: passages(rest, about, &reading)})
+	if p.ex.Unmet {
+		more, err := focus(ctx, snap, p.wide, &reading, about)
+		if err != nil {
+			return nil, fmt.Errorf("searching the index: %w", err)
+		}
+		if len(more) > len(p.wide) {
+			p.wide = more
+			p.ex = extract.Extract(q.Text, passages(p.wide, about, &reading), lexicon{snap}, extract.Options{
+				Also: also, Rest: passages(rest, about, &reading)})
+		}
+	}
 	p.picking = since(picking)
 	return p, nil
 }

@@ -56,16 +56,30 @@ func prefer(hits []index.Hit, about map[string]bool) []index.Hit {
 	return out
 }
 
+// classes are the documents about a member of a class that a question names.
+func classes(r *names.Reading) map[string]bool {
+	out := map[string]bool{}
+	for _, s := range r.Subjects {
+		if s.Class {
+			for _, id := range s.Documents {
+				out[id] = true
+			}
+		}
+	}
+	return out
+}
+
 // general keeps the passages that may speak of a medicine which no document is
-// about: those of guidelines and the like that name it.
-func general(snap *index.Snapshot, hits []index.Hit, strangers []names.Subject) ([]index.Hit, error) {
+// about: those of guidelines and the like that name it, and those of labels of
+// a class that was named beside it.
+func general(snap *index.Snapshot, hits []index.Hit, strangers []names.Subject, kin map[string]bool) ([]index.Hit, error) {
 	var out []index.Hit
 	for _, h := range hits {
 		labelled, err := snap.Labelled(h.SetID)
 		if err != nil {
 			return nil, err
 		}
-		if labelled {
+		if labelled && !kin[h.SetID] {
 			continue
 		}
 		said, err := snap.Mentions(h.Passage.Heading + "\n" + h.Text)

@@ -17,7 +17,8 @@ const (
 	nearStating = 0.45
 	nearAdding  = 0.5
 	nearGrave   = 0.5
-	adds        = 0.2 // of the question's weight that a sentence must add
+	adds        = 0.15 // of the question's weight that a sentence must add
+	mostAdded   = 2
 	alike       = 0.8 // of two sentences' words that make them the same
 )
 
@@ -54,7 +55,9 @@ func (c *chooser) choose() []candidate {
 	if (c.q.wants.number() || c.q.wants.begin && !c.q.wants.act) && !slices.ContainsFunc(c.out, func(s candidate) bool { return s.states }) {
 		c.first(func(s *candidate) bool { return s.states && s.Score >= nearStating*best })
 	}
-	c.first(func(s *candidate) bool { return s.Score >= nearAdding*best && c.adding(s) >= adds*c.q.total })
+	for range mostAdded {
+		c.first(func(s *candidate) bool { return s.Score >= nearAdding*best && c.adding(s) >= adds*c.q.rest })
+	}
 	// What forbids it outright is not left out for what is said more fully.
 	if !slices.ContainsFunc(c.out, func(s candidate) bool { return c.passages[s.Passage].Grave }) {
 		c.first(func(s *candidate) bool {
@@ -150,7 +153,7 @@ func (c *chooser) complete() {
 			return
 		}
 		if s.index+1 < len(p.Sentences) {
-			if next := p.sentence(s.index + 1); pointsBack(next) && limits(next) {
+			if next := p.sentence(s.index + 1); pointsBack(next) && limits(next) || tellsHow(p.sentence(s.index), next) {
 				c.neighbour(s.Passage, s.index+1)
 			}
 		}
@@ -183,6 +186,13 @@ func (c *chooser) complete() {
 
 // further is how many sentences on what is to be done is looked for.
 const further = 3
+
+// tellsHow says whether next begins "To do it, …" of something that s says to do.
+func tellsHow(s, next string) bool {
+	rest, ok := strings.CutPrefix(next, "To ")
+	verb, _, _ := strings.Cut(rest, " ")
+	return ok && len(verb) > 3 && strings.Contains(strings.ToLower(s), verb)
+}
 
 // limits says whether a sentence takes back part of what was said before it.
 func limits(s string) bool {
@@ -248,6 +258,15 @@ func (c *chooser) order() {
 	slices.SortStableFunc(c.out, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(order[c.passages[a.Passage].SectionID], order[c.passages[b.Passage].SectionID]), cmp.Compare(a.Start, b.Start))
 	})
+}
+
+// unmet says that nothing taken speaks of the patients or of the other medicine
+// asked about.
+func (c *chooser) unmet() bool {
+	need := c.q.patient.groups & guarded
+	partners := slices.ContainsFunc(c.passages, func(p Passage) bool { return len(p.Partners) > 0 })
+	return need != 0 && !slices.ContainsFunc(c.out, func(s candidate) bool { return s.fits }) ||
+		partners && !slices.ContainsFunc(c.out, func(s candidate) bool { return s.partnered && len(c.passages[s.Passage].Partners) > 0 })
 }
 
 // answers says whether what was taken answers the question at all. A dose that

@@ -10,6 +10,7 @@ package extract
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -94,6 +95,7 @@ const (
 	DefaultMinCoverage = 0.75
 	DefaultMinAbout    = 0.15
 	DefaultMinAbsent   = 0.35
+	likeness           = 0.7 // of words of one stem
 	unknownShare       = 0.3
 	presence           = 0.25 // of a thing: its class alone is enough
 )
@@ -115,6 +117,7 @@ const (
 const (
 	others    = 0.5  // it speaks of other patients alone
 	unasked   = 0.85 // it speaks of a special group, and none was asked about
+	beside    = 0.7  // it leaves out the kidneys, the liver or the pregnancy asked about
 	alone     = 0.5  // it leaves out the other medicine
 	aside     = 0.8
 	inSection = 0.25 // is added for a section that is asked for
@@ -133,6 +136,9 @@ type Result struct {
 	// Coverage of the best passage: the share, by weight, of the question's
 	// words that it holds.
 	Coverage float64
+	// Unmet: nothing chosen speaks of the patients or of the other medicine that
+	// the question names, so that more passages are worth a look.
+	Unmet bool
 	// Missing are the question's weightiest words that no document has at all,
 	// Absent the things asked about that no passage about the medicine has.
 	Missing, Absent []string
@@ -150,15 +156,21 @@ func init() {
 	}
 }
 
+// instead is what a question sets aside: "40 rather than 10-20".
+var instead = regexp.MustCompile(`(?i)\b(?:rather than|instead of)\b[^,;.?]*`)
+
 type question struct {
 	terms   map[string]float64 // weight
 	order   []string           // terms as they were asked: sums are the same every time
 	words   map[string]string  // as asked, by term
 	other   map[string][]other // ways to say a term
 	total   float64
+	rest    float64 // of total, without unknown words and the medicine's names
 	numbers []quantity.Number
 	wants   wants
 	patient patient
+	kin     map[string][]string // terms of the passages that have a question's term's stem
+	looked  map[string]bool     // terms of the passages that kin was sought for
 	cut     map[string][]string // words of the other medicines, by how they were typed
 }
 
@@ -170,8 +182,8 @@ type other struct {
 }
 
 func read(text string, lex Lexicon, also []Also) question {
-	q := question{terms: map[string]float64{}, words: map[string]string{}, other: map[string][]other{}, cut: map[string][]string{},
-		numbers: quantity.Numbers(text), wants: wantsOf(text), patient: patientOf(text)}
+	q := question{terms: map[string]float64{}, words: map[string]string{}, other: map[string][]other{}, cut: map[string][]string{}, kin: map[string][]string{}, looked: map[string]bool{},
+		numbers: quantity.Numbers(instead.ReplaceAllString(text, "")), wants: wantsOf(text), patient: patientOf(text)}
 	skip := map[string]bool{}
 	for _, w := range strings.Fields(text) {
 		w = strings.Trim(w, ".,;:!?()[]\"'")
@@ -185,7 +197,7 @@ func read(text string, lex Lexicon, also []Also) question {
 	q.also(lex, also, skip)
 	for _, t := range lex.Terms(text) {
 		// numbers are met by value, not by spelling
-		if skip[t] || t == "" || t[0] >= '0' && t[0] <= '9' {
+		if skip[t] || len(t) < 2 || t[0] >= '0' && t[0] <= '9' {
 			continue
 		}
 		if _, ok := q.terms[t]; !ok {
@@ -251,12 +263,43 @@ func (q *question) known(t string, lex Lexicon) bool {
 	return lex.Known(t) || slices.ContainsFunc(q.other[t], func(o other) bool { return slices.ContainsFunc(o.terms, lex.Known) })
 }
 
+// akin finds the terms that differ from one of the question's in their ends
+// alone: edema and edematous, which the index's stemmer keeps apart.
+func (q *question) akin(terms map[string]bool) {
+	for s := range terms {
+		if q.looked[s] {
+			continue
+		}
+		q.looked[s] = true
+		for _, t := range q.order {
+			if t != s && oneStem(s, t) {
+				q.kin[t] = append(q.kin[t], s)
+			}
+		}
+	}
+}
+
+func oneStem(a, b string) bool {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	short, long := min(len(a), len(b)), max(len(a), len(b))
+	return n == short && n >= 5 && long-n <= 3 || n >= 6 && long-n <= 2
+}
+
 // has is how far a text with these terms has t, 0 to 1.
 func (q *question) has(t string, terms map[string]bool) float64 {
 	if terms[t] {
 		return 1
 	}
 	most := 0.0
+	for _, a := range q.kin[t] {
+		if terms[a] {
+			most = likeness
+			break
+		}
+	}
 	for _, o := range q.other[t] {
 		share := 0.0
 		for i, s := range o.terms {
@@ -303,6 +346,14 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 			}
 		}
 	}
+	q.rest = q.total
+	for t, w := range q.terms {
+		if !lex.Known(t) || slices.ContainsFunc(passages, func(p Passage) bool {
+			return slices.ContainsFunc(p.Names, func(n string) bool { return slices.Contains(q.cut[n], t) })
+		}) {
+			q.rest -= w
+		}
+	}
 	if named {
 		res.Absent = absent(&q, passages, lex, opt)
 	}
@@ -331,6 +382,7 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 		}
 	}
 	chosen := c.choose()
+	res.Unmet = named && c.unmet()
 	if missing, ok := c.answers(); !ok {
 		for _, g := range groupNames {
 			if missing&g.p != 0 {

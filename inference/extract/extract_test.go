@@ -40,9 +40,9 @@ func TestAlso(t *testing.T) {
 		section        string // of the first sentence, "" for none
 		absent         string
 	}{
-		{"another name and a meaning", "glucophage ckd", []Also{name, {Of: "ckd", Say: "renal impairment", Weight: 0.8, Thing: true}}, nil, "dose", ""},
-		{"no meaning, no evidence", "glucophage ckd", []Also{name}, nil, "", ""},
-		{"half of a meaning is in it", "glucophage ckd", []Also{name, {Of: "ckd", Say: "renal colic", Weight: 0.8, Thing: true}}, nil, "dose", ""},
+		{"another name and a meaning", "glucophage kfx", []Also{name, {Of: "kfx", Say: "renal impairment", Weight: 0.8, Thing: true}}, nil, "dose", ""},
+		{"no meaning, no evidence", "glucophage kfx", []Also{name}, nil, "", ""},
+		{"half of a meaning is in it", "glucophage kfx", []Also{name, {Of: "kfx", Say: "renal colic", Weight: 0.8, Thing: true}}, nil, "dose", ""},
 		{"words that say nothing", "glucophage pls vomiting", []Also{name, {Of: "pls", Say: "please", Weight: 0}}, nil, "other", ""},
 		{"a thing that is nowhere", "glucophage uti dose gout asthma stroke", []Also{name, {Of: "uti", Say: "urinary infection", Weight: 0.9, Thing: true}}, nil, "", "uti"},
 		{"a thing in another passage", "glucophage uti dose", []Also{name, {Of: "uti", Say: "urinary infection", Weight: 0.9, Thing: true}},

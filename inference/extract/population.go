@@ -96,13 +96,14 @@ type patient struct {
 	age    float64 // years; NaN where it is not told
 }
 
-// A strength of tablets, for adults.
-var babyAspirin = regexp.MustCompile(`(?i)\bbaby (?:aspirin|asa)`)
+// notPatients are words that name a group and mean no patient of it: a strength
+// of tablets for adults, tests of an organ, harm to it.
+var notPatients = regexp.MustCompile(`(?i)\bbaby (?:aspirin|asa)|\b(?:liver|hepatic|kidney|renal)(?: function)? (?:monitoring|enzymes?|tests?|labs?|panels?|checks?|toxicity|injury|damage|transplant|recipient|stones?)|\b(?:transplant|nursing home|baby oil)`)
 
 var ageAsked = regexp.MustCompile(`(?i)\b(\d{1,3}(?:\.\d)?)[ -]?(?:(yo|y/o|y\.o)\b|(years?|yrs?|y|months?|mos?|weeks?|wks?|days?)[ -](?:old|of age|o)\b)`)
 
 func patientOf(question string) patient {
-	p := patient{groups: populationOf(babyAspirin.ReplaceAllString(question, "aspirin")), age: math.NaN()}
+	p := patient{groups: populationOf(notPatients.ReplaceAllString(question, " ")), age: math.NaN()}
 	m := ageAsked.FindStringSubmatch(question)
 	if m == nil {
 		return p

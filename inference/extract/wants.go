@@ -14,6 +14,7 @@ type wants struct {
 	perKg                                bool // a dose by weight
 	often                                bool // an interval
 	begin                                bool // the dose to begin with
+	most                                 bool // the greatest dose
 	amount                               bool // a dose, in so many words
 }
 
@@ -30,6 +31,7 @@ var askedBy = []struct {
 	{"how common|how likely|incidence|percent|percentage|rate|risk of|what share|odds|chance", func(w *wants) { w.share = true }},
 	{"how often|how frequent|how frequently|schedule|interval|intervals|frequency|how far", func(w *wants) { w.often = true }},
 	{"dose|dosing|dosage|how much|max dose|how many mg", func(w *wants) { w.amount = true }},
+	{"how high|max|maximum|max dose|ceiling|upper limit|highest|at most|most|limit|cap", func(w *wants) { w.most = true }},
 	{"start|starts|begin|begins|initiate|starting|initial|first dose", func(w *wants) { w.begin = true }},
 	{"cutoff|cut-off|cut off|threshold|how low|below what|above what|what level|limit|egfr|gfr|crcl|platelets|inr", func(w *wants) { w.limit = true }},
 	{"ok|okay|can|could|should|safe|hold|stop|avoid|problem|allowed|contraindicated|needed|need|must|do|what now|give|use|adjust|reduce|restart|resume|switch|combine|together|with|pair|mix|keep", func(w *wants) { w.act = true }},
@@ -90,6 +92,17 @@ func intervals(sentence string) bool {
 	return false
 }
 
+// tops says whether a sentence tells how much at most.
+func tops(sentence string) bool {
+	s := strings.ToLower(sentence)
+	for _, w := range []string{"maximum", "up to", "exceed", "more than", "limit", "highest"} {
+		if strings.Contains(s, w) {
+			return true
+		}
+	}
+	return false
+}
+
 // begins says whether a sentence tells with which dose to begin.
 func begins(sentence string) bool {
 	s := strings.ToLower(sentence)
@@ -118,7 +131,7 @@ var acts = func() map[string]bool {
 	for _, w := range strings.Fields(`avoid avoided contraindicated discontinue discontinued discontinuing stop stopped withhold withheld
 		interrupt interrupted recommended recommend should must monitor monitored reduce reduced caution initiate initiated
 		measure consider administer administered adjust adjusted limit advise instruct obtain assess evaluate restrict
-		inappropriate contact exceed required necessary unnecessary may`) {
+		inappropriate contact exceed required necessary unnecessary withdraw withdrawn held`) {
 		m[w] = true
 	}
 	return m
@@ -131,7 +144,8 @@ func directs(sentence string) bool {
 			return true
 		}
 	}
-	return false
+	s := strings.ToLower(sentence)
+	return strings.Contains(s, "do not") || strings.Contains(s, "may be started") || strings.Contains(s, "may be given") || strings.Contains(s, "may start")
 }
 
 // reports says whether a sentence tells of a trial: what was seen in it, not

@@ -42,9 +42,11 @@ func readPassage(p *Passage, lex Lexicon, abbr map[string]string) read1 {
 func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]candidate, float64) {
 	r := readPassage(p, lex, abbr)
 	// The whole document is about its medicine, whatever that is called.
+	q.akin(r.all)
+	named := map[string]bool{}
 	for _, n := range p.Names {
 		for _, t := range q.cut[n] {
-			r.heading[t] = true
+			named[t], r.heading[t] = true, true
 		}
 	}
 	covered, rest, said := 0.0, 0.0, 0.0
@@ -58,7 +60,7 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 	mean := q.total / float64(len(q.terms))
 	own, scope := scopes(p)
 	out := make([]candidate, len(p.Sentences))
-	most, groups := 0.0, population(0)
+	most, groups, states := 0.0, population(0), false
 	for i, s := range p.Sentences {
 		groups |= own[i]
 		text, score := p.sentence(i), 0.0
@@ -69,10 +71,11 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 		direct := 0.0
 		for _, t := range q.order {
 			w := q.terms[t]
-			here, near := q.has(t, r.own[i]), 0.6*q.has(t, r.heading)
-			if r.heading[t] {
-				here = min(here, 0.7)
+			if named[t] {
+				score += w * (0.6 + 0.1*q.has(t, r.own[i]))
+				continue
 			}
+			here, near := q.has(t, r.own[i]), 0.6*q.has(t, r.heading)
 			if i > 0 {
 				near = max(near, 0.4*q.has(t, r.own[i-1]))
 			}
@@ -89,6 +92,7 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 		most = max(most, met)
 		score += 1.5 * mean * met
 		c.states = q.wants.number() && q.wants.states(quantity.Numbers(text), text)
+		states = states || c.states
 		c.acts = directs(text)
 		if !missed && c.states {
 			score += stated * mean
@@ -96,6 +100,9 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 		if q.wants.begin && begins(text) && slices.ContainsFunc(quantity.Numbers(text), dosing) {
 			score += starting * mean
 			c.states = c.states || q.wants.dose
+		}
+		if q.wants.most && c.states && tops(text) {
+			score += starting * mean
 		}
 		if q.wants.act && c.acts {
 			score += directing * mean
@@ -140,6 +147,9 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 	if p.About && most >= 0.5 {
 		covered += mean * most
 	}
+	if p.About && p.Asked >= 1 && states {
+		covered += 0.5 * mean
+	}
 	if p.About && q.patient.groups&guarded&groups != 0 {
 		covered += 0.5 * mean
 	}
@@ -163,8 +173,11 @@ func (p patient) judge(text string, groups population, own bool) (bonus, factor 
 		asked&child == 0 && asked&(adult|elderly) != 0 && theirs&ages == child:
 		return 0, others, false
 	}
+	factor = 1
 	if organs := asked &^ ages; organs != 0 {
-		fits = organs&theirs != 0
+		if fits = organs&theirs != 0; !fits {
+			factor = beside
+		}
 	} else if both != 0 {
 		fits = true
 	}
@@ -174,7 +187,6 @@ func (p patient) judge(text string, groups population, own bool) (bonus, factor 
 			bonus *= 0.7
 		}
 	}
-	factor = 1
 	if asked == 0 && theirs != 0 && theirs&adult == 0 {
 		factor = unasked
 	}
@@ -239,15 +251,22 @@ func meets(numbers []quantity.Number, sentence string, dose bool) (share float64
 	bounds := quantity.Bounds(sentence)
 	have := quantity.Numbers(sentence)
 	met, limits := 0.0, false
+	amount := func(h quantity.Number) bool { return strings.HasPrefix(h.Unit, "mg") }
 	for _, n := range numbers {
 		limits = limits || slices.ContainsFunc(bounds, func(b quantity.Bound) bool { return fits(n.Unit, b.Unit) })
+		// "Begin at 40": the amount itself before a range that holds it.
+		bare := dose && n.Unit == "" && slices.ContainsFunc(have, amount)
 		switch {
+		case bare && slices.ContainsFunc(have, func(h quantity.Number) bool { return amount(h) && n.Value == h.Value }):
+			met += 0.8
+		case bare:
+			if slices.ContainsFunc(bounds, func(b quantity.Bound) bool { return b.Contains(n.Value) }) {
+				met += 0.4
+			}
 		case slices.ContainsFunc(bounds, func(b quantity.Bound) bool { return fits(n.Unit, b.Unit) && b.Contains(n.Value) }):
 			met++
 		case slices.ContainsFunc(have, func(h quantity.Number) bool { return n.Unit != "" && n.Unit == h.Unit && n.Value == h.Value }):
 			met += 0.7
-		case dose && n.Unit == "" && slices.ContainsFunc(have, func(h quantity.Number) bool { return strings.HasPrefix(h.Unit, "mg") && n.Value == h.Value }):
-			met += 0.5 // "begin at 40"
 		}
 	}
 	return met / float64(len(numbers)), limits && met == 0
