@@ -97,6 +97,9 @@ func (c *chooser) adding(s *candidate) float64 {
 
 // take takes s unless it, or one that says the same, was taken.
 func (c *chooser) take(s *candidate) bool {
+	if s == nil {
+		return false
+	}
 	p := &c.passages[s.Passage]
 	words := strings.Fields(strings.ToLower(c.text(s)))
 	for i := range c.out {
@@ -142,30 +145,27 @@ func same(a, b []string) bool {
 func (c *chooser) complete() {
 	room := c.limit + 1
 	for _, s := range slices.Clone(c.out) {
-		p := &c.passages[s.Passage]
-		if len(c.out) >= room {
-			return
+		text := c.text(&s)
+		if len(c.out) < room && pointsBack(text) {
+			c.take(c.beside(&s, -1))
 		}
-		if s.index > 0 && pointsBack(p.sentence(s.index)) {
-			c.neighbour(s.Passage, s.index-1)
+		next := c.beside(&s, 1)
+		if next == nil || len(c.out) >= room {
+			continue
 		}
-		if len(c.out) >= room {
-			return
-		}
-		if s.index+1 < len(p.Sentences) {
-			if next := p.sentence(s.index + 1); pointsBack(next) && limits(next) || tellsHow(p.sentence(s.index), next) {
-				c.neighbour(s.Passage, s.index+1)
-			}
+		after := c.text(next)
+		goesOn := c.q.wants.dose && s.states && titrates(after) && quantityStated(after)
+		if goesOn || pointsBack(after) && limits(after) || tellsHow(text, after) {
+			c.take(next)
 		}
 	}
 	// What to do is said with why.
 	if len(c.out) <= 2 {
 		for _, s := range slices.Clone(c.out) {
-			p := &c.passages[s.Passage]
-			if s.index == 0 || !s.acts || leadOf(p.sentence(s.index)) != "" {
+			if !s.acts || leadOf(c.text(&s)) != "" {
 				continue
 			}
-			if before := c.candidate(s.Passage, s.index-1); before != nil && (len(before.direct) > 0 || before.groups&c.q.patient.groups != 0) {
+			if before := c.beside(&s, -1); before != nil && (len(before.direct) > 0 || before.groups&c.q.patient.groups != 0) {
 				c.take(before)
 			}
 		}
@@ -174,10 +174,13 @@ func (c *chooser) complete() {
 		return
 	}
 	for _, s := range slices.Clone(c.out) {
-		p := &c.passages[s.Passage]
-		for i := s.index + 1; i < len(p.Sentences) && i <= s.index+further && leadOf(p.sentence(i)) == ""; i++ {
-			if directs(p.sentence(i)) {
-				c.neighbour(s.Passage, i)
+		next := &s
+		for range further {
+			if next = c.beside(next, 1); next == nil || leadOf(c.text(next)) != "" {
+				break
+			}
+			if next.acts {
+				c.take(next)
 				return
 			}
 		}
@@ -186,6 +189,18 @@ func (c *chooser) complete() {
 
 // further is how many sentences on what is to be done is looked for.
 const further = 3
+
+// titrates says whether a sentence is the next step of a dose.
+func titrates(s string) bool {
+	first, _, _ := strings.Cut(strings.TrimLeft(strings.ToLower(s), "•*- "), " ")
+	switch first {
+	case "increase", "titrate", "then", "followed", "thereafter", "maintenance", "subsequent":
+		return true
+	}
+	return false
+}
+
+func quantityStated(s string) bool { return slices.ContainsFunc(quantity.Numbers(s), dosing) }
 
 // tellsHow says whether next begins "To do it, …" of something that s says to do.
 func tellsHow(s, next string) bool {
@@ -210,24 +225,35 @@ func (c *chooser) text(s *candidate) string {
 	return p.Text[s.Start-p.Base : s.End-p.Base]
 }
 
-func (c *chooser) neighbour(passage, index int) {
-	if s := c.candidate(passage, index); s != nil {
-		c.take(s)
-	}
-}
-
-func (c *chooser) candidate(passage, index int) *candidate {
+// beside is the sentence before (-1) or after (1) s in its section, in whatever
+// passage it stands; nil where none was looked at.
+func (c *chooser) beside(s *candidate, step int) *candidate {
+	section := c.passages[s.Passage].SectionID
+	var best *candidate
 	for i := range c.found {
-		if s := &c.found[i]; s.Passage == passage && s.index == index {
-			return s
+		o := &c.found[i]
+		if c.passages[o.Passage].SectionID != section {
+			continue
+		}
+		gap := o.Start - s.End
+		if step < 0 {
+			gap = s.Start - o.End
+		}
+		if gap >= 0 && gap <= widestGap && (best == nil || abs(o.Start-s.Start) < abs(best.Start-s.Start)) {
+			best = o
 		}
 	}
-	return nil
+	return best
 }
+
+// widestGap is the white space, in bytes, between sentences that follow one another.
+const widestGap = 8
+
+func abs(n int) int { return max(n, -n) }
 
 var pointers = func() map[string]bool {
 	m := map[string]bool{}
-	for _, w := range strings.Fields("this these those it such they he she however therefore thus symptoms consequently otherwise") {
+	for _, w := range strings.Fields("this these those it such they he she however therefore thus symptoms consequently otherwise thereafter then subsequently") {
 		m[w] = true
 	}
 	return m
@@ -244,7 +270,7 @@ func pointsBack(s string) bool {
 		return true
 	}
 	low := strings.ToLower(s[:min(len(s), 60)])
-	return strings.Contains(low, " this ") || strings.Contains(low, " these ") || strings.Contains(low, " such ")
+	return strings.Contains(low, " this ") || strings.Contains(low, " these ") || strings.Contains(low, " such ") || strings.Contains(low, " subsequent ")
 }
 
 // order puts the best section first, sentences of a section in their order.
@@ -288,7 +314,7 @@ func (c *chooser) answers() (missing population, ok bool) {
 		return 0, false
 	}
 	if c.q.wants.amount && !slices.ContainsFunc(c.out, func(s candidate) bool {
-		return s.states || doses(c.text(&s))
+		return s.states || doses(c.text(&s)) || s.acts && s.partnered && len(c.passages[s.Passage].Partners) > 0
 	}) {
 		return 0, false
 	}

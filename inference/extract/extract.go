@@ -151,7 +151,7 @@ func init() {
 	for _, w := range strings.Fields(`pt pts patient patients ok okay please tell know need needed want give given giving
 		take taking taken use used using start started starting begin begins drug drugs medicine medication label question
 		many much long often high low far what when which who how why whether get got go goes going still safe
-		yes no ask asks asked asking thing anything something someone doc doctor doctors prescriber physician nurse caller mom dad best good bad mean means say says hi hello thanks allowed allow possible`) {
+		yes no ask asks asked asking thing anything something someone frequent frequently often doc doctor doctors prescriber physician nurse caller mom dad best good bad mean means say says hi hello thanks allowed allow possible`) {
 		filler[w] = true
 	}
 }
@@ -379,6 +379,12 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 			// first is meant.
 			s.Score /= 1 + behind*float64(i)
 			c.found = append(c.found, s)
+		}
+	}
+	if named {
+		if unspoken := q.unspoken(text, passages, opt.Rest, lex); len(unspoken) > 0 {
+			res.Absent = append(res.Absent, unspoken...)
+			return res
 		}
 	}
 	chosen := c.choose()

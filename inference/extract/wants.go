@@ -60,8 +60,13 @@ func (w wants) number() bool { return w.dose || w.time || w.count || w.share || 
 
 // states says whether a sentence has a number of the kind that is wanted.
 func (w wants) states(numbers []quantity.Number, sentence string) bool {
-	if w.often && !w.dose && !intervals(sentence) {
-		return false
+	if w.often && !w.dose {
+		switch s := strings.ToLower(sentence); {
+		case !intervals(s):
+			return false
+		case strings.Contains(s, "daily") || strings.Contains(s, "weekly") || strings.Contains(s, "monthly") || strings.Contains(s, "annual") || strings.Contains(s, "yearly"):
+			return true
+		}
 	}
 	for _, n := range numbers {
 		head, per, rate := strings.Cut(n.Unit, "/")
@@ -106,7 +111,7 @@ func tops(sentence string) bool {
 // begins says whether a sentence tells with which dose to begin.
 func begins(sentence string) bool {
 	s := strings.ToLower(sentence)
-	for _, w := range []string{"starting dos", "start at", "start treatment at", "started on", "started at", "initial dos", "initiate", "begin", "initially"} {
+	for _, w := range []string{"starting dos", "start at", "start treatment at", "started on", "started at", "initial dos", "initiat", "begin", "initially"} {
 		if strings.Contains(s, w) {
 			return true
 		}

@@ -97,6 +97,9 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 		if !missed && c.states {
 			score += stated * mean
 		}
+		if q.wants.begin && begins(text) {
+			score += 0.5 * starting * mean
+		}
 		if q.wants.begin && begins(text) && slices.ContainsFunc(quantity.Numbers(text), dosing) {
 			score += starting * mean
 			c.states = c.states || q.wants.dose
@@ -179,7 +182,8 @@ func (p patient) judge(text string, groups population, own bool) (bonus, factor 
 			factor = beside
 		}
 	} else if both != 0 {
-		fits = true
+		// What is said of adults and children alike is a child's only with ages.
+		fits = fits || asked&child == 0 || theirs&adult == 0 || limits || strings.Contains(text, "years") || strings.Contains(text, "months")
 	}
 	if both != 0 {
 		bonus = meant
