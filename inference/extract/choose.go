@@ -149,6 +149,9 @@ func (c *chooser) complete() {
 		if len(c.out) < room && pointsBack(text) {
 			c.take(c.beside(&s, -1))
 		}
+		if announces(text) {
+			c.rows(&s)
+		}
 		next := c.beside(&s, 1)
 		if next == nil || len(c.out) >= room {
 			continue
@@ -223,6 +226,50 @@ func limits(s string) bool {
 func (c *chooser) text(s *candidate) string {
 	p := &c.passages[s.Passage]
 	return p.Text[s.Start-p.Base : s.End-p.Base]
+}
+
+// announces says whether a sentence tells of a table or list that follows it.
+func announces(s string) bool {
+	low := strings.ToLower(s)
+	return strings.HasSuffix(s, ":") || strings.Contains(low, "below") || strings.Contains(low, "as follows") || strings.Contains(low, "following")
+}
+
+// mostRows of a table or list are taken with the sentence that announces it,
+// those alone that speak of the question's numbers where any does.
+const (
+	mostRows    = 4
+	mostBetween = 2
+)
+
+// rows takes the rows or items that follow s.
+func (c *chooser) rows(s *candidate) {
+	var all, met []*candidate
+	next := c.beside(s, 1)
+	for range mostBetween { // that stand between the announcement and its table
+		if next != nil && !isRow(c.text(next)) {
+			next = c.beside(next, 1)
+		}
+	}
+	for ; next != nil && isRow(c.text(next)); next = c.beside(next, 1) {
+		all = append(all, next)
+		if share, _ := c.q.meets(c.text(next)); share > 0 {
+			met = append(met, next)
+		}
+	}
+	if len(met) > 0 {
+		all = met
+	}
+	if len(all) > mostRows+1 { // and the heading of a table
+		return
+	}
+	for _, r := range all {
+		c.take(r)
+	}
+}
+
+// isRow says whether a sentence is a row of a table or an item of a list.
+func isRow(s string) bool {
+	return strings.Contains(s, " | ") || strings.HasPrefix(s, "•") || strings.HasPrefix(s, "* ")
 }
 
 // beside is the sentence before (-1) or after (1) s in its section, in whatever

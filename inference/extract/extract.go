@@ -95,7 +95,8 @@ const (
 	DefaultMinCoverage = 0.75
 	DefaultMinAbout    = 0.15
 	DefaultMinAbsent   = 0.35
-	likeness           = 0.7 // of words of one stem
+	weakest            = 0.62 // sum of coverage and of the best sentence's score
+	likeness           = 0.7  // of words of one stem
 	unknownShare       = 0.3
 	presence           = 0.25 // of a thing: its class alone is enough
 )
@@ -388,6 +389,10 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 		}
 	}
 	chosen := c.choose()
+	// Little of the question in the passages, and little of it in the sentence.
+	if named && len(c.found) > 0 && c.found[0].Score+res.Coverage < weakest {
+		return res
+	}
 	res.Unmet = named && c.unmet()
 	if missing, ok := c.answers(); !ok {
 		for _, g := range groupNames {

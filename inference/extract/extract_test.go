@@ -42,7 +42,7 @@ func TestAlso(t *testing.T) {
 	}{
 		{"another name and a meaning", "glucophage kfx", []Also{name, {Of: "kfx", Say: "renal impairment", Weight: 0.8, Thing: true}}, nil, "dose", ""},
 		{"no meaning, no evidence", "glucophage kfx", []Also{name}, nil, "", ""},
-		{"half of a meaning is in it", "glucophage kfx", []Also{name, {Of: "kfx", Say: "renal colic", Weight: 0.8, Thing: true}}, nil, "dose", ""},
+		{"half of a meaning is in it", "glucophage kfx dose", []Also{name, {Of: "kfx", Say: "renal colic", Weight: 0.8, Thing: true}}, nil, "dose", ""},
 		{"words that say nothing", "glucophage pls vomiting", []Also{name, {Of: "pls", Say: "please", Weight: 0}}, nil, "other", ""},
 		{"a thing that is nowhere", "glucophage uti dose gout asthma stroke", []Also{name, {Of: "uti", Say: "urinary infection", Weight: 0.9, Thing: true}}, nil, "", "uti"},
 		{"a thing in another passage", "glucophage uti dose", []Also{name, {Of: "uti", Say: "urinary infection", Weight: 0.9, Thing: true}},
