@@ -88,7 +88,7 @@ var sections = []string{"Indications and Usage", "Dosage and Administration", "C
 // about perPassage bytes, and a label the passages below.
 const (
 	sectionBytes       = 1700
-	passagesPerLabel   = 19
+	passagesPerLabel   = 29
 	sentencesPerPhrase = 3 // that follow one another in a real label
 )
 
@@ -119,10 +119,30 @@ func newMaker(texts []record, n int) *maker {
 	return m
 }
 
-// write the labels of all made-up medicines.
-func (m *maker) write(w *bufio.Writer) error {
+// labelsPerFile keeps a file under the size that a box reads.
+const labelsPerFile = 500
+
+// write the labels of all made-up medicines into files in dir.
+func (m *maker) write(dir string) (files []string, err error) {
+	for first := 0; first < len(m.names); first += labelsPerFile {
+		path := filepath.Join(dir, fmt.Sprintf("labels-%05d.jsonl", first))
+		f, err := os.Create(path)
+		if err != nil {
+			return nil, err
+		}
+		w := bufio.NewWriter(f)
+		if err := errors.Join(m.some(w, first, min(first+labelsPerFile, len(m.names))), w.Flush(), f.Close()); err != nil {
+			return nil, err
+		}
+		files = append(files, path)
+	}
+	return files, nil
+}
+
+func (m *maker) some(w *bufio.Writer, from, to int) error {
 	enc := json.NewEncoder(w)
-	for i, name := range m.names {
+	for i := from; i < to; i++ {
+		name := m.names[i]
 		rnd := rand.New(rand.NewPCG(uint64(i), 5))
 		for _, s := range sections {
 			var b strings.Builder

@@ -175,16 +175,11 @@ func (s *service) ingest(ctx context.Context, m *maker, dir, real string) error 
 		return err
 	}
 	if h.Documents <= len(m.names) {
-		file := filepath.Join(dir, "labels.jsonl")
-		f, err := os.Create(file)
+		paths, err := m.write(dir)
 		if err != nil {
 			return err
 		}
-		w := bufio.NewWriter(f)
-		if err := errors.Join(m.write(w), w.Flush(), f.Close()); err != nil {
-			return err
-		}
-		paths := []string{file}
+		made := len(paths)
 		for _, n := range []string{"openfda_20drugs.jsonl", "spl_adr_train.jsonl"} {
 			if p := filepath.Join(real, n); exists(p) {
 				p, _ = filepath.Abs(p)
@@ -192,15 +187,21 @@ func (s *service) ingest(ctx context.Context, m *maker, dir, real string) error 
 			}
 		}
 		began := time.Now()
-		if _, err := c.Ingest(ctx, paths, func(p box.IngestProgress) {
+		rep, err := c.Ingest(ctx, paths, func(p box.IngestProgress) {
 			fmt.Fprintf(os.Stderr, "\r%-60s", fmt.Sprint(p.Stage, " ", p.Done, " of ", p.Total, " ", p.Unit))
-		}); err != nil {
+		})
+		if err != nil {
 			return err
+		}
+		if len(rep.Problems) > 0 {
+			return rep.Problems[0]
 		}
 		fmt.Fprintln(os.Stderr)
 		fmt.Printf("ingested in %.0f s\n", time.Since(began).Seconds())
-		if err := os.Remove(file); err != nil {
-			return err
+		for _, p := range paths[:made] {
+			if err := os.Remove(p); err != nil {
+				return err
+			}
 		}
 	}
 	if h, err = c.Status(ctx); err != nil {

@@ -61,7 +61,7 @@ func TestFallbacksAreNamed(t *testing.T) {
 		}, FallbackExtract},
 		{"model in the middle", func(s *Service) {
 			s.Generator = func(context.Context) (inference.Generator, error) {
-				return writes{text: "Metformin is contraindicated when the eGFR is below 30 mL/min/1.73 m². And", err: inference.ErrEngineLost}, nil
+				return writes{text: "Starting metformin is not recommended when the eGFR is between 30 and 45 mL/min/1.73 m². And", err: inference.ErrEngineLost}, nil
 			}
 		}, FallbackCut},
 		{"an earlier index serves", func(s *Service) { s.Retreated = func() string { return "yes" } }, FallbackGeneration},
