@@ -65,6 +65,7 @@ func TestUpdateInvalidates(t *testing.T) {
 			want++
 		}
 	}
+	t.Logf("%d of %d kept answers rest on the changed label", want, len(questions))
 	if got := invalidated(t, s) - before; got != want || want < 2 || want == len(questions) {
 		t.Errorf("%d answers were let go, want %d of %d", got, want, len(questions))
 	}

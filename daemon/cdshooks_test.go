@@ -105,6 +105,46 @@ func valid(t *testing.T, s *jsonschema.Schema, b []byte) {
 	}
 }
 
+// The schema is one of the specification's text: it takes that text's own examples
+// and refuses each with one thing of it broken.
+func TestSchemaOfCards(t *testing.T) {
+	t.Parallel()
+	const card = `{"uuid": "4e0a3a1e-3283-4575-ab82-028d55fe2719", "summary": "Example Card", "indicator": "info", "detail": "This is an example card.",
+		"source": {"label": "Static CDS Service Example", "url": "https://example.com", "icon": "https://example.com/img/icon-100px.png", "topic": {"system": "http://example.org/topics", "code": "12345"}},
+		"suggestions": [{"label": "Take less", "isRecommended": true, "actions": [{"type": "delete", "description": "Remove the order", "resourceId": "ServiceRequest/procedure-request-1"}]}], "selectionBehavior": "any",
+		"overrideReasons": [{"code": "12354", "system": "http://example.org/override-reasons", "display": "Contraindicated"}],
+		"links": [{"label": "SMART Example App", "url": "https://smart.example.com/launch", "type": "smart", "appContext": "{}"}]}`
+	const feedback = `{"feedback": [{"card": "9368d37b-283f-44a0-93ea-547cebab93ed", "outcome": "overridden", "outcomeTimestamp": "2020-12-11T00:00:00Z",
+		"overrideReason": {"reason": {"code": "d7ecf885", "system": "https://example.com/reasons"}, "userComment": "A comment entered by the clinician."}}]}`
+	for _, c := range []struct{ part, good, old, broken string }{
+		{"card", card, `"summary": "Example Card", `, ``},
+		{"card", card, `"Example Card"`, `"` + strings.Repeat("x", 140) + `"`},
+		{"card", card, `"indicator": "info"`, `"indicator": "hard-stop"`},
+		{"card", card, `"label": "Static CDS Service Example", `, ``},
+		{"card", card, `, "selectionBehavior": "any"`, ``},
+		{"card", card, `, "display": "Contraindicated"`, ``},
+		{"card", card, `"type": "smart"`, `"type": "absolute"`},
+		{"card", card, `, "resourceId": "ServiceRequest/procedure-request-1"`, ``},
+		{"card", card, `"detail"`, `"details"`},
+		{"response", `{"cards": []}`, `"cards"`, `"card"`},
+		{"discovery", `{"services": [{"hook": "order-sign", "id": "x", "description": "y"}]}`, `, "description": "y"`, ``},
+		{"feedback", feedback, `"outcome": "overridden"`, `"outcome": "ignored"`},
+		{"feedback", feedback, `"outcome": "overridden"`, `"outcome": "accepted"`},
+		{"feedback", feedback, `, "outcomeTimestamp": "2020-12-11T00:00:00Z"`, ``},
+	} {
+		s := schema(t, c.part)
+		valid(t, s, []byte(c.good))
+		bad := strings.Replace(c.good, c.old, c.broken, 1)
+		v, err := jsonschema.UnmarshalJSON(strings.NewReader(bad))
+		if err != nil || bad == c.good {
+			t.Fatalf("%v: %s", err, bad)
+		}
+		if s.Validate(v) == nil {
+			t.Errorf("%s: taken though broken: %s", c.part, bad)
+		}
+	}
+}
+
 // Cards say what the labels say of the medicines and the patient at hand, and
 // nothing where they say nothing.
 func TestCards(t *testing.T) {
@@ -228,6 +268,11 @@ func TestCardFeedback(t *testing.T) {
 	report := object{"card": r.Cards[0].UUID, "outcome": "overridden", "outcomeTimestamp": "2026-11-29T10:00:00Z",
 		"overrideReason": object{"reason": object{"code": "monitored", "system": cdshooks.OverrideSystem}, "userComment": "INR is checked."}}
 	path := "/cds-services/rxedge-order-sign/feedback"
+	sent, err := json.Marshal(object{"feedback": []object{report}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid(t, schema(t, "feedback"), sent)
 	for range 2 {
 		if status, _, b := s.raw(t, "POST", path, object{"feedback": []object{report}}); status != 200 {
 			t.Fatalf("%d %s", status, b)
