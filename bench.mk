@@ -1,5 +1,5 @@
 # Benchmarks beside peers from packages. Each prints ratios of one run.
-.PHONY: bench-dense bench-lexical bench-answers
+.PHONY: bench-dense bench-lexical bench-answers bench-liar
 
 # Debian: apt-get install python3-faiss libopenblas0-pthread libhnswlib-dev
 # Sizes: 'make bench-dense BENCH_DENSE="-sizes 10000,100000,500000,2000000"'.
@@ -15,3 +15,7 @@ bench-lexical: ## measure search by words beside Lucene, Xapian, bleve and SQLit
 # comes from vegeta, of the Go module proxy, run from a module of its own.
 bench-answers: ## measure answers over HTTP on 100,000 passages, and 50 questions a second for 5 minutes
 	$(GO) run ./bench/answers $(BENCH_ANSWERS)
+
+# Seeds and examples: 'make bench-liar BENCH_LIAR="-seed 2 -examples 3"'.
+bench-liar: ## let a generator lie about real labels, and count what is shown
+	$(GO) run ./bench/liar $(BENCH_LIAR)

@@ -44,7 +44,7 @@ func run(data string, n int, seed uint64, examples int) error {
 	liar := falsify.NewLiar(seed, labels.Others)
 	s := &answer.Service{Index: labels.Index,
 		Generator: func(context.Context) (inference.Generator, error) { return liar, nil },
-		Entailer:  func(context.Context) (inference.Entailer, error) { return support.Builtin(), nil }}
+		Entailer:  func(context.Context) (inference.Entailer, error) { return answer.InPlainWords(support.Builtin()), nil }}
 	began := time.Now()
 	rep, err := falsify.Run(ctx, s, liar, labels.Questions, n)
 	if err != nil {

@@ -65,7 +65,9 @@ func (w writes) Generate(_ context.Context, _ inference.GenerateRequest, emit fu
 	return inference.GenerateResult{FinishReason: "stop"}, w.err
 }
 
-func builtinJudge(context.Context) (inference.Entailer, error) { return support.Builtin(), nil }
+func builtinJudge(context.Context) (inference.Entailer, error) {
+	return InPlainWords(support.Builtin()), nil
+}
 
 func service(ix *index.Index, g inference.Generator, err error) *Service {
 	return &Service{Index: ix, Generator: func(context.Context) (inference.Generator, error) { return g, err },

@@ -97,6 +97,9 @@ func (s *Service) generated(ctx context.Context, q Question, a *Answer, hits []i
 			err = again
 		}
 	}
+	if err == nil {
+		err = ctx.Err() // a judge was waited for in vain
+	}
 	verifying := float64(w.verifier.spent.Microseconds()) / 1000
 	a.Timings.Generate += since(began) - verifying
 	a.Timings.Verify += verifying

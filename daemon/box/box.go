@@ -115,7 +115,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 		log.Warn("index", "note", n)
 	}
 	b.Answers = &answer.Service{Index: b.Index, Passages: cfg.Answer.Passages, MaxTokens: cfg.Answer.MaxTokens, Log: log}
-	b.Answers.Entailer = func(ctx context.Context) (inference.Entailer, error) { return b.Models.Entailer(ctx, "") }
+	b.Answers.Entailer = b.Models.Judge
 	b.Answers.Embedder, b.Answers.Vectors = opt.EmbedderInfo, b.embedder != ""
 	b.Answers.Retreat, b.Answers.Retreated, b.Answers.Lost = b.retreat, b.Index.Retreated, b.lost
 	if b.cache != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 
+	"rxedge/daemon/answer"
 	"rxedge/daemon/config"
 	"rxedge/inference"
 	"rxedge/inference/bert"
@@ -75,6 +76,16 @@ func (m *Models) Entailer(_ context.Context, name string) (inference.Entailer, e
 		return nil, err
 	}
 	return bert.NewEntailer(engine, model, o)
+}
+
+// Judge of what a model wrote: the configured entailment model, or the one built in,
+// which is given both texts in the same words.
+func (m *Models) Judge(ctx context.Context) (inference.Entailer, error) {
+	e, err := m.Entailer(ctx, "")
+	if err == nil && m.builtin("", catalog.Entailer) {
+		e = answer.InPlainWords(e)
+	}
+	return e, err
 }
 
 func (m *Models) judge(name string, kind catalog.Kind) (bert.Classifier, *bert.Model, bert.JudgeOptions, error) {

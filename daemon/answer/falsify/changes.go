@@ -222,6 +222,9 @@ func classmate(l *Liar, s string, p passage, _ []passage) string {
 	return changed(s, replaceWord(s, medicineOf(p), mates[l.rng.IntN(len(mates))]))
 }
 
+// brand names of what is also called otherwise in these labels.
+var brand = map[string]string{"pradaxa": "dabigatran", "eliquis": "apixaban", "farxiga": "dapagliflozin", "invokana": "canagliflozin", "jardiance": "empagliflozin"}
+
 // neighbour puts another medicine of the same passages in the place of the label's,
 // or the label's in the place of another.
 func neighbour(l *Liar, s string, p passage, all []passage) string {
@@ -229,7 +232,7 @@ func neighbour(l *Liar, s string, p passage, all []passage) string {
 	low := " " + strings.ToLower(s) + " "
 	for _, i := range l.rng.Perm(len(l.Others.Medicines)) {
 		m := l.Others.Medicines[i]
-		if m == own || strings.Contains(m, own) || strings.Contains(own, m) {
+		if m == own || strings.Contains(m, own) || strings.Contains(own, m) || brand[m] == own || brand[own] == m || brand[m] != "" && strings.Contains(low, brand[m]) {
 			continue
 		}
 		inS := strings.Contains(low, " "+m+" ")
@@ -247,7 +250,7 @@ func neighbour(l *Liar, s string, p passage, all []passage) string {
 
 func stranger(l *Liar, s string, p passage, _ []passage) string {
 	m := l.Others.Medicines[l.rng.IntN(len(l.Others.Medicines))]
-	if strings.Contains(strings.ToLower(s), m) || strings.Contains(medicineOf(p), m) || strings.Contains(m, medicineOf(p)) {
+	if strings.Contains(strings.ToLower(s), m) || brand[m] != "" && brand[m] == medicineOf(p) || brand[medicineOf(p)] == m && m != "" || strings.Contains(medicineOf(p), m) || strings.Contains(m, medicineOf(p)) {
 		return ""
 	}
 	return changed(s, replaceWord(s, medicineOf(p), m))

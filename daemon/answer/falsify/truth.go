@@ -13,6 +13,7 @@ const (
 	Verbatim  = "as it stands"
 	Reordered = "clauses in another order"
 	Reworded  = "other words"
+	Unlisted  = "other words that no list here has"
 	Shortened = "shortened"
 	Rewritten = "numbers written in another way"
 	Several   = "several of these"
@@ -24,11 +25,12 @@ var truths = []struct {
 }{
 	{Verbatim, func(_ *Liar, s string) string { return s }},
 	{Reordered, reorder},
-	{Reworded, reword},
+	{Reworded, func(l *Liar, s string) string { return reword(l, s, synonyms) }},
+	{Unlisted, func(l *Liar, s string) string { return reword(l, s, unlisted) }},
 	{Shortened, shorten},
 	{Rewritten, rewrite},
 	{Several, func(l *Liar, s string) string {
-		for _, f := range []func(*Liar, string) string{shorten, reorder, reword, rewrite} {
+		for _, f := range []func(*Liar, string) string{shorten, reorder, func(l *Liar, s string) string { return reword(l, s, synonyms) }, rewrite} {
 			if v := f(l, s); v != "" {
 				s = v
 			}
@@ -97,17 +99,25 @@ var synonyms = [][2]string{
 	{"discontinue", "stop"}, {"experienced", "had"}, {"initiation of", "starting"}, {"prior to", "before"}, {"approximately", "about"}, {"reported in", "seen in"},
 	{"patients", "people"}, {"recommended", "advised"}, {"physicians", "doctors"}, {"in combination with", "together with"}, {"frequently", "often"},
 	{"compared to", "compared with"}, {"clinical trials", "clinical studies"}, {"therapy", "treatment"}, {"hypersensitivity", "allergy"}, {"mortality", "death"},
+	{"closely", "carefully"}, {"occurrence", "appearance"}, {"necessary", "needed"}, {"select", "choose"}, {"demonstrated", "showed"}, {"manifestations", "signs"}, {"subsequent", "later"}, {"hospitalization", "hospital admission"}, {"caution", "care"},
+	{"information", "facts"}, {"discuss", "talk about"}, {"symptoms", "complaints"}, {"serum", "blood"}, {"prolonged", "long"}, {"concentrations", "levels"}, {"incidence", "rate"}, {"response", "effect"}, {"include", "comprise"},
 	{"cardiac failure", "heart failure"}, {"adverse reactions", "side effects"}, {"healthcare provider", "doctor"}, {"neonates", "newborns"},
 }
 
-func reword(l *Liar, s string) string {
+// unlisted are ways to say the same that inference/alignment does not list.
+var unlisted = [][2]string{
+	{"appropriate", "suitable"}, {"develop", "get"}, {"consider", "think about"}, {"majority", "most"}, {"duration", "length"}, {"ingestion", "swallowing"}, {"prompt", "quick"}, {"hazardous", "dangerous"}, {"potential", "possible"},
+	{"significant", "marked"}, {"events", "incidents"}, {"multiple", "many"}, {"ensure", "make sure"}, {"history of", "past"}, {"affect", "influence"}, {"established", "shown"}, {"agents", "products"}, {"included", "comprised"},
+}
+
+func reword(l *Liar, s string, list [][2]string) string {
 	v, n := s, 0
-	for _, i := range l.rng.Perm(len(synonyms)) {
-		if r := replaceWord(v, synonyms[i][0], synonyms[i][1]); r != v && n < 3 {
+	for _, i := range l.rng.Perm(len(list)) {
+		if r := replaceWord(v, list[i][0], list[i][1]); r != v && n < 3 {
 			v, n = r, n+1
 		}
 	}
-	if n == 0 || l.rng.IntN(4) == 0 {
+	if len(list) == len(synonyms) && (n == 0 || l.rng.IntN(4) == 0) {
 		v = []string{"According to the label, ", "The label says that ", "Note that "}[l.rng.IntN(3)] + lower(v)
 	}
 	return v

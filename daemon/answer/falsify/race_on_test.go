@@ -1,0 +1,5 @@
+//go:build race
+
+package falsify
+
+const raceEnabled = true
