@@ -11,6 +11,9 @@ import (
 	"rxedge/daemon/feedback"
 	"rxedge/index"
 	"rxedge/inference"
+	"rxedge/sync/bundle"
+	"rxedge/sync/central"
+	"rxedge/sync/enroll"
 )
 
 // Exit codes. They are part of the interface.
@@ -61,12 +64,22 @@ func classify(err error) (code int, fix string) {
 		invalid *answer.InvalidError
 		filter  *index.FilterError
 		item    *feedback.InvalidError
+		bundled *bundle.Error
+		claim   *enroll.RefusedError
 	)
 	switch {
 	case errors.As(err, &use), errors.As(err, &invalid), errors.As(err, &filter) && !filter.Unknown, errors.As(err, &item):
 		return exitUsage, ""
 	case errors.As(err, &refused):
 		return exitRefused, ""
+	case errors.As(err, &bundled), errors.As(err, &claim), errors.Is(err, central.ErrExists), errors.Is(err, central.ErrSiteExists):
+		return exitRefused, ""
+	case errors.Is(err, central.ErrNoFolder):
+		return exitNotFound, "Name its folder with --dir, or RXEDGE_CENTRAL."
+	case errors.Is(err, central.ErrNoSite), errors.Is(err, enroll.ErrNotEnrolled):
+		return exitNotFound, ""
+	case errors.Is(err, box.ErrSyncOff):
+		return exitUnreachable, "'rxedge bundle import FILE' works without it."
 	case errors.As(err, &held):
 		return exitUnreachable, "If that is rxedged it is starting or stopping: try again in a moment. If it is another rxedge command, wait for it."
 	case errors.Is(err, control.ErrUnreachable):

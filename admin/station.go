@@ -16,6 +16,7 @@ import (
 	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/inference/catalog"
+	"rxedge/sync/bundle"
 )
 
 // station is a box, reached through the daemon or opened here.
@@ -42,6 +43,11 @@ type station interface {
 	FeedbackSummary(context.Context) (feedback.Summary, error)
 	FeedbackRecords(ctx context.Context, text bool) ([]feedback.Record, error)
 	RemoveFeedback(ctx context.Context, before time.Time) (int, error)
+	Enroll(ctx context.Context, file []byte) (string, error)
+	SyncStatus(context.Context) (box.SyncStatus, error)
+	SyncPull(ctx context.Context, retry bool, progress func(box.IngestProgress)) (bundle.Result, error)
+	SyncHistory(context.Context) ([]bundle.Event, error)
+	ImportBundle(ctx context.Context, path string, progress func(box.IngestProgress)) (bundle.Result, error)
 	Status(context.Context) (api.Health, error)
 	io.Closer
 }

@@ -191,6 +191,9 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 		return drain.Stop(ctx)
 	})
 
+	if err := b.RunSync(ctx); err != nil {
+		log.Error("the link to the centre is off until the next start", "error", err)
+	}
 	addr := tcp.Addr().String()
 	log.Info("ready", "address", addr, "data", cfg.Data, "generation", b.Health().Generation, "took", time.Since(began).Round(time.Millisecond))
 	greet(stdout, addr)

@@ -64,6 +64,7 @@ type Box struct {
 	generator, embedder string       // the configured models; "": none
 	cards               cards
 	metrics             *metrics
+	sync                syncing
 }
 
 // Open takes the data folder for this process and opens what is in it. The
@@ -126,6 +127,11 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	if name := b.generator; name != "" {
 		b.Answers.Generator = func(ctx context.Context) (inference.Generator, error) { return b.Models.Generator(ctx, name) }
 	}
+	if err := b.openSync(); err != nil {
+		// Questions are answered all the same.
+		b.sync.note = "the link to the centre is off: " + err.Error()
+		log.Error("sync is off", "error", err)
+	}
 	return b, nil
 }
 
@@ -139,7 +145,7 @@ func (b *Box) observe(a *answer.Answer, err error) {
 
 // Close stops the engines and closes the folder, in reverse order of Open.
 func (b *Box) Close() error {
-	var errs []error
+	errs := []error{b.closeSync()}
 	if b.Answers != nil {
 		b.Answers.Wait() // for those whose askers went away
 	}
@@ -195,6 +201,9 @@ func (b *Box) Health() api.Health {
 	}
 	if n := b.Feedback.Note(); n != "" {
 		h.Degraded = append(h.Degraded, n)
+	}
+	if b.sync.note != "" {
+		h.Degraded = append(h.Degraded, b.sync.note)
 	}
 	if why := b.Index.NeedsRebuild(); why != "" {
 		h.Degraded = append(h.Degraded, why)

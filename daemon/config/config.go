@@ -33,6 +33,7 @@ type Config struct {
 	Answer Answer `toml:"answer"`
 	API    API    `toml:"api"`
 	Cache  Cache  `toml:"cache"`
+	Sync   Sync   `toml:"sync"`
 }
 
 // Cache says how long and how much is kept of what was answered.
@@ -164,6 +165,7 @@ func Default() Config {
 		Answer: Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second)},
 		API:    API{MaxRequestBytes: 1 << 20, RawCompletions: true, Rate: 1000, Burst: 2000},
 		Cache:  Cache{Enabled: true, Answers: Duration(time.Hour), Earlier: Duration(30 * 24 * time.Hour), Embeddings: Duration(24 * time.Hour), Disk: 256, Memory: 32},
+		Sync:   Sync{SpoolMB: 64},
 	}
 }
 
@@ -268,6 +270,9 @@ func (c *Config) Check() error {
 	}
 	if f := c.Index.DiskFloorMB; f != nil && (*f < 0 || *f > 1<<30) {
 		return fmt.Errorf("index.disk_floor_mb: %d is outside 0 to %d", *f, 1<<30)
+	}
+	if err := c.Sync.check(); err != nil {
+		return err
 	}
 	return c.Model.check()
 }

@@ -19,6 +19,8 @@ import (
 	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/inference/catalog"
+	"rxedge/sync/bundle"
+	"rxedge/sync/enroll"
 )
 
 // ErrUnreachable: no daemon answers on the socket.
@@ -85,8 +87,14 @@ func fromFailure(f *failure) error {
 		e.is = feedback.ErrConflict
 	case codeFull:
 		e.is = feedback.ErrFull
+	case codeNotEnrolled:
+		e.is = enroll.ErrNotEnrolled
 	case codeCancelled:
 		e.is = context.Canceled
+	case codeRefused:
+		return &bundle.Error{Code: bundle.Code(f.Refusal), Reason: f.Reason}
+	case codeNotAdmitted:
+		return &enroll.RefusedError{Code: f.Refusal, Reason: f.Reason}
 	case codeInvalid:
 		return &answer.InvalidError{Field: "request", Detail: f.Detail}
 	}
@@ -270,6 +278,31 @@ func (c *Client) FeedbackRecords(ctx context.Context, text bool) ([]feedback.Rec
 // RemoveFeedback takes out records.
 func (c *Client) RemoveFeedback(ctx context.Context, before time.Time) (int, error) {
 	return plain[int](ctx, c, "feedback-remove", before)
+}
+
+// Enroll makes the box a site.
+func (c *Client) Enroll(ctx context.Context, file []byte) (string, error) {
+	return plain[string](ctx, c, "enroll", file)
+}
+
+// SyncStatus says how the site stands with its centre.
+func (c *Client) SyncStatus(ctx context.Context) (box.SyncStatus, error) {
+	return plain[box.SyncStatus](ctx, c, "sync-status", none{})
+}
+
+// SyncPull fetches what there is.
+func (c *Client) SyncPull(ctx context.Context, retry bool, progress func(box.IngestProgress)) (bundle.Result, error) {
+	return do[bundle.Result](ctx, c, "sync-pull", retry, progress)
+}
+
+// SyncHistory of the site's bundles.
+func (c *Client) SyncHistory(ctx context.Context) ([]bundle.Event, error) {
+	return plain[[]bundle.Event](ctx, c, "sync-history", none{})
+}
+
+// ImportBundle from a medium.
+func (c *Client) ImportBundle(ctx context.Context, path string, progress func(box.IngestProgress)) (bundle.Result, error) {
+	return do[bundle.Result](ctx, c, "bundle-import", path, progress)
 }
 
 // Status of the daemon.

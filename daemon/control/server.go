@@ -14,6 +14,8 @@ import (
 	"rxedge/index"
 	"rxedge/inference"
 	"rxedge/inference/catalog"
+	"rxedge/sync/bundle"
+	"rxedge/sync/enroll"
 )
 
 // line is one line of long work's answer.
@@ -27,6 +29,9 @@ type line struct {
 type failure struct {
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
+	// Refusal and Reason of what sync refuses.
+	Refusal string `json:"refusal,omitempty"`
+	Reason  string `json:"reason,omitempty"`
 }
 
 const (
@@ -40,6 +45,10 @@ const (
 	codeNoRoom    = "no_room"
 	codeEmbedder  = "no_embedder"
 	codeEmbedding = "reembedding"
+
+	codeNotEnrolled = "not_enrolled"
+	codeRefused     = "refused"      // a bundle or metadata
+	codeNotAdmitted = "not_admitted" // an enrolment
 )
 
 func toFailure(err error) *failure {
@@ -47,7 +56,15 @@ func toFailure(err error) *failure {
 	var invalid *answer.InvalidError
 	var item *feedback.InvalidError
 	var filter *index.FilterError
+	var refused *bundle.Error
+	var notAdmitted *enroll.RefusedError
 	switch {
+	case errors.As(err, &refused):
+		f.Code, f.Refusal, f.Reason = codeRefused, string(refused.Code), refused.Reason
+	case errors.As(err, &notAdmitted):
+		f.Code, f.Refusal, f.Reason = codeNotAdmitted, notAdmitted.Code, notAdmitted.Reason
+	case errors.Is(err, enroll.ErrNotEnrolled):
+		f.Code = codeNotEnrolled
 	case errors.As(err, &item):
 		f.Code = codeInvalid
 	case errors.Is(err, feedback.ErrUnknownAnswer):
@@ -137,6 +154,15 @@ func Handler(b *box.Box, public http.Handler) http.Handler {
 	call(mux, "feedback-records", func(ctx context.Context, text bool, _ func(any)) (any, error) { return b.FeedbackRecords(ctx, text) })
 	call(mux, "feedback-remove", func(ctx context.Context, before time.Time, _ func(any)) (any, error) {
 		return b.RemoveFeedback(ctx, before)
+	})
+	call(mux, "enroll", func(ctx context.Context, file []byte, _ func(any)) (any, error) { return b.Enroll(ctx, file) })
+	call(mux, "sync-status", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.SyncStatus(ctx) })
+	call(mux, "sync-pull", func(ctx context.Context, retry bool, p func(any)) (any, error) {
+		return b.SyncPull(ctx, retry, func(v box.IngestProgress) { p(v) })
+	})
+	call(mux, "sync-history", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.SyncHistory(ctx) })
+	call(mux, "bundle-import", func(ctx context.Context, path string, p func(any)) (any, error) {
+		return b.ImportBundle(ctx, path, func(v box.IngestProgress) { p(v) })
 	})
 	call(mux, "health", func(context.Context, none, func(any)) (any, error) { return b.Health(), nil })
 	return mux

@@ -49,6 +49,21 @@ func (r *Receiver) Staged() (*Staged, error) {
 	return out, nil
 }
 
+// Active returns the set that the site has put to use; nil: none.
+func (r *Receiver) Active() (*Set, error) {
+	r.mu.Lock()
+	a := r.book.s.Active
+	r.mu.Unlock()
+	if a == nil {
+		return nil, nil
+	}
+	m, err := r.local.manifest(a.Manifest)
+	if err != nil {
+		return nil, fmt.Errorf("the manifest of the active bundle: %w", err)
+	}
+	return OpenSet(m, r.local), nil
+}
+
 // Activate says that the site has put the staged bundle to use.
 func (r *Receiver) Activate(number int64) error {
 	r.mu.Lock()

@@ -114,6 +114,8 @@ func retryOf(c Code, now time.Time, tries int) time.Time {
 	switch c {
 	case TamperedChunk, MissingChunk, TamperedManifest, MissingMetadata:
 		return now.Add(min(time.Minute<<min(tries, 10), 6*time.Hour)) // the hub may be mended
+	case NotApplied:
+		return now.Add(min(10*time.Minute<<min(tries, 8), 6*time.Hour))
 	case NeedsRxedge, NeedsSchema, NeedsEmbedder, WrongProfile:
 		return now.Add(time.Hour) // this box may be changed
 	}

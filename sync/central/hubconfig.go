@@ -23,6 +23,7 @@ type Node struct {
 	WebSocket string
 	Store     string // folder of its data
 	MaxStore  int64  // bytes; 0: what the server chooses
+	Prefix    string // where the files will lie on the node's machine; "": where they are written
 	Monitor   string // loopback host:port of its HTTP monitor; "": none
 }
 
@@ -49,6 +50,10 @@ func (f *Folder) WriteNode(dir string, n Node) (string, error) {
 	}
 	name := fmt.Sprintf("hub-%d", n.Number)
 	file := func(suffix string) string { return filepath.Join(dir, name+suffix) }
+	at := dir
+	if n.Prefix != "" {
+		at = n.Prefix
+	}
 	if _, err := os.Stat(file(".key")); err != nil {
 		cert, key, err := f.issueWithKey(name, leafYears*365*24*time.Hour, true)
 		if err != nil {
@@ -81,10 +86,10 @@ func (f *Folder) WriteNode(dir string, n Node) (string, error) {
 		return "", err
 	}
 	if n.Store == "" {
-		n.Store = filepath.Join(dir, name+"-data")
+		n.Store = filepath.Join(at, name+"-data")
 	}
 	tls := func(extra string) string {
-		return fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true, min_version: \"1.3\", timeout: 10%s }", file(".crt"), file(".key"), filepath.Join(dir, "ca.crt"), extra)
+		return fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true, min_version: \"1.3\", timeout: 10%s }", filepath.Join(at, name+".crt"), filepath.Join(at, name+".key"), filepath.Join(at, "ca.crt"), extra)
 	}
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }

@@ -236,6 +236,21 @@ func (f *Folder) latest(r *repository, channel string) (*bundle.Manifest, error)
 	return bundle.ParseManifest(b)
 }
 
+// Newest number of each channel.
+func (f *Folder) Newest() (map[string]int64, error) {
+	r, err := f.repository()
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]int64{}
+	for p := range r.targets.Signed.Targets {
+		if c, n, ok := bundle.ParseTargetPath(p); ok {
+			out[c] = max(out[c], n)
+		}
+	}
+	return out, nil
+}
+
 // addTarget makes m part of the signed metadata.
 func (f *Folder) addTarget(r *repository, m *bundle.Manifest) error {
 	b, err := bundle.EncodeManifest(m)

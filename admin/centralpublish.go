@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rxedge/daemon/box"
+	"rxedge/index/document"
+	"rxedge/sync/bundle"
+	"rxedge/sync/central"
+)
+
+// publishing is the result of publish.
+type publishing struct {
+	*central.Published
+	Pushed bool `json:"pushed"` // the hub has it
+}
+
+func (a *app) centralPublish(dir *string) *cobra.Command {
+	var rel central.Release
+	var models, adapters, profiles, hubs []string
+	var here bool
+	c := &cobra.Command{Use: "publish [PATH...]", Short: "Publish documents and models to a channel",
+		Long: `Publish what is under the paths (SPL XML, openFDA JSON, JSONL, Markdown, HTML, text) to a
+channel, beside what is published there already: a document of the same id takes the
+place of the older. Sites fetch what is new to them. A file that can't be read stops it.`,
+		Example: `  rxedge central publish labels/ --note "June labels"
+  rxedge central publish --withdraw 5f2a-… --note recall`,
+		RunE: func(c *cobra.Command, given []string) error {
+			f, err := a.centre(*dir)
+			if err != nil {
+				return err
+			}
+			for kind, paths := range map[string][]string{bundle.KindModel: models, bundle.KindAdapter: adapters, bundle.KindProfile: profiles} {
+				for _, p := range paths {
+					rel.Files = append(rel.Files, central.File{Name: filepath.Base(p), Kind: kind, Path: p})
+				}
+			}
+			if len(given)+len(rel.Files)+len(rel.Withdraw)+len(rel.Drop) == 0 {
+				return usage("name documents, --model, --adapter, --profile, --withdraw or --drop")
+			}
+			if rel.Replace && len(given) == 0 {
+				return usage("--replace: name the documents that are all there is to be")
+			}
+			paths, err := absolute(given)
+			if err != nil {
+				return fmt.Errorf("%w: %w", errNotFound, err)
+			}
+			rel.Documents = publishable(c.Context(), paths)
+			p, err := f.Publish(rel)
+			if errors.Is(err, central.ErrNothingNew) {
+				a.note("%v\n", err)
+				if here {
+					return nil
+				}
+				return a.push(c.Context(), f, hubs)
+			}
+			if err != nil {
+				return err
+			}
+			out := publishing{Published: p}
+			var perr error
+			if !here {
+				perr = a.push(c.Context(), f, hubs)
+				out.Pushed = perr == nil
+			}
+			if a.json {
+				if err := a.print(out); err != nil {
+					return err
+				}
+			} else {
+				a.printf("Bundle %d of %s: %d documents (%d new or changed, %d unchanged, %d taken out), %d files.\nA site in step fetches %s, a new one %s.\n", p.Number, p.Channel, p.Documents, p.Put, p.Unchanged, p.Removed, p.Artefacts, size(p.NewBytes+int64(p.Manifest)), size(p.SetBytes+int64(p.Manifest)))
+			}
+			if perr != nil {
+				return fmt.Errorf("it is signed here, and the hub does not have it yet; 'rxedge central push' gives it to the hub: %w", perr)
+			}
+			return nil
+		}}
+	fl := c.Flags()
+	fl.StringVar(&rel.Channel, "channel", "stable", "`name` of the channel")
+	fl.StringVar(&rel.Note, "note", "", "`text` for the admins of sites")
+	fl.StringArrayVar(&rel.Withdraw, "withdraw", nil, "`id` of a document that no site may have any more")
+	fl.BoolVar(&rel.Replace, "replace", false, "these documents are all: what else is published goes")
+	fl.StringArrayVar(&models, "model", nil, "`file` of a model (GGUF)")
+	fl.StringArrayVar(&adapters, "adapter", nil, "`file` of an adapter (GGUF)")
+	fl.StringArrayVar(&profiles, "profile", nil, "`file` of a firmware profile (TOML)")
+	fl.StringArrayVar(&rel.Drop, "drop", nil, "`name` of a file that is no longer part of it")
+	fl.StringVar(&rel.Requires.Rxedge, "min-rxedge", "", "`version` that a site needs at least")
+	fl.StringArrayVar(&rel.Requires.Profiles, "for-profile", nil, "`name` of a firmware profile that it is for (default all)")
+	fl.BoolVar(&here, "local", false, "sign it and do not give it to the hub")
+	fl.StringArrayVar(&hubs, "hub", nil, "`address` of the hub, where it is another than sites use")
+	return c
+}
+
+// publishable reads documents; the first that can't be read ends it.
+func publishable(ctx context.Context, paths []string) func(func(bundle.Document, error) bool) {
+	return func(yield func(bundle.Document, error) bool) {
+		stopped := errors.New("stopped")
+		for _, p := range paths {
+			problems, err := document.Read(ctx, p, document.Options{}, func(d *document.Document) error {
+				x, err := box.Publishable(d)
+				if !yield(x, err) {
+					return stopped
+				}
+				return nil
+			})
+			switch {
+			case errors.Is(err, stopped):
+				return
+			case err == nil && len(problems) > 0:
+				var all []string
+				for _, p := range problems {
+					all = append(all, p.Error())
+				}
+				err = &refusedError{"nothing was published, for not all can be read:\n" + strings.Join(all, "\n")}
+			}
+			if err != nil {
+				yield(bundle.Document{}, err)
+				return
+			}
+		}
+	}
+}
+
+func (a *app) push(ctx context.Context, f *central.Folder, hubs []string) error {
+	nc, err := f.Connect(hubs, false)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	ctx, cancel := context.WithTimeout(ctx, 12*time.Hour)
+	defer cancel()
+	bar := a.progress()
+	defer bar.finish()
+	return f.Push(ctx, nc, func(done, total int) { bar.set("chunks to the hub", int64(done), int64(total)) })
+}
+
+func (a *app) centralPush(dir *string) *cobra.Command {
+	var hubs []string
+	c := &cobra.Command{Use: "push", Short: "Give the hub all that is signed and that it lacks", Example: `  rxedge central push`, Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			f, err := a.centre(*dir)
+			if err != nil {
+				return err
+			}
+			if err := a.push(c.Context(), f, hubs); err != nil {
+				return err
+			}
+			if a.json {
+				return a.print(map[string]bool{"pushed": true})
+			}
+			a.printf("The hub has all that is signed.\n")
+			return nil
+		}}
+	c.Flags().StringArrayVar(&hubs, "hub", nil, "`address` of the hub, where it is another than sites use")
+	return c
+}

@@ -1,0 +1,538 @@
+package box
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"rxedge/index"
+	"rxedge/index/document"
+	"rxedge/inference/catalog"
+	"rxedge/sync/bundle"
+	"rxedge/sync/enroll"
+	"rxedge/sync/spool"
+	"rxedge/sync/uplink"
+)
+
+// syncing is the box as a site of a fleet. The zero value is one that is not
+// enrolled, which costs nothing.
+type syncing struct {
+	mu       sync.Mutex
+	id       *enroll.Identity
+	receiver *bundle.Receiver
+	spool    *spool.Spool   // while the daemon runs
+	uplink   *uplink.Uplink // while the daemon runs
+	news     chan struct{}
+	stop     context.CancelFunc
+	wg       sync.WaitGroup
+
+	note     string // why it is off though the box is a site; set at open
+	applying sync.Mutex
+	told     string
+}
+
+// SyncStatus is how a site stands with its centre.
+type SyncStatus struct {
+	Enrolled bool           `json:"enrolled"`
+	Site     string         `json:"site,omitempty"`
+	Bundles  *bundle.Status `json:"bundles,omitempty"`
+	// Uplink is there while the daemon runs.
+	Uplink *uplink.Status `json:"uplink,omitempty"`
+	Quiet  bool           `json:"quiet_hours,omitempty"` // nothing is fetched now
+}
+
+// ErrSyncOff: there is a daemon's work to do and no daemon.
+var ErrSyncOff = errors.New("the link to the hub is rxedged's; it is not running")
+
+func (b *Box) syncDir() string { return filepath.Join(b.Config.Data, "sync") }
+
+// openSync opens what a site keeps, where the box is one.
+func (b *Box) openSync() error {
+	id, err := enroll.Load(b.syncDir())
+	if errors.Is(err, enroll.ErrNotEnrolled) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var limit *rate.Limiter
+	if kbps := b.Config.Sync.RateKbps; kbps > 0 {
+		limit = rate.NewLimiter(rate.Limit(kbps*1000/8), bundle.MaxChunk)
+	}
+	r, err := bundle.Open(filepath.Join(b.syncDir(), "bundles"), bundle.Config{
+		Channel: id.Channel, Root: id.Root, Least: id.Floor, Issued: id.Issued, Limit: limit, Log: b.log,
+		DiskFloor: b.diskFloor, Facts: b.facts, Event: b.bundleEvent,
+	})
+	if err != nil {
+		return err
+	}
+	b.sync.mu.Lock()
+	defer b.sync.mu.Unlock()
+	b.sync.id, b.sync.receiver = id, r
+	return nil
+}
+
+func (b *Box) facts() bundle.Facts {
+	f := bundle.Facts{Rxedge: Version, Profile: b.Models.profileName()}
+	if h := new(bundle.Hash); b.Answers != nil && h.UnmarshalText([]byte(b.Answers.Embedder.SHA256)) == nil {
+		f.Embedder = h
+	}
+	return f
+}
+
+// RunSync connects to the hub and keeps the box in step with it until ctx ends or
+// the box is closed. It returns at once, and does nothing where the box is no
+// site; Enroll makes it one and runs it.
+func (b *Box) RunSync(ctx context.Context) error {
+	s := &b.sync
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.news = make(chan struct{}, 1)
+	ctx, s.stop = context.WithCancel(ctx)
+	s.wg.Go(func() { b.syncLoop(ctx) })
+	if s.receiver == nil {
+		return nil
+	}
+	return b.startUplink()
+}
+
+// startUplink with sync.mu held.
+func (b *Box) startUplink() error {
+	s := &b.sync
+	began := time.Now()
+	sp, err := spool.Open(filepath.Join(b.syncDir(), "spool"), spool.Options{MaxBytes: int64(b.Config.Sync.SpoolMB) << 20, Log: b.log})
+	if err != nil {
+		return err
+	}
+	u, err := uplink.Start(uplink.Options{Identity: s.id, Spool: sp, Proxy: b.Config.Sync.Proxy, Now: s.receiver.Now, News: s.wake, Log: b.log})
+	if err != nil {
+		return errors.Join(err, sp.Close())
+	}
+	s.spool, s.uplink = sp, u
+	b.log.Info("this box is a site", "site", s.id.Site, "channel", s.id.Channel, "took", time.Since(began).Round(time.Millisecond))
+	return nil
+}
+
+func (s *syncing) wake() {
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+}
+
+func (s *syncing) parts() (*bundle.Receiver, *uplink.Uplink) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.receiver, s.uplink
+}
+
+// closeSync ends it.
+func (b *Box) closeSync() error {
+	s := &b.sync
+	s.mu.Lock()
+	stop := s.stop
+	s.mu.Unlock()
+	if stop != nil {
+		stop()
+		s.wg.Wait()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.uplink != nil {
+		s.uplink.Close()
+		s.uplink = nil
+	}
+	if s.spool != nil {
+		err := s.spool.Close()
+		s.spool = nil
+		return err
+	}
+	return nil
+}
+
+const (
+	lookEvery  = 15 * time.Minute // where no news came; the hub says so when there is something
+	spread     = 500 * time.Millisecond
+	retryFirst = time.Second
+	retryMost  = time.Minute
+)
+
+func (b *Box) syncLoop(ctx context.Context) {
+	s := &b.sync
+	wait := time.Duration(0)
+	if err := b.reconcile(ctx); err != nil && ctx.Err() == nil {
+		b.log.Warn("the index could not be compared with the active bundle", "error", err)
+	}
+	for {
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-t.C:
+		case <-s.news:
+			t.Stop()
+			// Not all sites at the same moment.
+			sleepFor(ctx, rand.N(spread))
+		}
+		r, u := s.parts()
+		if r == nil {
+			wait = lookEvery
+			continue
+		}
+		err := b.applyStaged(ctx, nil)
+		if err == nil && u != nil && u.Status(ctx).Connected && !b.quiet(time.Now()) {
+			if _, err = r.Pull(ctx, u.Source()); err == nil {
+				err = b.applyStaged(ctx, nil)
+			}
+		}
+		b.tell()
+		switch {
+		case err == nil:
+			wait = lookEvery/2 + rand.N(lookEvery)
+			continue
+		case ctx.Err() != nil:
+			return
+		case bundle.CodeOf(err) != "":
+			b.log.Warn("sync", "error", err)
+			wait = retryMost
+		default:
+			b.log.Info("sync goes on later", "error", err)
+			if wait = wait * 2; wait < retryFirst || wait > retryMost {
+				wait = retryFirst
+			}
+		}
+	}
+}
+
+func sleepFor(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// quiet says whether nothing is to be fetched at this time of the day.
+func (b *Box) quiet(now time.Time) bool { return b.Config.Sync.Quiet.Contains(now) }
+
+// applyStaged puts the staged bundle to use: its documents as one batch of the
+// index, while questions go on; its models into the catalog.
+func (b *Box) applyStaged(ctx context.Context, progress func(IngestProgress)) error {
+	s := &b.sync
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	r, _ := s.parts()
+	if r == nil {
+		return nil
+	}
+	st, err := r.Staged()
+	if err != nil || st == nil {
+		return err
+	}
+	began := time.Now()
+	err = b.put(ctx, st, progress)
+	switch {
+	case err == nil:
+		if err := r.Activate(st.Number); err != nil {
+			return err
+		}
+		b.log.Info("a bundle is active", "number", st.Number, "took", time.Since(began).Round(time.Millisecond))
+		return nil
+	case ctx.Err() != nil, errors.Is(err, index.ErrClosed):
+		return err // it stays staged
+	case errors.Is(err, index.ErrNoRoom):
+		return &bundle.Error{Code: bundle.NoRoom, Reason: err.Error(), Err: err}
+	case bundle.CodeOf(err) == bundle.TamperedChunk, errors.Is(err, bundle.ErrNotFound):
+		// It was whole when it was staged: this disk has lost a part of it.
+		return errors.Join(err, r.Discard(st.Number, "a part of it was damaged on this disk; it is fetched again"))
+	}
+	r.Reject(st.Number, err)
+	return err
+}
+
+func (b *Box) put(ctx context.Context, st *bundle.Staged, progress func(IngestProgress)) error {
+	ch, err := st.Set.Compare(st.Active)
+	if err != nil {
+		if st.Active == nil {
+			return err
+		}
+		// What was there before can't be read: all of it is put again.
+		if ch, err = st.Set.Compare(nil); err != nil {
+			return err
+		}
+	}
+	remove := append(ch.Removed, st.Set.Manifest.Withdrawn...)
+	if len(ch.Put) > 0 {
+		remove = append(remove, b.sampleIDs()...)
+	}
+	if len(ch.Put)+len(remove) > 0 {
+		read := func(_ document.Options, yield func(*document.Document) error) ([]document.Problem, error) {
+			for _, id := range ch.Put {
+				c, err := ch.Content(id)
+				if err != nil {
+					return nil, err
+				}
+				d, err := readPublished(id, c)
+				if err != nil {
+					return nil, err
+				}
+				if err := yield(d); err != nil {
+					return nil, err
+				}
+			}
+			return nil, nil
+		}
+		if _, err := b.apply(ctx, read, remove, false, progress); err != nil {
+			return err
+		}
+	}
+	for _, a := range st.Set.Manifest.Artefacts {
+		if a.Kind != bundle.KindModel {
+			continue // adapters and profiles lie in their folder for who configures them
+		}
+		name := strings.TrimSuffix(a.Name, filepath.Ext(a.Name))
+		if _, err := b.Catalog.Import(ctx, st.Artefact(a), catalog.ImportOptions{Name: name}, nil); err != nil {
+			return fmt.Errorf("the model %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Enroll makes the box a site by the file that the centre has written.
+func (b *Box) Enroll(ctx context.Context, file []byte) (string, error) {
+	f, err := enroll.Parse(file)
+	if err != nil {
+		return "", err
+	}
+	s := &b.sync
+	s.mu.Lock()
+	have := s.id
+	s.mu.Unlock()
+	if have != nil {
+		return "", fmt.Errorf("this box is the site %q already; to make it another, stop rxedged and move %s away", have.Site, b.syncDir())
+	}
+	id, err := enroll.Claim(ctx, b.syncDir(), f, enroll.Options{Proxy: b.Config.Sync.Proxy})
+	if err != nil {
+		return "", err
+	}
+	if err := b.openSync(); err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stop != nil { // the daemon runs
+		if err := b.startUplink(); err != nil {
+			return "", err
+		}
+		s.wake()
+	}
+	return id.Site, nil
+}
+
+// SyncStatus says how the box stands with its centre.
+func (b *Box) SyncStatus(ctx context.Context) (SyncStatus, error) {
+	r, u := b.sync.parts()
+	if r == nil {
+		return SyncStatus{}, nil
+	}
+	st := SyncStatus{Enrolled: true, Site: b.sync.id.Site, Quiet: b.quiet(time.Now())}
+	bs := r.Status()
+	st.Bundles = &bs
+	if u != nil {
+		us := u.Status(ctx)
+		st.Uplink = &us
+	}
+	return st, nil
+}
+
+// SyncPull fetches now what there is, quiet hours or not, and puts it to use.
+// With retry, what is in quarantine is tried again.
+func (b *Box) SyncPull(ctx context.Context, retry bool, progress func(IngestProgress)) (bundle.Result, error) {
+	r, u := b.sync.parts()
+	switch {
+	case r == nil:
+		return bundle.Result{}, enroll.ErrNotEnrolled
+	case u == nil:
+		return bundle.Result{}, ErrSyncOff
+	}
+	return b.pull(ctx, r, u.Source(), retry, progress)
+}
+
+func (b *Box) pull(ctx context.Context, r *bundle.Receiver, src bundle.Source, retry bool, progress func(IngestProgress)) (bundle.Result, error) {
+	if progress == nil {
+		progress = func(IngestProgress) {}
+	}
+	if retry {
+		if err := r.Retry(0); err != nil {
+			return bundle.Result{}, err
+		}
+	}
+	watch, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for watch.Err() == nil {
+			if p := r.Status().Progress; p != nil {
+				progress(IngestProgress{Stage: "fetch", Done: p.Done, Total: p.Total, Unit: "bytes"})
+			}
+			sleepFor(watch, 200*time.Millisecond)
+		}
+	})
+	res, err := r.Pull(ctx, src)
+	stop()
+	wg.Wait()
+	if err == nil {
+		err = b.applyStaged(ctx, progress)
+	}
+	if st := r.Status(); st.Active != nil {
+		res.Active = st.Active.Number
+	}
+	b.tell()
+	return res, err
+}
+
+// ImportBundle takes what 'rxedge bundle export' wrote, through the same checks
+// as what comes from the hub.
+func (b *Box) ImportBundle(ctx context.Context, path string, progress func(IngestProgress)) (bundle.Result, error) {
+	r, _ := b.sync.parts()
+	if r == nil {
+		return bundle.Result{}, enroll.ErrNotEnrolled
+	}
+	src, err := bundle.OpenArchive(path)
+	if err != nil {
+		return bundle.Result{}, err
+	}
+	return b.pull(ctx, r, src, true, progress)
+}
+
+// SyncHistory of the box's bundles, the oldest first.
+func (b *Box) SyncHistory(context.Context) ([]bundle.Event, error) {
+	r, _ := b.sync.parts()
+	if r == nil {
+		return nil, enroll.ErrNotEnrolled
+	}
+	return r.History(), nil
+}
+
+// Report puts a message for the centre into the spool: numbers, never text of a
+// question or an answer. It does nothing where the box is no site.
+func (b *Box) Report(ctx context.Context, class spool.Class, kind string, v any) error {
+	b.sync.mu.Lock()
+	sp := b.sync.spool
+	b.sync.mu.Unlock()
+	if sp == nil {
+		return nil
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = sp.Put(ctx, class, kind, data)
+	return err
+}
+
+func (b *Box) bundleEvent(e bundle.Event) {
+	if err := b.Report(context.Background(), spool.High, "bundle", e); err != nil {
+		b.log.Warn("a line of the history could not be kept for the centre", "error", err)
+	}
+}
+
+// tell the centre what this site has now.
+func (b *Box) tell() {
+	r, u := b.sync.parts()
+	if r == nil || u == nil {
+		return
+	}
+	st := r.Status()
+	g := b.Index.Stats().Generation
+	state := struct {
+		Version    string               `json:"version"`
+		Profile    string               `json:"profile"`
+		Channel    string               `json:"channel"`
+		Active     int64                `json:"active"`
+		Staged     int64                `json:"staged,omitempty"`
+		Newest     int64                `json:"newest"`
+		Refusal    *bundle.Event        `json:"refusal,omitempty"`
+		Quarantine []bundle.Quarantined `json:"quarantine,omitempty"`
+		Generation string               `json:"generation"`
+		Documents  int                  `json:"documents"`
+	}{Version: Version, Profile: b.Models.profileName(), Channel: st.Channel, Newest: st.Newest, Refusal: st.Refusal, Quarantine: st.Quarantine, Generation: g.Label(), Documents: g.Documents}
+	if st.Active != nil {
+		state.Active = st.Active.Number
+	}
+	if st.Staged != nil {
+		state.Staged = st.Staged.Number
+	}
+	data, err := json.Marshal(state)
+	if err != nil {
+		return
+	}
+	b.sync.mu.Lock()
+	same := b.sync.told == string(data)
+	b.sync.told = string(data)
+	b.sync.mu.Unlock()
+	if !same {
+		u.Tell(data)
+	}
+}
+
+// reconcile puts documents of the active bundle that the index has lost, for
+// example because its folder was moved away.
+func (b *Box) reconcile(ctx context.Context) error {
+	r, _ := b.sync.parts()
+	if r == nil {
+		return nil
+	}
+	active, err := r.Active()
+	if err != nil || active == nil {
+		return err
+	}
+	snap := b.Index.Acquire()
+	if snap == nil {
+		return index.ErrClosed
+	}
+	have := map[string]bool{}
+	docs, err := snap.Documents()
+	snap.Release()
+	if err != nil {
+		return err
+	}
+	for _, d := range docs {
+		have[d.ID] = true
+	}
+	missing := false
+	if err := active.Each(func(id string, _ func() ([]byte, error)) error {
+		missing = missing || !have[id]
+		return nil
+	}); err != nil || !missing {
+		return err
+	}
+	b.log.Warn("the index lacks documents of the active bundle; they are put again")
+	read := func(_ document.Options, yield func(*document.Document) error) ([]document.Problem, error) {
+		return nil, active.Each(func(id string, content func() ([]byte, error)) error {
+			if have[id] {
+				return nil
+			}
+			c, err := content()
+			if err != nil {
+				return err
+			}
+			d, err := readPublished(id, c)
+			if err != nil {
+				return err
+			}
+			return yield(d)
+		})
+	}
+	_, err = b.apply(ctx, read, b.sampleIDs(), true, nil)
+	return err
+}
