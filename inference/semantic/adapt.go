@@ -23,6 +23,9 @@ const (
 	mostSampled = 20000
 	// mostWords have a learned vector, those of most texts.
 	mostWords = 50000
+	// ofPhrase is what the words of a phrase count themselves whose clinical ways are
+	// read too.
+	ofPhrase = 0.3
 	// rounds of the analysis; DESIGN.md compares them.
 	rounds = 2
 )
@@ -32,10 +35,11 @@ const (
 // names among them that no training text had. Safe for concurrent use.
 type Adapted struct {
 	*Model
-	words    map[string]int32
-	scale    []float32
-	rows     []int8 // words × LearnedDimension
-	stemmers sync.Pool
+	words   map[string]int32
+	scale   []float32
+	rows    []int8 // words × LearnedDimension
+	phrases map[string][]phrase
+	readers sync.Pool
 }
 
 var _ inference.Embedder = (*Adapted)(nil)
@@ -134,7 +138,8 @@ func (m *Model) adapted(list []string, scale []float32, rows []int8) *Adapted {
 	for i, w := range list {
 		a.words[w] = int32(i)
 	}
-	a.stemmers.New = func() any { return newStemmer() }
+	a.phrases = a.phrasesOf(m.sayings)
+	a.readers.New = func() any { return &reader{stemmer: newStemmer(), a: a, known: map[string]*lexeme{}} }
 	return a
 }
 
@@ -158,10 +163,13 @@ func sampled(ctx context.Context, texts iter.Seq[string]) ([]string, error) {
 }
 
 // Embed implements inference.Embedder: the trained vector and the learned one
-// side by side, so that the cosine of two texts is the weighted mean of both.
+// side by side, so that the cosine of two texts is the weighted mean of both. A
+// word that neither the training nor the indexed texts had adds nothing, whatever
+// its pieces look like. The learned vector counts as far as the indexed texts have
+// the text's words.
 func (a *Adapted) Embed(ctx context.Context, texts []string) ([][]float32, error) {
-	s := a.stemmers.Get().(*stemmer)
-	defer a.stemmers.Put(s)
+	r := a.readers.Get().(*reader)
+	defer a.readers.Put(r)
 	dim := a.header.Dimension
 	out := make([][]float32, len(texts))
 	for i, t := range texts {
@@ -169,31 +177,64 @@ func (a *Adapted) Embed(ctx context.Context, texts []string) ([][]float32, error
 			return nil, err
 		}
 		v := make([]float32, dim+LearnedDimension)
-		a.embed(v[:dim], t)
-		learned := v[dim:]
-		s.counted(t, func(w string, n int) {
-			if id, ok := a.words[w]; ok {
-				f := damped(n) * a.scale[id]
-				row := a.rows[int(id)*LearnedDimension:][:LearnedDimension]
-				for d, x := range row {
-					learned[d] += float32(f * float32(x))
-				}
-			}
-		})
+		trained, learned := v[:dim], v[dim:]
+		a.parts(r, t, trained, learned)
+		share := 0.0
 		if unit(learned) {
-			for d := range dim {
-				v[d] *= trainedPart
-			}
-			for d := range learned {
-				learned[d] *= learnedPart
-			}
+			share = learnedShare * r.covered()
 		}
+		if Norm(trained) == 0 && share == 0 {
+			a.add(trained, unknownPiece, 1)
+			unit(trained)
+		}
+		scaled(trained, math.Sqrt(1-share))
+		scaled(learned, math.Sqrt(share))
+		unit(v)
 		out[i] = v
 	}
 	return out, nil
 }
 
-var (
-	trainedPart = float32(math.Sqrt(1 - learnedShare))
-	learnedPart = float32(math.Sqrt(learnedShare))
-)
+// parts of a text's vector, of length one each: of its trained words, and of those
+// that were learned. Nothing where there are none.
+func (a *Adapted) parts(r *reader, text string, trained, learned []float32) {
+	r.read(text)
+	counted(r.pieces, func(id int32, n int) { a.add(trained, int(id), damped(n)) })
+	for i := 0; i < len(r.learned); {
+		id, n := r.learned[i].id, float32(0)
+		for ; i < len(r.learned) && r.learned[i].id == id; i++ {
+			n += r.learned[i].weight
+		}
+		if n > 1 {
+			n = 1 + float32(math.Log(float64(n)))
+		}
+		f := n * a.scale[id]
+		row := a.rows[int(id)*LearnedDimension:][:LearnedDimension]
+		for d, x := range row {
+			learned[d] += float32(f * float32(x))
+		}
+	}
+	unit(trained)
+	unit(learned)
+}
+
+func scaled(v []float32, f float64) {
+	for i := range v {
+		v[i] *= float32(f)
+	}
+}
+
+// Knows says whether the training or the indexed texts had any word of text that
+// is not grammar alone. Where they had none, what Embed returns means nothing.
+func (a *Adapted) Knows(text string) bool {
+	r := a.readers.Get().(*reader)
+	defer a.readers.Put(r)
+	known := false
+	r.each(text, func(word, stem string) {
+		if !known && !grammar[word] {
+			w := r.lexeme(word, stem)
+			known = len(w.pieces) > 0 || w.learned >= 0
+		}
+	})
+	return known
+}

@@ -21,10 +21,11 @@ import (
 //	magic       8 bytes
 //	header      uint32 length, JSON
 //	vocabulary  uint32 length, pieces by id, one a line; [UNK] [CLS] [SEP] first
+//	sayings     uint32 length, as ParseSayings reads them
 //	scales      float32 by piece
 //	rows        int8, pieces × dimension
 //	checksum    SHA-256 of all before
-const magic = "rxsemnt1"
+const magic = "rxsemnt2"
 
 type header struct {
 	Name      string `json:"name"`
@@ -57,7 +58,7 @@ func Read(file []byte) (*Model, error) {
 		return nil, err
 	}
 	p := parts{body}
-	head, words := p.next(), p.next()
+	head, words, sayings := p.next(), p.next(), p.next()
 	if err := json.Unmarshal(head, &m.header); err != nil {
 		return nil, fmt.Errorf("%w: its header does not parse: %w", ErrDamaged, err)
 	}
@@ -69,6 +70,9 @@ func Read(file []byte) (*Model, error) {
 	if m.pieces, err = wordpiece.New(vocabulary, wordpiece.Options{Special: []string{}}); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
+	if m.sayings, err = ParseSayings(string(sayings)); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
 	if m.scale, err = scales(p.rest, n); err != nil {
 		return nil, err
 	}
@@ -78,17 +82,20 @@ func Read(file []byte) (*Model, error) {
 }
 
 // Write makes a model file of float32 rows, pieces × dimension: each row is
-// rounded to int8 by its largest number.
-func Write(name, licence, data string, dimension int, vocabulary []string, rows []float32) ([]byte, error) {
+// rounded to int8 by its largest number. Sayings are as ParseSayings reads them.
+func Write(name, licence, data string, dimension int, vocabulary []string, sayings string, rows []float32) ([]byte, error) {
 	if len(rows) != len(vocabulary)*dimension {
 		return nil, fmt.Errorf("%d numbers are no %d rows of %d", len(rows), len(vocabulary), dimension)
+	}
+	if _, err := ParseSayings(sayings); err != nil {
+		return nil, err
 	}
 	head, err := json.Marshal(header{name, dimension, len(vocabulary), licence, data})
 	if err != nil {
 		return nil, err
 	}
 	out := []byte(magic)
-	for _, p := range []string{string(head), strings.Join(vocabulary, "\n")} {
+	for _, p := range []string{string(head), strings.Join(vocabulary, "\n"), sayings} {
 		out = binary.LittleEndian.AppendUint32(out, uint32(len(p)))
 		out = append(out, p...)
 	}

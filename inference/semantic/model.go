@@ -24,6 +24,8 @@ type Model struct {
 	pieces *wordpiece.Tokenizer
 	scale  []float32 // by piece: what its row is multiplied with
 	rows   []int8    // pieces × dimension
+	// sayings are known to an adapted model alone.
+	sayings []Saying
 }
 
 var _ inference.Embedder = (*Model)(nil)

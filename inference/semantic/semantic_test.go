@@ -11,7 +11,7 @@ import (
 func small(t *testing.T) []byte {
 	t.Helper()
 	file, err := Write("small", "none", "nothing", 2,
-		[]string{"[UNK]", "[CLS]", "[SEP]", "renal", "kidney", "skin", "##s"},
+		[]string{"[UNK]", "[CLS]", "[SEP]", "renal", "kidney", "skin", "##s"}, "kidney trouble\trenal disease\n",
 		[]float32{0, -1, 0, 0, 0, 0, 3, 1, 1, 0.5, -2, 4, 0.25, 0})
 	if err != nil {
 		t.Fatal(err)

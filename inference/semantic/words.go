@@ -25,9 +25,20 @@ func newStemmer() *stemmer {
 	return &stemmer{env: snowballstem.NewEnv(""), known: map[string]string{}}
 }
 
-// words calls emit with the stem of each word of text, lower-case runs of
-// letters and digits.
+// words calls emit with the stem of each word of text.
 func (s *stemmer) words(text string, emit func(string)) {
+	s.each(text, func(_, stem string) { emit(stem) })
+}
+
+// stems of a text's words, in order.
+func (s *stemmer) stems(text string) (out []string) {
+	s.each(text, func(_, stem string) { out = append(out, stem) })
+	return out
+}
+
+// each calls emit with each word of text, lower-case runs of letters and digits,
+// and its stem.
+func (s *stemmer) each(text string, emit func(word, stem string)) {
 	for word := range strings.FieldsFuncSeq(text, func(r rune) bool {
 		if r < utf8.RuneSelf {
 			return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9')
@@ -48,7 +59,7 @@ func (s *stemmer) words(text string, emit func(string)) {
 				s.known[word] = stem
 			}
 		}
-		emit(stem)
+		emit(word, stem)
 	}
 }
 
@@ -65,3 +76,17 @@ func (s *stemmer) counted(text string, add func(stem string, n int)) {
 		add(w, n)
 	}
 }
+
+// grammar are words that no text is about.
+var grammar = func() map[string]bool {
+	m := map[string]bool{}
+	for _, w := range strings.Fields(`a about above after again all also am an and any are as at be because been before being below
+		between both but by can could did do does doing don down during each few for from further get give go goes going had has have having he
+		her here hers him his how if in into is it its just let ll many may me might more most much must my no nor not now of off ok on once one
+		only or other our ours out over own please re same shall she should so some such than that the their them then there these they this
+		those through to too under until up us use used using ve very was we were what when where which while who whom whose why will with
+		without would you your yours`) {
+		m[w] = true
+	}
+	return m
+}()

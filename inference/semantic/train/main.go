@@ -11,6 +11,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"rxedge/inference/semantic"
@@ -33,9 +35,13 @@ func run() error {
 	flag.Float64Var(&s.temperature, "temperature", 0.05, "of the softmax")
 	flag.Float64Var(&s.rate, "rate", 0.02, "of learning at first, in parts of the rows' root mean square")
 	flag.Uint64Var(&s.seed, "seed", 1, "of the random numbers")
+	heldOut := flag.String("held-out", "", "write the part of MedQuAD that is not learned from to this folder, for 'rxedge eval', and train nothing")
 	flag.Parse()
 	if *data == "" || flag.NArg() > 0 {
 		return fmt.Errorf("name the folder of the training texts with -data")
+	}
+	if *heldOut != "" {
+		return export(*data, *heldOut)
 	}
 	start := time.Now()
 	say := func(format string, args ...any) {
@@ -45,8 +51,14 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	say("%d texts, %d pairs", len(t.whole), len(t.pairs))
-	words := vocabulary(t.whole)
+	sayings, err := semantic.ParseSayings(layTable)
+	if err != nil {
+		return err
+	}
+	lay := layPairs(sayings, t.whole, rand.New(rand.NewPCG(s.seed, 5)))
+	t.pairs = append(t.pairs, lay...)
+	say("%d texts, %d pairs, of these %d of the table of lay words", len(t.whole), len(t.pairs), len(lay))
+	words := vocabulary(append(slices.Clip(t.whole), strings.Repeat(layTable, wholeCount))) // its words are whole pieces
 	say("%d pieces", len(words))
 	tok, err := wordpiece.New(words, wordpiece.Options{Special: []string{}})
 	if err != nil {
@@ -86,7 +98,7 @@ func run() error {
 		say("epoch %d of %d, %d batches, loss %.4f", e+1, s.epochs, steps, loss/float64(steps))
 	}
 	unknown(rows[:s.dimension], s)
-	file, err := semantic.Write("rxedge-semantic-1", "Apache-2.0", "MedQuAD, RQE, SciFact, FDA labels; see MODEL_CARD.md", s.dimension, words, rows)
+	file, err := semantic.Write("rxedge-semantic-1", "Apache-2.0", "MedQuAD, RQE, SciFact, FDA labels; see MODEL_CARD.md", s.dimension, words, layTable, rows)
 	if err != nil {
 		return err
 	}

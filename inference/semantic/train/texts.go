@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -39,13 +40,7 @@ func read(dir string) (texts, error) {
 		line func(record)
 	}{
 		{"medquad/medquad.jsonl", func(r record) {
-			of := r.Doc
-			for _, other := range []string{r.URL, r.Focus} {
-				if of == "" {
-					of = other
-				}
-			}
-			if !heldOut(of) {
+			if !heldOut(r.document()) {
 				add(r.Focus+"\n"+r.Answer, pair{r.Question, r.Answer})
 			}
 		}},
@@ -100,6 +95,9 @@ type record struct {
 	CHQ, FAQ                          string
 	Drug, Section, Text               string
 }
+
+// document of MedQuAD that a question is of.
+func (r *record) document() string { return cmp.Or(r.Doc, r.URL, r.Focus) }
 
 func lines(path string, fn func(record)) error {
 	f, err := os.Open(path)
