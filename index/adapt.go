@@ -73,7 +73,9 @@ func (b *build) adapt(ctx context.Context) error {
 		return err
 	}
 	b.fitted = e
+	total := int(b.w.NextPassage())
 	return b.w.Passages(ctx, func(n uint32, p generation.Passage) error {
+		b.report(Progress{StageEmbed, int(n) + 1, total})
 		if err := b.vector(waiting{passage: n, text: EmbeddedText(p.Heading, p.Text)}); err != nil || b.asking < embedBatch {
 			return err
 		}

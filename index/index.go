@@ -40,6 +40,12 @@ type Adapter interface {
 	Restore(state []byte) (Embedder, error)
 }
 
+// Knower is an Embedder that can tell texts of which it knows no word. A question
+// of that kind has no vector: searched by meaning, nothing is found.
+type Knower interface {
+	Knows(text string) bool
+}
+
 // EmbedderInfo says whose vectors a generation holds.
 type EmbedderInfo = generation.EmbedderInfo
 

@@ -192,6 +192,18 @@ func (ix *Index) Notes() []string {
 	return notes
 }
 
+// NeedsVectors says whether passages have no vector of the embedder that is loaded:
+// Reembed makes them.
+func (ix *Index) NeedsVectors() bool {
+	s := ix.Acquire()
+	if s == nil {
+		return false
+	}
+	defer s.Release()
+	i := s.view.Info()
+	return ix.opt.Embedder != nil && i.Passages > 0 && (ix.foreign(s.view) || i.Vectors < i.Passages)
+}
+
 // NeedsRebuild says, in words for a person, why the current generation should
 // be built again with the present options (another embedder, passages without
 // vectors, another analyser, passages cut otherwise); "" where it need not.

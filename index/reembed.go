@@ -9,7 +9,7 @@ import (
 )
 
 // StageEmbed is before those of Apply in Reembed: vectors are made, document
-// after document.
+// after document; with an Adapter it is after StageIndex, passage after passage.
 const StageEmbed = "embed"
 
 var (

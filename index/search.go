@@ -202,6 +202,9 @@ func milliseconds(d time.Duration) float64 { return max(0, float64(d)/float64(ti
 
 func (s *Snapshot) searchDense(ctx context.Context, text string, k int, allowed *generation.Allowed, first <-chan []wordHit) ([]dense.Scored, time.Duration, error) {
 	start := time.Now()
+	if k, ok := s.held.embedder.(Knower); ok && !k.Knows(text) {
+		return nil, time.Since(start), nil
+	}
 	vs, err := s.held.embedder.Embed(ctx, []string{text})
 	took := time.Since(start)
 	if err != nil {
