@@ -46,6 +46,9 @@ func (a *app) status() *cobra.Command {
 			if h.Embedder != nil {
 				a.printf("Embedder   %s: %s %s\n", h.Embedder.Name, h.Embedder.Phase, h.Embedder.Reason)
 			}
+			if r := h.Reembedding; r != nil {
+				a.printf("Vectors    are made anew while questions are answered by words: %s, %d of %d\n", r.Stage, r.Done, r.Total)
+			}
 			for _, m := range h.Others {
 				a.printf("Loaded     %s: %s, %s of memory %s\n", m.Name, m.Phase, size(m.MemoryBytes), m.Reason)
 			}

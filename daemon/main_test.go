@@ -190,7 +190,7 @@ func TestInterface(t *testing.T) {
 		{"GET", "/openapi.json", nil, 200, ""},
 		{"POST", "/v1/search", map[string]any{"query": "warfarin", "k": 3}, 200, ""},
 		{"POST", "/v1/search", map[string]any{"query": "warf", "prefix": true}, 200, ""},
-		{"POST", "/v1/search", map[string]any{"query": "warfarin", "mode": "dense"}, 400, "no_vectors"},
+		{"POST", "/v1/search", map[string]any{"query": "warfarin", "mode": "dense"}, 200, ""},
 		{"GET", "/v1/suggest?q=warf&k=3", nil, 200, ""},
 		{"GET", "/v1/suggest?q=", nil, 200, ""},
 		{"POST", "/v1/ask", map[string]any{"question": "   "}, 400, "invalid_request"},
@@ -204,6 +204,11 @@ func TestInterface(t *testing.T) {
 		if resp.StatusCode != c.status || p.Code != c.code {
 			t.Errorf("%s %s %v: %d %q, want %d %q", c.method, c.path, c.body, resp.StatusCode, p.Code, c.status, c.code)
 		}
+	}
+	words := startDaemon(t, func(c *config.Config) { c.Model.Embedder = config.None })
+	var p struct{ Code string }
+	if resp := words.do(t, "POST", "/v1/search", map[string]any{"query": "warfarin", "mode": "dense"}, &p); resp.StatusCode != 400 || p.Code != "no_vectors" {
+		t.Errorf("without an embedder: %d %q", resp.StatusCode, p.Code)
 	}
 }
 

@@ -56,7 +56,9 @@ type Health struct {
 	// Generator and Embedder are the configured models and how they are.
 	Generator *ModelState `json:"generator,omitempty"`
 	Embedder  *ModelState `json:"embedder,omitempty"`
-	Engine    string      `json:"engine"` // of llama.cpp: installed or missing
+	// Reembedding is how far vectors are that are made anew; nil where none are.
+	Reembedding *index.Progress `json:"reembedding,omitempty"`
+	Engine      string          `json:"engine"` // of llama.cpp: installed or missing
 	// Others are models that are loaded beside these.
 	Others []ModelState `json:"other_models,omitempty"`
 	// Profile is the firmware profile; "" until a model or a card calls for it.

@@ -11,9 +11,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -62,6 +64,7 @@ type Box struct {
 
 	cache               *cache.Cache // nil: none
 	generator, embedder string       // the configured models; "": none
+	reembedding         atomic.Pointer[index.Progress]
 	cards               cards
 	metrics             *metrics
 	sync                syncing
@@ -181,6 +184,10 @@ func (b *Box) Health() api.Health {
 	}
 	h.Generator, h.Degraded = b.modelState(b.generator, "answers are sentences of the documents, verbatim", h.Degraded)
 	h.Embedder, h.Degraded = b.modelState(b.embedder, "documents are searched by words alone", h.Degraded)
+	if h.Reembedding = b.reembedding.Load(); h.Reembedding != nil {
+		why := b.Index.NeedsRebuild()
+		h.Degraded = slices.DeleteFunc(h.Degraded, func(s string) bool { return s == why })
+	}
 	h.Others = b.Models.loaded(b.generator, b.embedder)
 	if st, watched := b.cards.state(b.Models); watched {
 		h.Step, h.StepWhy = st.Step.String(), st.Why
@@ -204,9 +211,6 @@ func (b *Box) Health() api.Health {
 	}
 	if b.sync.note != "" {
 		h.Degraded = append(h.Degraded, b.sync.note)
-	}
-	if why := b.Index.NeedsRebuild(); why != "" {
-		h.Degraded = append(h.Degraded, why)
 	}
 	return h
 }

@@ -43,6 +43,35 @@ func (m *Models) embedding(ctx context.Context, name string) (index.Options, err
 	return e.options(), nil
 }
 
+// reembedTries are how long is waited before vectors are made once more, where
+// making them failed.
+var reembedTries = []time.Duration{time.Minute, 10 * time.Minute}
+
+// KeepVectors makes the vectors that are missing or of another embedder than the
+// one that is loaded, as after another one was configured. Until they are there
+// questions are answered by words. It returns when there is nothing left to do,
+// or when ctx ends.
+func (b *Box) KeepVectors(ctx context.Context) {
+	for try := 0; b.Index.NeedsVectors(); try++ {
+		began := time.Now()
+		b.log.Info("making the vectors of the index anew", "embedder", b.embedder)
+		rep, err := b.Reembed(ctx, nil)
+		if err == nil {
+			b.log.Info("the vectors of the index are made", "generation", rep.Generation.Label(), "passages", rep.Embedded, "took", time.Since(began).Round(time.Millisecond))
+			return
+		}
+		if ctx.Err() != nil || try == len(reembedTries) {
+			return
+		}
+		b.log.Warn("the vectors of the index could not be made", "error", err, "again_in", reembedTries[try])
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(reembedTries[try]):
+		}
+	}
+}
+
 func (m *Models) embedder(ctx context.Context, name string) (*embedder, error) {
 	h, err := m.handle(name, catalog.Embedder)
 	if err != nil {

@@ -125,7 +125,7 @@ func (m *Models) keeps(model string) bool {
 }
 
 // resolve turns "auto" into the profile's model where the catalog has it, and
-// else into "". A model that is configured is not unloaded for idleness.
+// else into what is built in: an embedder, judges, no generator. A model that is configured is not unloaded for idleness.
 func (m *Models) resolve(name string, kind catalog.Kind) string {
 	switch {
 	case name == config.Builtin && kind == catalog.Embedder:
@@ -133,7 +133,8 @@ func (m *Models) resolve(name string, kind catalog.Kind) string {
 	case (name == config.Builtin || name == config.None) && kind != catalog.Generator:
 		return "" // of the judges, the one built in
 	}
-	if name == config.Auto {
+	auto := name == config.Auto
+	if auto {
 		name = ""
 		entries, _ := m.catalog.List()
 		for _, e := range entries {
@@ -147,6 +148,9 @@ func (m *Models) resolve(name string, kind catalog.Kind) string {
 				name = e.Name
 			}
 		}
+	}
+	if name == "" && auto && kind == catalog.Embedder {
+		return config.Builtin
 	}
 	if name != "" {
 		if e, err := m.catalog.Get(name); err == nil {

@@ -79,7 +79,13 @@ func (b *Box) Rebuild(ctx context.Context, progress func(index.Progress)) (index
 // Reembed makes the vectors that are missing or of another embedder, while
 // documents come in and questions are answered.
 func (b *Box) Reembed(ctx context.Context, progress func(index.Progress)) (index.ApplyResult, error) {
-	return b.Index.Reembed(ctx, progress)
+	defer b.reembedding.Store(nil)
+	return b.Index.Reembed(ctx, func(p index.Progress) {
+		b.reembedding.Store(&p)
+		if progress != nil {
+			progress(p)
+		}
+	})
 }
 
 // Compact packs the index anew, without what updates have replaced.

@@ -68,7 +68,8 @@ type Model struct {
 	Profile string `toml:"profile"`
 	// Generator writes answers; "": extractive answers alone. Embedder makes
 	// vectors; "builtin": the one that every box carries; "none" or "": BM25 alone.
-	// "auto" is the profile's, where the catalog has it.
+	// "auto" is the profile's, where the catalog has it, else no generator and the
+	// embedder that is built in.
 	Generator string `toml:"generator"`
 	Embedder  string `toml:"embedder"`
 	// Reranker orders passages, Entailer judges whether they support a claim;
