@@ -5,8 +5,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/clipperhouse/uax29/v2/sentences"
 )
 
 // Sentences returns the spans of the sentences of text, in order: trimmed of
@@ -53,10 +51,14 @@ func appendLine(out []Span, text string, start, end int) []Span {
 		out = appendTrimmed(out, text, from, to)
 		from = to
 	}
-	it := sentences.FromString(line)
+	it := newBoundaries(line)
 	pos := start // up to here the line has been looked at
-	for it.Next() {
-		to := start + it.End()
+	for {
+		n, ok := it.next()
+		if !ok {
+			break
+		}
+		to := start + n
 		if to <= pos {
 			continue // inside a reference that was taken along
 		}
@@ -75,7 +77,7 @@ func appendLine(out []Span, text string, start, end int) []Span {
 		if to == end {
 			break
 		}
-		if m := reference.FindStringIndex(text[to:end]); m != nil {
+		if m := referenceAt(text[to:end]); m != nil {
 			to += m[1]
 			pos = to
 		} else if joined(text[from:to], text[to:end]) {
@@ -104,6 +106,14 @@ var (
 	reference = regexp.MustCompile(`^\s*(?:\((?:[sS]ee [^()\n]{1,160}|\d{1,2}(?:\.\d{1,2})*(?:\s*,\s*\d{1,2}(?:\.\d{1,2})*)*)\)|\[(?:[sS]ee [^\[\]\n]{1,240}|\d[\d., ]{0,40})\])[.;]?(?:\s+|$)`)
 	number    = regexp.MustCompile(`^(?:• )?(?:(?:Table|Figure|Fig\.|Study|Step) )?[(\[]?(?:\d{1,3}(?:\.\d{1,2}){0,3}|[A-Za-z]|[ivxIVX]{1,4})[.)\]]+$`)
 )
+
+// referenceAt finds a reference at the start of s.
+func referenceAt(s string) []int {
+	if rest := strings.TrimLeft(s, " \t\n\f\r"); rest == "" || rest[0] != '(' && rest[0] != '[' {
+		return nil // without asking the expression
+	}
+	return reference.FindStringIndex(s)
+}
 
 // lostSpace says that a sentence ends at the full stop that before ends with,
 // though Unicode sees none: "2.5mg.Next", or before a word such as eGFR, which
