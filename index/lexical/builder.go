@@ -20,6 +20,8 @@ type Builder struct {
 	analyzer *Analyzer
 	waiting  []Passage
 	workers  []*worker
+	passages int
+	counting int               // workers that have passages which were not taken over yet
 	ids      map[string]uint32 // of terms
 	terms    []string
 	lists    []list // by term
@@ -28,8 +30,15 @@ type Builder struct {
 
 // worker counts the terms of some passages.
 type worker struct {
-	tally   *tally
-	ids     []uint32 // of its tally's terms, in the builder
+	tally *tally
+	ids   []uint32 // of its tally's terms, in the builder
+	// What is counted now, and what was counted before and is taken over meanwhile.
+	now, before counted
+}
+
+// counted is what came of some passages.
+type counted struct {
+	known   []string // terms of the tally
 	lengths []Counts // of the passages
 	ends    []int    // of their postings
 	terms   []uint32 // of the postings, in the tally
@@ -54,7 +63,7 @@ const maxPassages = math.MaxUint32 / 2
 
 // Passages are analysed in batches: so few are not worth another processor.
 const (
-	batchSize   = 512
+	batchSize   = 1024
 	perWorker   = 32
 	mostWorkers = 8
 )
@@ -64,6 +73,7 @@ func (b *Builder) AddPassage(p Passage) error {
 	if b.Passages() >= maxPassages {
 		return errors.New("lexical: too many passages for one segment")
 	}
+	b.passages++
 	b.waiting = append(b.waiting, p)
 	if len(b.waiting) == batchSize {
 		b.analyse()
@@ -71,48 +81,57 @@ func (b *Builder) AddPassage(p Passage) error {
 	return nil
 }
 
-// analyse what is waiting, in as many parts as there are processors for it.
+// analyse what is waiting, in as many parts as there are processors for it. What
+// was analysed before is taken over at the same time.
 func (b *Builder) analyse() {
 	n := max(1, min(runtime.GOMAXPROCS(0), mostWorkers, len(b.waiting)/perWorker))
 	for len(b.workers) < n {
 		b.workers = append(b.workers, &worker{tally: newTally(b.analyzer)})
 	}
+	for _, w := range b.workers[:b.counting] {
+		w.now, w.before = w.before, w.now
+	}
 	var wg sync.WaitGroup
 	for i, w := range b.workers[:n] {
 		part := b.waiting[len(b.waiting)*i/n : len(b.waiting)*(i+1)/n]
-		if i == n-1 {
-			w.count(part)
-		} else {
-			wg.Go(func() { w.count(part) })
-		}
+		wg.Go(func() { w.count(part) })
 	}
+	b.takeAll(func(w *worker) *counted { return &w.before })
 	wg.Wait()
-	work := pace.Begin()
-	for _, w := range b.workers[:n] {
-		b.take(w, &work)
-	}
+	b.counting = n
 	clear(b.waiting)
 	b.waiting = b.waiting[:0]
 }
 
 func (w *worker) count(ps []Passage) {
-	w.lengths, w.ends, w.terms, w.counts = w.lengths[:0], w.ends[:0], w.terms[:0], w.counts[:0]
+	c := &w.now
+	c.lengths, c.ends, c.terms, c.counts = c.lengths[:0], c.ends[:0], c.terms[:0], c.counts[:0]
 	work := pace.Begin()
 	for i := range ps {
 		work.Pause()
 		w.tally.count(&ps[i])
 		for _, id := range w.tally.seen {
-			w.terms = append(w.terms, id)
-			w.counts = append(w.counts, w.tally.counts[id])
+			c.terms = append(c.terms, id)
+			c.counts = append(c.counts, w.tally.counts[id])
 		}
-		w.lengths = append(w.lengths, w.tally.length)
-		w.ends = append(w.ends, len(w.terms))
+		c.lengths = append(c.lengths, w.tally.length)
+		c.ends = append(c.ends, len(c.terms))
 	}
+	c.known = w.tally.terms
+}
+
+// takeAll that the workers counted.
+func (b *Builder) takeAll(what func(*worker) *counted) {
+	work := pace.Begin()
+	for _, w := range b.workers[:b.counting] {
+		b.take(w, what(w), &work)
+	}
+	b.counting = 0
 }
 
 // take over what a worker counted.
-func (b *Builder) take(w *worker, work *pace.Work) {
-	for i, term := range w.tally.terms[len(w.ids):] {
+func (b *Builder) take(w *worker, c *counted, work *pace.Work) {
+	for i, term := range c.known[len(w.ids):] {
 		if i%64 == 0 {
 			work.Pause()
 		}
@@ -126,12 +145,12 @@ func (b *Builder) take(w *worker, work *pace.Work) {
 		w.ids = append(w.ids, id)
 	}
 	from := 0
-	for i, end := range w.ends {
+	for i, end := range c.ends {
 		doc := uint32(len(b.lengths))
 		for j := from; j < end; j++ {
-			b.lists[w.ids[w.terms[j]]].add(doc, w.counts[j])
+			b.lists[w.ids[c.terms[j]]].add(doc, c.counts[j])
 		}
-		b.lengths = append(b.lengths, w.lengths[i])
+		b.lengths = append(b.lengths, c.lengths[i])
 		from = end
 		work.Pause()
 	}
@@ -175,12 +194,13 @@ func (l *list) each(fn func(doc uint32, c Counts)) {
 }
 
 // Passages added so far.
-func (b *Builder) Passages() int { return len(b.lengths) + len(b.waiting) }
+func (b *Builder) Passages() int { return b.passages }
 
 // Finish hands each blob to write, in the order in which OpenSegment wants
 // them; a blob is not touched again. The builder is spent afterwards.
 func (b *Builder) Finish(write func(blob []byte) error) error {
 	b.analyse()
+	b.takeAll(func(w *worker) *counted { return &w.now })
 	b.workers, b.ids = nil, nil
 	e, err := newEncoder(len(b.lengths), func(i int) Counts { return b.lengths[i] }, write)
 	if err != nil {
