@@ -354,13 +354,30 @@ func (l *live) clear(n int) error {
 type unitWriter struct {
 	space
 	batch *badger.WriteBatch
+	// managed: the versions of records are given here, one after the other.
+	managed bool
+	version uint64
 }
 
 func (w *unitWriter) put(k, body []byte) error {
 	k = w.key(k)
 	v := make([]byte, len(body), len(body)+8)
 	copy(v, body)
-	return w.batch.Set(k, binary.LittleEndian.AppendUint64(v, checksum(k, body)))
+	v = binary.LittleEndian.AppendUint64(v, checksum(k, body))
+	if !w.managed {
+		return w.batch.Set(k, v)
+	}
+	w.version++
+	return w.batch.SetEntryAt(badger.NewEntry(k, v), w.version)
+}
+
+func (w *unitWriter) remove(k []byte) error {
+	k = w.key(k)
+	if !w.managed {
+		return w.batch.Delete(k)
+	}
+	w.version++
+	return w.batch.DeleteAt(k, w.version)
 }
 
 func (w *unitWriter) putJSON(k []byte, v any) error {

@@ -233,7 +233,7 @@ func TestVerifyCrossChecks(t *testing.T) {
 		"a document of other content": {func(w *Writer) error {
 			return w.put(sectionKey("a", 0), encodeSection(&document.Section{ID: "a#1", Text: "text, more of it"}))
 		}, `document "a"`},
-		"a section that can't be looked up": {func(w *Writer) error { return w.batch.Delete(lookupKey("a#1")) }, `section lookup "a#1"`},
+		"a section that can't be looked up": {func(w *Writer) error { return w.remove(lookupKey("a#1")) }, `section lookup "a#1"`},
 		"a lookup that leads nowhere": {func(w *Writer) error { return w.putJSON(lookupKey("x"), place{"x", "gone", 0}) },
 			`section lookup "x"`},
 		"a vector of no passage":      {func(w *Writer) error { return w.AddVector(9, []float32{1, 0}) }, "vector block 0"},

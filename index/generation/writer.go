@@ -37,6 +37,8 @@ type Writer struct {
 	codes    codes.Builder
 	names    []names.Labelled
 	docs     map[string]placed // documents so far
+	texts    map[string][]document.Section
+	kept     int // bytes of text in texts
 	analyzer *lexical.Analyzer
 	lexical  *lexical.Builder
 	// Passages are analysed beside the rest of a build, in order.
@@ -56,7 +58,7 @@ func (s *Store) Begin(parent string, embedder EmbedderInfo) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{store: s, docs: make(map[string]placed)}
+	w := &Writer{store: s, docs: make(map[string]placed), texts: make(map[string][]document.Section)}
 	w.manifest.Format = formatNumber
 	w.manifest.Info = Info{Number: n, Name: folderName(n), Parent: parent, Analyzer: lexical.Version, Embedder: embedder}
 	w.dir = filepath.Join(s.dir, w.manifest.Name+buildingSuffix)
@@ -66,11 +68,13 @@ func (s *Store) Begin(parent string, embedder EmbedderInfo) (*Writer, error) {
 	if err := os.Mkdir(w.dir, 0o750); err != nil {
 		return nil, err
 	}
-	w.db, err = badger.Open(storeOptions(w.dir).WithSyncWrites(false))
+	// Managed: where the store gives the versions, each transaction of a batch waits
+	// until the one before is written.
+	w.db, err = badger.OpenManaged(storeOptions(w.dir).WithSyncWrites(false))
 	if err != nil {
 		return nil, fmt.Errorf("a new generation can't be made in %s: %w", w.dir, err)
 	}
-	w.unitWriter = unitWriter{space: space{db: w.db}, batch: w.db.NewWriteBatch()}
+	w.unitWriter = unitWriter{space: space{db: w.db}, batch: w.db.NewManagedWriteBatch(), managed: true}
 	w.passages.put = func(block []byte) error {
 		k := numberKey(kindPassages, w.manifest.PassageBlocks)
 		w.manifest.PassageBlocks++
@@ -87,7 +91,7 @@ func (s *Store) Begin(parent string, embedder EmbedderInfo) (*Writer, error) {
 // flush makes what was put visible to reads.
 func (w *Writer) flush() error {
 	err := w.batch.Flush()
-	w.batch = w.db.NewWriteBatch()
+	w.batch = w.db.NewManagedWriteBatch()
 	return err
 }
 
@@ -97,7 +101,7 @@ func (w *Writer) PutDocument(d *document.Document, hash string) error {
 		return err
 	}
 	for i := len(d.Sections); i < len(w.docs[d.ID].sections); i++ { // of the one it replaces
-		if err := w.batch.Delete(sectionKey(d.ID, i)); err != nil {
+		if err := w.remove(sectionKey(d.ID, i)); err != nil {
 			return err
 		}
 	}
@@ -106,7 +110,27 @@ func (w *Writer) PutDocument(d *document.Document, hash string) error {
 		p.sections = append(p.sections, sectionIDs{strings.Clone(d.Sections[i].ID), d.Sections[i].Aliases})
 	}
 	w.docs[strings.Clone(d.ID)] = p
+	w.keep(d)
 	return nil
+}
+
+// keepText bytes of documents' text stay in memory until they are cut: reading
+// them back is a tenth of a build.
+const keepText = 64 << 20
+
+func (w *Writer) keep(d *document.Document) {
+	size := func(sections []document.Section) (n int) {
+		for i := range sections {
+			n += len(sections[i].Text)
+		}
+		return n
+	}
+	w.kept -= size(w.texts[d.ID])
+	delete(w.texts, d.ID) // of one that it replaces
+	if n := size(d.Sections); w.kept+n <= keepText {
+		w.kept += n
+		w.texts[strings.Clone(d.ID)] = d.Sections
+	}
 }
 
 // placed is what a build remembers of a document.
@@ -202,7 +226,7 @@ func (w *Writer) PlaceDocuments(ctx context.Context) error {
 	}
 	w.analyzer = lexical.NewAnalyzer(protect)
 	w.lexical = lexical.NewBuilder(w.analyzer)
-	todo, done, builder := make(chan []lexical.Passage, 16), make(chan error, 1), w.lexical
+	todo, done, builder := make(chan []lexical.Passage, 64), make(chan error, 1), w.lexical
 	w.toAnalyse, w.analysed = todo, done
 	go func() {
 		var failed error
@@ -264,7 +288,14 @@ func (w *Writer) Documents(ctx context.Context, fn func(Header) error) error {
 func (w *Writer) Counts() (documents, sections int) { return w.manifest.Documents, w.manifest.Sections }
 
 // Document of the build, whole.
-func (w *Writer) Document(h Header) (*document.Document, error) { return w.whole(h) }
+func (w *Writer) Document(h Header) (*document.Document, error) {
+	if s, ok := w.texts[h.ID]; ok {
+		d := h.Document
+		d.Sections = s
+		return &d, nil
+	}
+	return w.whole(h)
+}
 
 // AddPassages of the next document; they are numbered on from the last.
 func (w *Writer) AddPassages(id, cut string, ps []Passage) error {
