@@ -90,7 +90,9 @@ func Run(ctx context.Context, req Request) (rep Report, err error) {
 	began := time.Now()
 	made := ix.Stats().Generation
 	if made.Passages == 0 {
-		r, err := ix.Apply(ctx, index.Changes{Put: c.documents(0, docs, 1)}, req.Progress)
+		put := c.documents(0, docs, 1)
+		began = time.Now()
+		r, err := ix.Apply(ctx, index.Changes{Put: put}, req.Progress)
 		if err != nil {
 			return rep, errors.Join(err, ix.Close())
 		}
@@ -197,8 +199,9 @@ func together(ctx context.Context, ix *index.Index, c *corpus, req Request, docs
 					return
 				case <-tick.C:
 				}
+				put := c.documents(next, each, 1)
 				began := time.Now()
-				if _, err := ix.Apply(ctx, index.Changes{Put: c.documents(next, each, 1)}, nil); err != nil {
+				if _, err := ix.Apply(ctx, index.Changes{Put: put}, nil); err != nil {
 					fail(err)
 					return
 				}
