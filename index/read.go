@@ -179,6 +179,12 @@ func (s *Snapshot) searchWords(ctx context.Context, q Query, quotes *phrases, al
 	return out[:min(len(out), depth)], ranges, reading, coded, nil
 }
 
+// Codes are those in a text that stand for documents or are well formed.
+func (s *Snapshot) Codes(text string) []Code {
+	found, _ := s.codes(text)
+	return found
+}
+
 // codes in a question, and the documents that they stand for.
 func (s *Snapshot) codes(text string) (found []Code, stand []string) {
 	for _, c := range codes.Find(text) {

@@ -19,6 +19,7 @@ const (
 const (
 	ReasonNoEvidence = "no_evidence"
 	ReasonUnverified = "unverified" // something was written, nothing of it was supported
+	ReasonStale      = "stale"      // the labels that speak of it are too old
 	ReasonUnsafe     = "unsafe"
 )
 
@@ -38,6 +39,11 @@ type Question struct {
 	K int `json:"k,omitempty"`
 	// Fresh asks for an answer that is made now, whatever the cache holds.
 	Fresh bool `json:"fresh,omitempty"`
+	// Previous are the questions asked before in this conversation, oldest first:
+	// one that names no medicine is about theirs.
+	Previous []string `json:"previous,omitempty"`
+
+	carried *names.Carried
 }
 
 // Answer is the whole result of one question.
@@ -69,9 +75,19 @@ type Answer struct {
 	// Explain says how the question was read: the medicines it names, what else
 	// was searched for its words, and the sections it asks for.
 	Explain *names.Reading `json:"explain,omitempty"`
+	// Severity is the worst of the claims'. LabelDate is the effective date of the
+	// oldest label cited; Stale: it is too old.
+	Severity  string `json:"severity,omitempty"`
+	LabelDate string `json:"label_date,omitempty"`
+	Stale     bool   `json:"stale,omitempty"`
+	// Conflicting: labels of one medicine say different things of what was asked.
+	Conflicting bool       `json:"conflicting,omitempty"`
+	Conflicts   []Conflict `json:"conflicts,omitempty"`
 	// Notices of the documents that are cited, each once.
 	Notices []string `json:"notices,omitempty"`
 	Timings Timings  `json:"timings_ms"`
+
+	staleBefore string // the date
 }
 
 // Claim is one sentence of an answer.
@@ -82,6 +98,11 @@ type Claim struct {
 	// unverified; Score is the judge's, 0 to 1, and 1 for a verbatim sentence.
 	Support string  `json:"support"`
 	Score   float64 `json:"score"`
+	// Severity, Action and EvidenceLevel as daemon/answer/grade gives them: how
+	// bad, what to do, how well known; each left out where nothing is said of it.
+	Severity      string `json:"severity,omitempty"`
+	Action        string `json:"action,omitempty"`
+	EvidenceLevel string `json:"evidence_level,omitempty"`
 }
 
 // Citation is where a claim rests: bytes [Start, End) of the section's text
@@ -97,6 +118,7 @@ type Citation struct {
 	Start         int    `json:"start"`
 	End           int    `json:"end"`
 	Quote         string `json:"quote"`
+	Stale         bool   `json:"stale,omitempty"` // the label is too old
 }
 
 // Retrieved is a passage that was looked at.

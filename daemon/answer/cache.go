@@ -46,7 +46,7 @@ func (s *Service) key(q Question) string {
 	if s.Variant != nil {
 		variant = s.Variant()
 	}
-	return strings.Join([]string{Normalise(q.Text), q.Mode, strconv.Itoa(q.K), strconv.Itoa(s.MaxTokens), variant}, "\x00")
+	return strings.Join([]string{Normalise(q.asked()), q.Mode, strconv.Itoa(q.K), strconv.Itoa(s.MaxTokens), variant, s.staleBefore(), strconv.FormatBool(s.StaleAbstains)}, "\x00")
 }
 
 // Normalise makes one text of those that ask the same in the same words: of
@@ -78,7 +78,10 @@ func (p *looked) evidence() [sha256.Size]byte {
 	for _, s := range p.ex.Sentences {
 		_ = enc.Encode([]int{s.Passage, s.Start, s.End})
 	}
-	_ = enc.Encode([]any{p.found.Mode, p.found.Codes, p.reading, p.strangers, p.ex.Missing, p.ex.Absent, p.snap.Generation().Documents == 0})
+	for _, c := range p.differing {
+		_ = enc.Encode(c)
+	}
+	_ = enc.Encode([]any{p.tooOld, p.found.Mode, p.found.Codes, p.reading, p.strangers, p.ex.Missing, p.ex.Absent, p.snap.Generation().Documents == 0})
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
@@ -158,10 +161,11 @@ func (s *Service) kept(ctx context.Context, q Question, ev Events, began time.Ti
 
 // again gives a kept answer as if it had just been made.
 func again(k *Kept, q Question, snap *index.Snapshot, ev Events) (*Answer, error) {
-	reading, err := snap.Read(q.Text)
+	reading, err := snap.Read(q.asked())
 	if err != nil {
 		return nil, err
 	}
+	reading.Previous = q.carried
 	a := k.Answer
 	a.ID, a.Question, a.Explain, a.Cached = newID(), q.Text, &reading, true
 	tell(&a, ev)

@@ -88,12 +88,12 @@ func (s *Service) generated(ctx context.Context, q Question, a *Answer, hits []i
 			w.verifier.judge, w.report.Judge = judge, judge.Model()
 		}
 	}
-	err = s.write(ctx, gen, q.Text, "", hits, w)
+	err = s.write(ctx, gen, q.asked(), "", hits, w)
 	if err == nil && w.refused > 0 && !w.declined {
 		// Once more, and then what is not borne out stays withheld. Its failure
 		// takes nothing from what was shown.
 		w.report.Regenerated = true
-		if again := s.write(ctx, gen, q.Text, stricter, hits[:min(stricterTop, len(hits))], w); ctx.Err() != nil {
+		if again := s.write(ctx, gen, q.asked(), stricter, hits[:min(stricterTop, len(hits))], w); ctx.Err() != nil {
 			err = again
 		}
 	}

@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -48,6 +49,11 @@ type Service struct {
 	Passages  int // 0: 8
 	MaxTokens int // of a generated answer; 0: 256
 	Log       *slog.Logger
+	// StaleAfter is the age from which a label is stale; 0: never. StaleAbstains:
+	// stale labels answer nothing. Now is the clock; nil: time.Now.
+	StaleAfter    time.Duration
+	StaleAbstains bool
+	Now           func() time.Time
 	// Cache keeps answers; nil: none. Variant names what an answer depends on
 	// beside the question and the index: models with their hashes, profile.
 	Cache   Cache
@@ -93,6 +99,13 @@ func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 	}
 	if q.K == 0 {
 		q.K = 8
+	}
+	if snap := s.Index.Acquire(); snap != nil && len(q.Previous) > 0 {
+		err := q.resolve(snap)
+		snap.Release()
+		if err != nil {
+			return nil, fmt.Errorf("reading the questions before: %w", err)
+		}
 	}
 	a, err := s.answer(ctx, q, ev, began)
 	if err != nil {
@@ -142,6 +155,8 @@ type looked struct {
 	about     map[string]bool // documents of what the question names
 	strangers []names.Subject
 	retrieved []Retrieved
+	differing []Conflict
+	tooOld    bool    // stale labels alone would have answered
 	picking   float64 // milliseconds that the extract took
 }
 
@@ -152,11 +167,12 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_
 			err = &searchError{snap.Generation().Name, err}
 		}
 	}()
-	found, err := snap.Search(ctx, index.Query{Text: q.Text, K: MaxPassages, Mode: index.ModeHybrid})
+	found, err := snap.Search(ctx, index.Query{Text: q.asked(), K: MaxPassages, Mode: index.ModeHybrid})
 	if err != nil {
 		return nil, fmt.Errorf("searching the index: %w", err)
 	}
 	reading := found.Explain
+	reading.Previous = q.carried
 	about := map[string]bool{}
 	for _, id := range reading.About() {
 		about[id] = true
@@ -182,10 +198,11 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_
 	// The extract is made in any case: it is quick, it says whether the
 	// passages speak of the question at all, and it serves when a model fails.
 	picking := time.Now()
+	text := uncoded(q.asked(), found.Codes)
 	p.wide = found.Hits[:min(wider*q.K, len(found.Hits))]
 	also := also(reading)
 	rest := found.Hits[len(p.wide):]
-	p.ex = extract.Extract(q.Text, passages(p.wide, about, &reading), lexicon{snap}, extract.Options{
+	p.ex = extract.Extract(text, passages(p.wide, about, &reading), lexicon{snap}, extract.Options{
 		Also: also, Rest: passages(rest, about, &reading)})
 	if p.ex.Unmet {
 		more, err := focus(ctx, snap, p.wide, &reading, about)
@@ -194,10 +211,19 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_
 		}
 		if len(more) > len(p.wide) {
 			p.wide = more
-			p.ex = extract.Extract(q.Text, passages(p.wide, about, &reading), lexicon{snap}, extract.Options{
+			p.ex = extract.Extract(text, passages(p.wide, about, &reading), lexicon{snap}, extract.Options{
 				Also: also, Rest: passages(rest, about, &reading)})
 		}
 	}
+	if before := s.staleBefore(); s.StaleAbstains && before != "" && len(p.ex.Sentences) > 0 {
+		if kept := current(p.wide, before); len(kept) < len(p.wide) {
+			p.wide, p.hits = kept, current(p.hits, before)
+			p.ex = extract.Extract(text, passages(p.wide, about, &reading), lexicon{snap}, extract.Options{
+				Also: also, Rest: passages(current(rest, before), about, &reading)})
+			p.tooOld = len(p.ex.Sentences) == 0
+		}
+	}
+	p.differing = p.conflicts()
 	p.picking = since(picking)
 	return p, nil
 }
@@ -207,6 +233,7 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 	a := &Answer{
 		ID: newID(), Question: p.q.Text, Status: StatusAbstained, Mode: ModeExtractive,
 		Claims: []Claim{}, Retrieved: p.retrieved, Generation: p.found.Generation, Explain: &p.reading,
+		staleBefore: s.staleBefore(),
 	}
 	a.Timings.Embed, a.Timings.Retrieve, a.Timings.Generate = p.found.Timings.Embed, p.found.Timings.Retrieve, p.picking
 	if ev.Retrieved != nil {
@@ -214,8 +241,10 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 	}
 	if len(p.strangers) > 0 && len(p.hits) == 0 && p.snap.Generation().Documents > 0 {
 		a.abstain(ReasonNoEvidence, noDocument(p.strangers))
+	} else if p.tooOld {
+		a.abstain(ReasonStale, fmt.Sprintf("The labels here that speak of this are older than %s, and this box does not answer from those.", s.staleBefore()))
 	} else if len(p.ex.Sentences) == 0 {
-		a.abstain(ReasonNoEvidence, noEvidence(p.snap, p.ex))
+		a.abstain(ReasonNoEvidence, cmp.Or(codeTrouble(p.found.Codes), noEvidence(p.snap, p.ex)))
 	} else if done, err := s.generated(ctx, p.q, a, p.hits, lexicon{p.snap}, subjects{p.snap}, ev); err != nil {
 		return nil, err
 	} else if !done {
@@ -225,6 +254,10 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 		a.Message = corrections(p.reading)
 	}
 	a.Notices = notices(a, p.wide)
+	if a.Status == StatusAnswered {
+		a.differ(p.differing)
+	}
+	a.date(a.staleBefore)
 	s.fellBack(a, p)
 	a.Timings.Total = since(began)
 	return a, nil
@@ -239,6 +272,8 @@ func (q *Question) check() error {
 		return &InvalidError{"question", "is not valid UTF-8"}
 	case len(q.Text) > MaxQuestionBytes:
 		return &InvalidError{"question", fmt.Sprintf("has %d bytes, and at most %d are read; ask more briefly", len(q.Text), MaxQuestionBytes)}
+	case slices.ContainsFunc(q.Previous, func(p string) bool { return len(p) > MaxQuestionBytes || !utf8.ValidString(p) }):
+		return &InvalidError{"previous", fmt.Sprintf("a question in it is not valid UTF-8 or has more than %d bytes", MaxQuestionBytes)}
 	case q.K < 0 || q.K > MaxPassages:
 		return &InvalidError{"k", fmt.Sprintf("%d is outside 1 to %d", q.K, MaxPassages)}
 	case q.Mode != "" && q.Mode != ModeExtractive && q.Mode != ModeGenerated:
@@ -268,6 +303,10 @@ func (s *Service) extracted(a *Answer, p *looked, ev Events) {
 
 func (a *Answer) add(c Claim, ev Events) {
 	a.Status, a.Reason, a.Message = StatusAnswered, "", ""
+	c.grade()
+	for i := range c.Citations {
+		c.Citations[i].Stale = stale(c.Citations[i].EffectiveDate, a.staleBefore)
+	}
 	a.Claims = append(a.Claims, c)
 	if ev.Claim != nil {
 		ev.Claim(c)

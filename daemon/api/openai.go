@@ -444,15 +444,18 @@ func (c *completion) raw(ctx context.Context) {
 // grounded answers the last user message from the documents: each claim with
 // the number of its source, then the sources.
 func (c *completion) grounded(ctx context.Context) {
-	q := ""
+	q, previous := "", []string(nil)
 	for _, m := range c.req.Messages {
 		if m.Role == "user" {
+			if q != "" && len(q) <= answer.MaxQuestionBytes {
+				previous = append(previous, q)
+			}
 			q = string(m.Content)
 		}
 	}
 	sources := newSources()
 	var lost error
-	a, err := c.s.Answers.Ask(ctx, answer.Question{Text: q}, answer.Events{Claim: func(cl answer.Claim) {
+	a, err := c.s.Answers.Ask(ctx, answer.Question{Text: q, Previous: previous}, answer.Events{Claim: func(cl answer.Claim) {
 		if lost == nil {
 			lost = c.piece(sources.claim(cl))
 		}

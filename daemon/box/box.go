@@ -118,7 +118,8 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	for _, n := range b.Index.Notes() {
 		log.Warn("index", "note", n)
 	}
-	b.Answers = &answer.Service{Index: b.Index, Passages: cfg.Answer.Passages, MaxTokens: cfg.Answer.MaxTokens, Log: log}
+	b.Answers = &answer.Service{Index: b.Index, Passages: cfg.Answer.Passages, MaxTokens: cfg.Answer.MaxTokens, Log: log,
+		StaleAfter: time.Duration(cfg.Answer.StaleAfter), StaleAbstains: cfg.Answer.Stale == "abstain"}
 	b.Answers.Entailer = b.Models.Judge
 	b.Answers.Embedder, b.Answers.Vectors = opt.EmbedderInfo, b.embedder != ""
 	b.Answers.Retreat, b.Answers.Retreated, b.Answers.Lost = b.retreat, b.Index.Retreated, b.lost

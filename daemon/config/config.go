@@ -112,6 +112,10 @@ type Answer struct {
 	Passages  int      `toml:"passages"`   // looked at for one question
 	MaxTokens int      `toml:"max_tokens"` // of a generated answer
 	Timeout   Duration `toml:"timeout"`    // of one question, whole
+	// StaleAfter is the age of a label from which an answer that cites it says so.
+	// Stale is "show" (say so) or "abstain" (such labels answer nothing).
+	StaleAfter Duration `toml:"stale_after"`
+	Stale      string   `toml:"stale"`
 }
 
 // API holds the limits of the HTTP interface.
@@ -163,7 +167,7 @@ func Default() Config {
 		Log:    Log{Level: "info", Format: "text"},
 		Sample: true,
 		Model:  Model{Profile: Auto, Embedder: Auto, Reranker: Auto, Entailer: Auto, Idle: Duration(15 * time.Minute), Start: Duration(2 * time.Minute)},
-		Answer: Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second)},
+		Answer: Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second), StaleAfter: Duration(3 * 365 * 24 * time.Hour), Stale: "show"},
 		API:    API{MaxRequestBytes: 1 << 20, RawCompletions: true, Rate: 1000, Burst: 2000},
 		Cache:  Cache{Enabled: true, Answers: Duration(time.Hour), Earlier: Duration(30 * 24 * time.Hour), Embeddings: Duration(24 * time.Hour), Disk: 256, Memory: 32},
 		Sync:   Sync{SpoolMB: 64},
@@ -268,6 +272,9 @@ func (c *Config) Check() error {
 		if f.v < f.lo || f.v > f.hi {
 			return fmt.Errorf("%s: %d is outside %d to %d", f.name, f.v, f.lo, f.hi)
 		}
+	}
+	if c.Answer.Stale != "show" && c.Answer.Stale != "abstain" {
+		return fmt.Errorf("answer.stale: %q is neither show nor abstain", c.Answer.Stale)
 	}
 	if f := c.Index.DiskFloorMB; f != nil && (*f < 0 || *f > 1<<30) {
 		return fmt.Errorf("index.disk_floor_mb: %d is outside 0 to %d", *f, 1<<30)

@@ -17,6 +17,8 @@ func TestLoad(t *testing.T) {
 		{"all interfaces", "listen = \"0.0.0.0:80\"\n", "not a loopback address"},
 		{"no host", "listen = \":80\"\n", "not a loopback address"},
 		{"duration", "[answer]\ntimeout = \"soon\"\n", "not a duration"},
+		{"stale", "[answer]\nstale = \"hide\"\n", "answer.stale: \"hide\" is neither show nor abstain"},
+		{"stale after", "[answer]\nstale_after = \"-1h\"\n", "must be greater than zero"},
 		{"range", "[answer]\npassages = 0\n", "answer.passages: 0 is outside"},
 		{"profile", "[model]\nprofile = \"l5\"\n", "model.profile: no such firmware profile"},
 		{"kv type", "[model]\nkv_type = \"q5\"\n", "model.kv_type: \"q5\" is none of"},

@@ -56,6 +56,17 @@ type Reading struct {
 	Subjects   []Subject    `json:"subjects,omitempty"`
 	Expansions []Expansion  `json:"expansions,omitempty"`
 	Sections   []Preference `json:"sections,omitempty"`
+	// Previous is what was taken over from an earlier question of a conversation;
+	// the words above are then of its ReadAs.
+	Previous *Carried `json:"previous,omitempty"`
+}
+
+// Carried is what a question is about that does not say so itself.
+type Carried struct {
+	Medicines []string `json:"medicines"`       // as typed before
+	Words     []string `json:"words,omitempty"` // of what was asked before
+	From      string   `json:"from"`            // the earlier question
+	ReadAs    string   `json:"read_as"`         // what is searched instead
 }
 
 // About gives the documents that the question is about: those of the medicines

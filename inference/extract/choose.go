@@ -15,6 +15,7 @@ const (
 	nearSame    = 0.7
 	nearOther   = 0.9
 	nearStating = 0.45
+	nearFitting = 0.3
 	nearAdding  = 0.5
 	nearGrave   = 0.5
 	adds        = 0.15 // of the question's weight that a sentence must add
@@ -55,6 +56,15 @@ func (c *chooser) choose() []candidate {
 	if (c.q.wants.number() || c.q.wants.begin && !c.q.wants.act) && !slices.ContainsFunc(c.out, func(s candidate) bool { return s.states }) {
 		c.first(func(s *candidate) bool { return s.states && s.Score >= nearStating*best })
 	}
+	need := c.q.patient.groups & guarded
+	fits := func(s candidate) bool { return s.fits }
+	if need != 0 && !slices.ContainsFunc(c.out, fits) {
+		c.first(func(s *candidate) bool { return s.fits && s.Score >= nearFitting*best })
+	}
+	// Beside the dose of these patients that of all the others is left out.
+	if need != 0 && c.q.wants.dose && slices.ContainsFunc(c.out, fits) {
+		c.drop(func(s candidate) bool { return s.states && !s.fits && s.groups&need == 0 })
+	}
 	for range mostAdded {
 		c.first(func(s *candidate) bool { return s.Score >= nearAdding*best && c.adding(s) >= adds*c.q.rest })
 	}
@@ -75,6 +85,15 @@ func (c *chooser) near(s *candidate) float64 {
 		return nearSame
 	}
 	return nearOther
+}
+
+// drop gives back what was taken.
+func (c *chooser) drop(unwanted func(candidate) bool) {
+	for i := len(c.out) - 1; i >= 0; i-- {
+		if unwanted(c.out[i]) {
+			c.out, c.texts = slices.Delete(c.out, i, i+1), slices.Delete(c.texts, i, i+1)
+		}
+	}
 }
 
 // first takes the best sentence for which wanted holds.

@@ -155,6 +155,9 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 	}
 	if p.About && q.patient.groups&guarded&groups != 0 {
 		covered += 0.5 * mean
+		if q.patient.groups&guarded&populationOf(p.Title) != 0 {
+			covered += mean
+		}
 	}
 	return out, min(1, covered/q.total)
 }
