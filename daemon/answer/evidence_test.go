@@ -219,8 +219,10 @@ func TestCodesThatFindNothing(t *testing.T) {
 	t.Parallel()
 	ix := indexOf(t, metforminLabel("metformin", "2025-01-01", "2550 mg"))
 	for code, says := range map[string]string{
-		"00300931048019":   "check digit", // one off
-		"NDC 0093-9999-01": "has the code",
+		"(01)00300931048019": "check", // the last digit is one off
+		"NDC 0093-9999-01":   "has the code",
+		"00300931048019":     "Nothing in the documents",
+		"the":                "names no medicine",
 	} {
 		a, err := (&Service{Index: ix}).Ask(t.Context(), Question{Text: code + " max dose"}, Events{})
 		if err != nil || a.Status != StatusAbstained || !strings.Contains(a.Message, says) {

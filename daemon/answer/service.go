@@ -202,8 +202,8 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_
 	p.wide = found.Hits[:min(wider*q.K, len(found.Hits))]
 	also := also(reading)
 	rest := found.Hits[len(p.wide):]
-	p.ex = extract.Extract(text, passages(p.wide, about, &reading), lexicon{snap}, extract.Options{
-		Also: also, Rest: passages(rest, about, &reading)})
+	p.ex = extract.Extract(text, passages(snap, p.wide, about, &reading), lexicon{snap}, extract.Options{
+		Also: also, Rest: passages(snap, rest, about, &reading)})
 	if p.ex.Unmet {
 		more, err := focus(ctx, snap, p.wide, &reading, about)
 		if err != nil {
@@ -211,15 +211,15 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_
 		}
 		if len(more) > len(p.wide) {
 			p.wide = more
-			p.ex = extract.Extract(text, passages(p.wide, about, &reading), lexicon{snap}, extract.Options{
-				Also: also, Rest: passages(rest, about, &reading)})
+			p.ex = extract.Extract(text, passages(snap, p.wide, about, &reading), lexicon{snap}, extract.Options{
+				Also: also, Rest: passages(snap, rest, about, &reading)})
 		}
 	}
 	if before := s.staleBefore(); s.StaleAbstains && before != "" && len(p.ex.Sentences) > 0 {
 		if kept := current(p.wide, before); len(kept) < len(p.wide) {
 			p.wide, p.hits = kept, current(p.hits, before)
-			p.ex = extract.Extract(text, passages(p.wide, about, &reading), lexicon{snap}, extract.Options{
-				Also: also, Rest: passages(current(rest, before), about, &reading)})
+			p.ex = extract.Extract(text, passages(snap, p.wide, about, &reading), lexicon{snap}, extract.Options{
+				Also: also, Rest: passages(snap, current(rest, before), about, &reading)})
 			p.tooOld = len(p.ex.Sentences) == 0
 		}
 	}
@@ -244,7 +244,7 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 	} else if p.tooOld {
 		a.abstain(ReasonStale, fmt.Sprintf("The labels here that speak of this are older than %s, and this box does not answer from those.", s.staleBefore()))
 	} else if len(p.ex.Sentences) == 0 {
-		a.abstain(ReasonNoEvidence, cmp.Or(codeTrouble(p.found.Codes), noEvidence(p.snap, p.ex)))
+		a.abstain(ReasonNoEvidence, cmp.Or(codeTrouble(p.found.Codes), noEvidence(p.snap, p.ex, len(p.about) == 0)))
 	} else if done, err := s.generated(ctx, p.q, a, p.hits, lexicon{p.snap}, subjects{p.snap}, ev); err != nil {
 		return nil, err
 	} else if !done {
@@ -320,7 +320,7 @@ func (a *Answer) abstain(reason, message string) {
 // flow puts a quote on one line; the citation keeps the bytes as they are.
 func flow(quote string) string { return strings.Join(strings.Fields(quote), " ") }
 
-func noEvidence(snap *index.Snapshot, ex extract.Result) string {
+func noEvidence(snap *index.Snapshot, ex extract.Result, unnamed bool) string {
 	switch {
 	case snap.Generation().Documents == 0:
 		return "There are no documents on this box yet. Add some with 'rxedge ingest PATH'."
@@ -329,7 +329,11 @@ func noEvidence(snap *index.Snapshot, ex extract.Result) string {
 	case len(ex.Missing) > 0:
 		return "None of the documents on this box mentions " + list(ex.Missing) + "."
 	}
-	return "Nothing in the documents on this box answers this question."
+	const nothing = "Nothing in the documents on this box answers this question."
+	if unnamed {
+		return nothing + " It names no medicine that is known here."
+	}
+	return nothing
 }
 
 func list(words []string) string {
@@ -354,7 +358,7 @@ func retrieved(hits []index.Hit, k int) []Retrieved {
 	return out
 }
 
-func passages(hits []index.Hit, about map[string]bool, r *names.Reading) []extract.Passage {
+func passages(snap *index.Snapshot, hits []index.Hit, about map[string]bool, r *names.Reading) []extract.Passage {
 	out := make([]extract.Passage, len(hits))
 	for i, h := range hits {
 		spans := make([]extract.Span, len(h.Passage.Sentences))
@@ -364,6 +368,11 @@ func passages(hits []index.Hit, about map[string]bool, r *names.Reading) []extra
 		out[i] = extract.Passage{SectionID: h.Passage.SectionID, Heading: h.DocumentTitle + " " + h.Passage.Heading,
 			Text: h.Text, Base: h.Passage.Start, Sentences: spans, Title: h.SectionTitle, About: about[h.SetID],
 			Asked: r.Section(h.LOINC), Aside: aside[h.LOINC], Grave: h.LOINC == "34066-1" || h.LOINC == "34070-3"}
+		if len(about) == 0 {
+			// A document that can't be read is taken for a label: it answers no dose.
+			label, err := snap.Labelled(h.SetID)
+			out[i].Label = label || err != nil
+		}
 		out[i].Names, out[i].Partners = subjectsOf(r, h.SetID)
 	}
 	return out

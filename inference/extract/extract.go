@@ -31,6 +31,8 @@ type Passage struct {
 	Title string
 	// About says that the document is about a medicine which the question names.
 	About bool
+	// Label says that the document is about some medicine.
+	Label bool
 	// Asked, 0 to 1, is how far the question asks for this section.
 	Asked float64
 	// Aside: what the label says here it says better elsewhere (a leaflet for
@@ -371,7 +373,8 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 		candidates, coverage := weigh(&q, &passages[i], lex, abbr)
 		res.Coverage = max(res.Coverage, coverage)
 		// Where the question names a medicine, another one's label is no answer.
-		if named && !passages[i].About || coverage < minimum(opt, &passages[i]) {
+		// And where it asks for a dose and names none, no label is.
+		if named && !passages[i].About || !named && q.wants.amount && passages[i].Label || coverage < minimum(opt, &passages[i]) {
 			continue
 		}
 		for _, s := range candidates {
