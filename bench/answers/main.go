@@ -25,6 +25,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"rxedge/daemon/box"
 	"rxedge/daemon/control"
 )
@@ -39,6 +41,7 @@ var (
 	single   = flag.Int("questions", 2000, "that one client asks, one after another")
 	embedder = flag.String("embedder", "builtin", "builtin or none")
 	data     = flag.String("data", filepath.Join("..", "shared", "data", "labels"), "folder of real labels; without it the sample's sentences do")
+	warm     = flag.Int("warm", 8000, "questions before the load, so that the cache in memory is as full as it gets")
 	keep     = flag.String("dir", "", "folder that the index is kept in, for another run; \"\": a temporary one")
 )
 
@@ -71,7 +74,7 @@ func run(ctx context.Context) (err error) {
 	}
 	m := newMaker(texts, *passages/passagesPerLabel)
 	// Each kind of question has its own, so that the cache knows none of them.
-	asked := questions(m, real, *data, *single+int(lasting.Seconds()+1)**rate)
+	asked := questions(m, real, *data, *single+*warm+int(lasting.Seconds()+1)**rate)
 
 	if *keep != "" { // what was answered in an earlier run is not made anew
 		if err := os.RemoveAll(filepath.Join(dir, "var", "cache")); err != nil {
@@ -111,7 +114,21 @@ func run(ctx context.Context) (err error) {
 	if *lasting < time.Second {
 		return nil
 	}
-	return s.load(ctx, dir, asked[*single:])
+	var g errgroup.Group
+	for half := range 2 {
+		g.Go(func() error {
+			for i := *single + half; i < *single+*warm; i += 2 {
+				if _, err := s.one(ctx, asked[i:i+1], false); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return s.load(ctx, dir, asked[*single+*warm:])
 }
 
 func command(ctx context.Context, name string, args ...string) *exec.Cmd {
@@ -278,8 +295,8 @@ func (s *service) one(ctx context.Context, questions []string, cached bool) (*ti
 
 // sample of the process.
 type sample struct {
-	at                  time.Duration
-	rss, goroutines, fd float64
+	at                        time.Duration
+	rss, live, goroutines, fd float64
 }
 
 func (s *service) sample(began time.Time) (out sample, err error) {
@@ -301,6 +318,8 @@ func (s *service) sample(began time.Time) (out sample, err error) {
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
+	// The collector lets the heap grow to a multiple of what was live last time.
+	out.live = field("\n"+string(b), "\ngo_memstats_next_gc_bytes ") / (1 + field("\n"+string(b), "\ngo_gc_gogc_percent ")/100) / (1 << 20)
 	out.goroutines = field("\n"+string(b), "\ngo_goroutines ")
 	return out, err
 }
@@ -388,10 +407,10 @@ func (s *service) load(ctx context.Context, dir string, questions []string) erro
 	if len(samples) < 3 {
 		return nil
 	}
-	fmt.Printf("  %-8s %14s %12s %12s\n", "at", "memory, MiB", "goroutines", "open files")
+	fmt.Printf("  %-8s %14s %16s %12s %12s\n", "at", "memory, MiB", "live heap, MiB", "goroutines", "open files")
 	for _, i := range []int{0, len(samples) / 4, len(samples) / 2, 3 * len(samples) / 4, len(samples) - 1} {
 		p := samples[i]
-		fmt.Printf("  %-8s %14.1f %12.0f %12.0f\n", p.at.Round(time.Second), p.rss, p.goroutines, p.fd)
+		fmt.Printf("  %-8s %14.1f %16.1f %12.0f %12.0f\n", p.at.Round(time.Second), p.rss, p.live, p.goroutines, p.fd)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,7 +12,9 @@ import (
 	"testing"
 
 	"rxedge/daemon/answer"
+	"rxedge/daemon/feedback"
 	"rxedge/daemon/formulary"
+	"rxedge/index"
 	"rxedge/index/document"
 )
 
@@ -24,9 +27,11 @@ type box struct {
 	*httptest.Server
 	docs map[string]*document.Document
 
-	mu    sync.Mutex
-	asked []string
-	ask   func(s *stream, q answer.Question)
+	mu       sync.Mutex
+	asked    []string
+	previous [][]string
+	items    []feedback.Item
+	ask      func(s *stream, q answer.Question)
 }
 
 // stream is the reply to one question.
@@ -79,16 +84,20 @@ func newBox(t *testing.T) *box {
 	mux := http.NewServeMux()
 	mux.Handle("/", Handler())
 	mux.HandleFunc("POST /v1/ask", func(w http.ResponseWriter, r *http.Request) {
-		var q answer.Question
+		var q struct {
+			answer.Question
+			Previous []string `json:"previous"`
+		}
 		if err := json.NewDecoder(r.Body).Decode(&q); err != nil || r.Header.Get("Accept") != "text/event-stream" {
 			http.Error(w, "not what the contract says", http.StatusBadRequest)
 			return
 		}
 		b.mu.Lock()
 		b.asked = append(b.asked, q.Text)
+		b.previous = append(b.previous, q.Previous)
 		ask := b.ask
 		b.mu.Unlock()
-		ask(&stream{w, r}, q)
+		ask(&stream{w, r}, q.Question)
 	})
 	mux.HandleFunc("GET /v1/documents/{id}", func(w http.ResponseWriter, r *http.Request) {
 		d, ok := b.docs[r.PathValue("id")]
@@ -99,9 +108,58 @@ func newBox(t *testing.T) *box {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(d)
 	})
+	mux.HandleFunc("POST /v1/feedback", func(w http.ResponseWriter, r *http.Request) {
+		var i feedback.Item
+		dec := json.NewDecoder(r.Body)
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&i); err != nil || i.Check() != nil {
+			(&stream{w, r}).refuse(http.StatusBadRequest, "invalid_request", "not what the contract says")
+			return
+		}
+		b.mu.Lock()
+		b.items = append(b.items, i)
+		b.mu.Unlock()
+		w.WriteHeader(http.StatusCreated)
+		_ = json.NewEncoder(w).Encode(map[string]string{"id": i.ID, "answer_id": i.AnswerID})
+	})
+	mux.HandleFunc("GET /v1/suggest", func(w http.ResponseWriter, r *http.Request) {
+		out := []index.Suggestion{}
+		if q := r.URL.Query().Get("q"); strings.HasSuffix(q, "metf") {
+			out = append(out, index.Suggestion{Text: q + "ormin", Added: "metformin", Kind: index.SuggestMedicine, Documents: 1}, index.Suggestion{Text: q + "oo", Added: "metfoo", Kind: index.SuggestWord, Passages: 3})
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"suggestions": out})
+	})
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"status":"ok"}`)) })
 	b.Server = httptest.NewServer(mux)
-	t.Cleanup(b.Close)
+	t.Cleanup(func() { b.Close() })
 	return b
+}
+
+// leave closes the service, as a daemon that has ended; what it returns starts
+// it again at the same address.
+func (b *box) leave(t *testing.T) (comeBack func()) {
+	t.Helper()
+	addr, h := b.Listener.Addr().String(), b.Config.Handler
+	b.CloseClientConnections()
+	b.Close()
+	return func() {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		s := httptest.NewUnstartedServer(h)
+		s.Listener.Close()
+		s.Listener = l
+		s.Start()
+		b.Server = s
+	}
+}
+
+func (b *box) said() []feedback.Item {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]feedback.Item(nil), b.items...)
 }
 
 func (b *box) on(ask func(*stream, answer.Question)) {
@@ -236,5 +294,38 @@ func (b *box) answerTo(q string) answer.Answer {
 		{Text: severe, Citations: []answer.Citation{b.cite("sample-metformin", "Contraindications", severe)}},
 	}
 	a.Retrieved = b.looked("sample-metformin", renal, "Contraindications", "Boxed Warning", "Dosage and Administration", "Warnings and Precautions")
+	return a
+}
+
+// disputed is an answer with all that can be wrong with one, as JSON: some of the
+// fields are for answers of models alone.
+func (b *box) disputed(q string) map[string]any {
+	raw, err := json.Marshal(b.answerTo(question))
+	if err != nil {
+		panic(err)
+	}
+	var a map[string]any
+	if err := json.Unmarshal(raw, &a); err != nil {
+		panic(err)
+	}
+	a["question"], a["severity"], a["stale"], a["label_date"], a["conflicting"] = q, "contraindication", true, "2026-01-15", true
+	a["decision"] = map[string]any{"wrong": .3, "threshold": .5, "doubt": "some"}
+	a["explain"] = map[string]any{"previous": map[string]any{"medicines": []string{"metformin"}, "from": "max dose of metformin?"}}
+	a["fallback"] = "search by meaning is not available; the documents were searched by words alone"
+	side := func(value string, c answer.Citation) map[string]any {
+		return map[string]any{"text": "The starting dose is " + value + " once a day.", "values": []string{value}, "citation": c}
+	}
+	a["conflicts"] = []any{map[string]any{"about": "10 mg | 20 mg", "sides": []any{
+		side("10 mg", b.cite("sample-metformin", renal, starting)), side("20 mg", b.cite("sample-metformin", "Contraindications", severe))}}}
+	claims := a["claims"].([]any)
+	set := func(i int, fields map[string]any) {
+		for k, v := range fields {
+			claims[i].(map[string]any)[k] = v
+		}
+	}
+	set(0, map[string]any{"severity": "contraindication", "action": "avoid", "support": "grounded", "score": 1})
+	set(1, map[string]any{"severity": "warning", "action": "reduce_dose", "evidence_level": "trial", "support": "partly", "score": .6})
+	claims[1].(map[string]any)["citations"].([]any)[0].(map[string]any)["stale"] = true
+	set(2, map[string]any{"support": "unverified"})
 	return a
 }

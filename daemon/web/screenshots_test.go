@@ -1,14 +1,13 @@
 package web
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"rxedge/daemon/answer"
 )
@@ -24,14 +23,7 @@ func TestScreenshots(t *testing.T) {
 	for _, scheme := range []string{"light", "dark"} {
 		for _, size := range [][2]int64{{1280, 900}, {390, 844}} {
 			p := openTab(t, b.URL, "/", size[0], size[1])
-			media := func(typ string) {
-				p.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-					_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-						Media: typ, Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-					})
-					return err
-				}))
-			}
+			media := func(kind string) { p.media(kind, scheme) }
 			shoot := func(name string, full bool) {
 				action := chromedp.CaptureScreenshot()
 				if full {
@@ -58,6 +50,25 @@ func TestScreenshots(t *testing.T) {
 			p.do(chromedp.Evaluate[chromedp.Void](`document.getElementById("label-close").click(); document.getElementById("question").focus(); document.getElementById("question").select()`))
 			p.ask(unknown)
 			shoot("4-abstention", true)
+			b.on(func(s *stream, q answer.Question) { s.send("done", b.disputed(q.Text)) })
+			p.do(chromedp.Evaluate[chromedp.Void](`document.getElementById("question").focus(); document.getElementById("question").select()`))
+			p.ask("warfarin with amiodarone?")
+			shoot("7-disputed", true)
+			p.click("#thumb-down")
+			shoot("8-feedback", true)
+			p.do(chromedp.Evaluate[chromedp.Void](`document.getElementById("question").focus(); document.getElementById("question").value = ""`))
+			p.keys("dose of metf")
+			p.until(`!document.getElementById("suggestions").hidden`)
+			p.keys(kb.ArrowDown)
+			shoot("9-suggestions", false)
+			p.keys(kb.Escape)
+			p.do(chromedp.Evaluate[chromedp.Void](`document.getElementById("question").select()`))
+			b.on(func(s *stream, _ answer.Question) {
+				s.refuse(503, "stopping", "the service is stopping")
+			})
+			p.ask("Is apixaban safe with ketoconazole?")
+			shoot("10-offline", true)
+			p.do(chromedp.Evaluate[chromedp.Void](`document.getElementById("question").focus(); document.getElementById("question").select()`))
 			b.on(func(s *stream, _ answer.Question) {
 				s.refuse(503, "engine_starting", "the language model is still being loaded")
 			})
@@ -65,7 +76,7 @@ func TestScreenshots(t *testing.T) {
 			p.ask("Is apixaban safe with ketoconazole?")
 			shoot("5-error", true)
 			if scheme == "light" && size[0] == 1280 {
-				p.click(".history-item[type]:not(:first-child), .history li:nth-child(2) button")
+				p.click(".history li:last-child button")
 				p.until(`document.querySelectorAll(".claim").length === 3`)
 				media("print")
 				shoot("6-print", true)

@@ -1,12 +1,16 @@
 // One answer on the page: as it comes in, when it is whole, and when it fails.
 
+import { sentence } from "./ask.js";
 import { byId, count, day, el } from "./dom.js";
 import { hashOf } from "./link.js";
+import { answerMarks, claimMarks } from "./marks.js";
 
 const heading = {
   no_evidence: "Not in my documents",
   unverified: "Not in my documents",
   unsafe: "Not answered",
+  conflicting: "The labels disagree",
+  stale: "Only old labels",
 };
 
 const noMessage = "No document on this machine answers this question.";
@@ -40,7 +44,8 @@ export class AnswerView {
     byId("actions").hidden = true;
     byId("facts").hidden = true;
     byId("copied").textContent = "";
-    for (const id of ["notices", "claims", "outcome", "looked"]) byId(id).replaceChildren();
+    byId("glance").hidden = true;
+    for (const id of ["glance", "notices", "claims", "outcome", "conflicts", "looked"]) byId(id).replaceChildren();
     this.status("Searching the documents…", true);
   }
 
@@ -76,13 +81,19 @@ export class AnswerView {
       this.claims = [];
       for (const c of claims) this.claim(c);
     }
+    const glance = answerMarks(answer);
+    byId("glance").replaceChildren(...glance);
+    byId("glance").hidden = glance.length === 0;
+    byId("conflicts").replaceChildren(...(answer.conflicts ?? []).map((c) => this.conflict(c)));
+
     // On an answered question the message says that a name was read as another:
     // the first thing to see.
     const read = answer.status !== "abstained" && answer.message ? [answer.message] : [];
     byId("notices").replaceChildren(
+      ...followed(answer),
       ...read.map((m) => el("p", { class: "notice correction" }, m)),
       ...(answer.notices ?? []).map((n) => el("p", { class: "notice" }, n)),
-      ...(answer.fallback ? [el("p", { class: "fallback" }, answer.fallback)] : []),
+      ...(answer.fallback ? [el("p", { class: "fallback" }, sentence(answer.fallback))] : []),
     );
 
     const abstained = answer.status === "abstained";
@@ -151,6 +162,7 @@ export class AnswerView {
     return el(
       "li",
       { class: "claim" },
+      claimMarks(claim),
       el("p", { class: "claim-text" }, claim.text),
       cites.length
         ? el(
@@ -186,6 +198,33 @@ export class AnswerView {
     );
     link.citation = c;
     return link;
+  }
+
+  /** What labels say that differs, side by side. */
+  conflict({ about, sides = [] }) {
+    return el(
+      "section",
+      { class: "conflict" },
+      el("h3", {}, about ? `Labels disagree: ${about}` : "Labels disagree"),
+      el(
+        "ul",
+        { class: "sides" },
+        sides.map((side) => {
+          const c = side.citation ?? {};
+          return el(
+            "li",
+            { class: "side" },
+            side.values?.length ? el("p", { class: "side-values" }, side.values.join(", ")) : null,
+            el("p", {}, side.text),
+            el(
+              "a",
+              { class: "side-source", href: hashOf(c) },
+              [c.document_title || c.set_id, c.section_title || c.section_id, dated(c)].filter(Boolean).join(" · "),
+            ),
+          );
+        }),
+      ),
+    );
   }
 
   /** The passages that were looked at, by section, best first. */
@@ -244,6 +283,12 @@ export class AnswerView {
   }
 }
 
+/** What was taken over from an earlier question. */
+function followed({ explain }) {
+  const names = explain?.previous?.medicines ?? [];
+  return names.length ? [el("p", { class: "followed" }, `Understood as still about ${names.join(" and ")}.`)] : [];
+}
+
 function how({ status, mode }) {
   if (status === "abstained") return `${mode} mode`;
   return mode === "generated" ? "Written by a model, each sentence checked against its passage" : "Sentences of the documents, word for word";
@@ -255,9 +300,16 @@ export function plainText(answer) {
   const lines = [answer.question, ""];
   if (answer.status !== "abstained" && answer.message) lines.push(answer.message, "");
   for (const n of answer.notices ?? []) lines.push(`${n}.`.replace(/\.\.$/, "."), "");
+  if (answer.fallback) lines.push(`Note: ${answer.fallback}.`, "");
+  if (answer.stale) lines.push("Note: the label is old.", "");
   for (const claim of answer.claims ?? []) {
     const numbers = (claim.citations ?? []).map((c) => `[${sources.get(hashOf(c)).number}]`);
-    lines.push([claim.text, ...numbers].join(" "));
+    const doubt = claim.support === "partly" ? " (partly borne out)" : claim.support === "unverified" ? " (not checked)" : "";
+    lines.push([claim.text, ...numbers].join(" ") + doubt);
+  }
+  for (const { about, sides = [] } of answer.conflicts ?? []) {
+    lines.push("", about ? `Labels disagree: ${about}` : "Labels disagree");
+    for (const { text, citation: c = {} } of sides) lines.push(`- ${text} (${[c.document_title, c.section_title, dated(c)].filter(Boolean).join("; ")})`);
   }
   lines.push("", "Sources");
   for (const { number, citation: c } of sources.values()) {

@@ -11,6 +11,8 @@ export class Problem extends Error {
   }
 }
 
+const technician = "ask your technician to run “rxedge doctor”";
+
 const unreachable = () =>
   new Problem(
     "The service on this machine does not answer.",
@@ -25,20 +27,20 @@ const brokeOff = () =>
     "incomplete",
   );
 
-const technician = "ask your technician to run “rxedge doctor”";
-
 const advice = {
   invalid_request: "Change the question and ask again.",
   context_length_exceeded: "Ask a shorter question.",
   engine_lost: "Ask again; the language model is being started anew.",
   engine_starting: "Wait a few seconds and try again.",
   engine_missing: `Please ${technician}.`,
+  index_damaged: `Please ${technician}.`,
+  documents_lost: `Please ${technician}.`,
   stopping: "Wait a few seconds and try again.",
   timeout: "Ask again, or ask more briefly.",
   foreign_host: "Open this page at http://localhost or http://127.0.0.1 on the machine itself.",
 };
 
-const sentence = (s) => s && s[0].toUpperCase() + s.slice(1).replace(/[.\s]*$/, ".");
+export const sentence = (s) => s && s[0].toUpperCase() + s.slice(1).replace(/[.\s]*$/, ".");
 
 /**
  * A Problem from problem+json ({title, detail, status, code}), or from a bare
@@ -70,17 +72,17 @@ export async function refusal(response) {
 }
 
 /**
- * Asks. Calls on.retrieved(list), on.claim(claim), on.withheld(n) as they come,
+ * Asks; previous are the questions before it that it may go on from. Calls on.retrieved(list), on.claim(claim), on.withheld(n) as they come,
  * and resolves to the whole Answer. Rejects with a Problem, or with an
  * AbortError after the signal.
  */
-export async function ask(question, on, signal) {
+export async function ask(question, previous, on, signal) {
   let response;
   try {
     response = await fetch("/v1/ask", {
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
-      body: JSON.stringify({ question }),
+      body: JSON.stringify(previous.length ? { question, previous } : { question }),
       cache: "no-store",
       signal,
     });

@@ -1,0 +1,183 @@
+package web
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"rxedge/daemon/answer"
+)
+
+// axe-core 4.10.3, as its makers publish it.
+//
+//go:embed testdata/axe.min.js
+var axe string
+
+// TestAccessible lets axe-core look at each state of the page, wide and narrow,
+// light and dark: by the rules of WCAG 2.0 to 2.2, A and AA, and its best
+// practices.
+func TestAccessible(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		scheme        string
+		width, height int64
+	}{{"light", 1280, 900}, {"dark", 390, 844}} {
+		t.Run(fmt.Sprint(c.scheme, c.width), func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t)
+			p := openTab(t, b.URL, "/", c.width, c.height)
+			p.media("", c.scheme)
+			p.do(chromedp.Evaluate[chromedp.Void](axe))
+			rules := 0
+			// run gives the violations, a line each. A dialog over the page makes
+			// what is under it inert.
+			run := func() []string {
+				t.Helper()
+				report := eval[string](p, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"]}).then((r) =>
+					JSON.stringify({passes: r.passes.length, violations: r.violations.map((v) => v.id + ": " + v.help + ": " + v.nodes.map((n) => n.html.slice(0, 160) + " " + (n.any[0]?.message ?? "")).join(" | "))}))`)
+				var r struct {
+					Passes     int
+					Violations []string
+				}
+				if err := json.Unmarshal([]byte(report), &r); err != nil {
+					t.Fatal(err)
+				}
+				rules = max(rules, r.Passes)
+				return r.Violations
+			}
+			look := func(state string) {
+				t.Helper()
+				for _, v := range run() {
+					t.Errorf("%s: %s", state, v)
+				}
+			}
+			p.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("main").append(document.createElement("button")); document.getElementById("keys").style.color = "#999"`))
+			if found := strings.Join(run(), "\n"); !strings.Contains(found, "button-name") || c.width > 400 && !strings.Contains(found, "color-contrast") && c.scheme == "light" {
+				t.Errorf("a button without a name and pale text were not found: %q", found)
+			}
+			p.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("main > button").remove(); document.getElementById("keys").style.color = ""`))
+			again := func() {
+				p.do(chromedp.Evaluate[chromedp.Void](`document.getElementById("question").focus(); document.getElementById("question").select()`))
+			}
+			look("empty")
+			p.until(`document.activeElement?.id === "question"`)
+			p.keys("dose of metf")
+			p.until(`!document.getElementById("suggestions").hidden`)
+			p.keys(kb.ArrowDown)
+			look("suggestions")
+			p.do(chromedp.Evaluate[chromedp.Void](`document.getElementById("question").value = ""; document.getElementById("question").dispatchEvent(new Event("input"))`))
+			p.ask(question)
+			look("answered")
+			p.click("#thumb-down")
+			look("feedback")
+			b.on(func(s *stream, q answer.Question) { s.send("done", b.disputed(q.Text)) })
+			again()
+			p.ask("warfarin with amiodarone?")
+			look("stale and conflicting")
+			p.click(".chip")
+			p.until(opened)
+			look("label")
+			p.click("#label-close")
+			b.on(func(s *stream, q answer.Question) { s.whole(b.answerTo(q.Text)) })
+			again()
+			p.ask(unknown)
+			look("abstained")
+			b.on(func(s *stream, _ answer.Question) { s.refuse(503, "stopping", "the service is stopping") })
+			again()
+			p.ask("Is apixaban safe?")
+			look("offline")
+			if rules < 20 {
+				t.Errorf("only %d rules were tried", rules)
+			}
+		})
+	}
+}
+
+func (p *tab) media(kind, scheme string) {
+	p.t.Helper()
+	p.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Media: kind, Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		})
+		return err
+	}))
+}
+
+// What a session asks of the network is this page's own paths, all of them
+// listed here, and the policy lets nothing else through.
+func TestNoRequestLeaves(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	p := openTab(t, b.URL, "/", 1280, 900)
+	p.until(`document.activeElement?.id === "question"`)
+	p.keys("metf")
+	p.until(`!document.getElementById("suggestions").hidden`)
+	p.keys(kb.Escape + kb.Escape)
+	p.ask(question)
+	p.keys("+")
+	p.until(`document.getElementById("feedback-said").textContent.startsWith("Noted")`)
+	p.click(".chip")
+	p.until(opened)
+	_, version := load()
+	var paths []string
+	p.mu.Lock()
+	for _, r := range p.requests {
+		path, _, _ := strings.Cut(strings.TrimPrefix(r, b.URL), "?")
+		if !strings.HasSuffix(path, "/icon.svg") { // not every browser shows one
+			paths = append(paths, strings.Replace(path, version, "VERSION", 1))
+		}
+	}
+	p.mu.Unlock()
+	slices.Sort(paths)
+	want := []string{"/", "/v1/ask", "/v1/documents/sample-metformin", "/v1/feedback", "/v1/suggest"}
+	files, _ := load()
+	for name := range files {
+		if name != "index.html" && name != "icon.svg" {
+			want = append(want, "/assets/VERSION/"+name)
+		}
+	}
+	slices.Sort(want)
+	same(t, "requests", slices.Compact(paths), want)
+	p.clean()
+	// A script that were to get in could send nothing away.
+	refused := eval[bool](p, `fetch("http://localhost:1/").then(() => false, () => true)`)
+	image := eval[bool](p, `new Promise((done) => { const i = new Image(); i.onload = () => done(false); i.onerror = () => done(true); i.src = "http://localhost:1/x.png"; })`)
+	if !refused || !image {
+		t.Error("a request to elsewhere was let through")
+	}
+	blocked := false
+	p.mu.Lock()
+	for _, line := range p.trouble {
+		blocked = blocked || strings.Contains(line, "Content Security Policy")
+	}
+	p.mu.Unlock()
+	if !blocked {
+		t.Errorf("it was not the policy that refused: %q", p.trouble)
+	}
+}
+
+// First paint of the page on this machine, as the browser times it; it is told
+// and not judged, as a test is no stopwatch.
+func TestFirstPaint(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	p := openTab(t, b.URL, "/", 1280, 900)
+	var first, content []float64
+	for range 9 {
+		p.do(chromedp.Navigate("about:blank"), chromedp.Navigate(b.URL+"/"))
+		p.until(`performance.getEntriesByType("paint").length === 2`)
+		first = append(first, eval[float64](p, `performance.getEntriesByName("first-paint")[0].startTime`))
+		content = append(content, eval[float64](p, `performance.getEntriesByName("first-contentful-paint")[0].startTime`))
+	}
+	slices.Sort(first)
+	slices.Sort(content)
+	t.Logf("first paint %.0f ms, with content %.0f ms (medians of %d; %.0f to %.0f)", first[4], content[4], len(first), first[0], first[8])
+}
