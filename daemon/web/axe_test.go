@@ -140,7 +140,7 @@ func TestNoRequestLeaves(t *testing.T) {
 	want := []string{"/", "/v1/ask", "/v1/documents/sample-metformin", "/v1/feedback", "/v1/suggest"}
 	files, _ := load()
 	for name := range files {
-		if name != "index.html" && name != "icon.svg" {
+		if name != "index.html" && name != styleFile && name != "icon.svg" {
 			want = append(want, "/assets/VERSION/"+name)
 		}
 	}
@@ -170,14 +170,16 @@ func TestFirstPaint(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	p := openTab(t, b.URL, "/", 1280, 900)
-	var first, content []float64
-	for range 9 {
-		p.do(chromedp.Navigate("about:blank"), chromedp.Navigate(b.URL+"/"))
-		p.until(`performance.getEntriesByType("paint").length === 2`)
-		first = append(first, eval[float64](p, `performance.getEntriesByName("first-paint")[0].startTime`))
-		content = append(content, eval[float64](p, `performance.getEntriesByName("first-contentful-paint")[0].startTime`))
+	const painted = `new Promise((done) => new PerformanceObserver((l) => done(l.getEntries()[0].startTime)).observe({type: "paint", buffered: true}))`
+	times := map[string][]float64{}
+	for range 15 {
+		p.do(chromedp.Navigate("about:blank"), chromedp.Navigate(b.URL+"/")) // in a process of the browser that is new
+		times["opened"] = append(times["opened"], eval[float64](p, painted))
+		p.do(chromedp.Navigate(b.URL + "/?again"))
+		times["again"] = append(times["again"], eval[float64](p, painted))
 	}
-	slices.Sort(first)
-	slices.Sort(content)
-	t.Logf("first paint %.0f ms, with content %.0f ms (medians of %d; %.0f to %.0f)", first[4], content[4], len(first), first[0], first[8])
+	for how, ms := range times {
+		slices.Sort(ms)
+		t.Logf("first paint, %s: median %.0f ms (%.0f to %.0f, %d times)", how, ms[len(ms)/2], ms[0], ms[len(ms)-1], len(ms))
+	}
 }

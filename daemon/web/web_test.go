@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -115,8 +116,12 @@ func TestFilesKeepTheRules(t *testing.T) {
 		".css": {regexp.MustCompile(`@import|url\(`)},
 	}
 	for name, f := range files {
+		body := f.body
+		if name == "index.html" { // the one style, which the policy tells by its hash
+			body = bytes.Replace(body, append(append([]byte("<style>"), files[styleFile].body...), "</style>"...), nil, 1)
+		}
 		for _, re := range forbidden[path.Ext(name)] {
-			if m := re.Find(f.body); m != nil {
+			if m := re.Find(body); m != nil {
 				t.Errorf("%s: %q does not belong there", name, m)
 			}
 		}
