@@ -7,16 +7,18 @@ import (
 
 	"rxedge/index"
 	"rxedge/index/names"
+	"rxedge/inference/extract"
 )
 
 // focused are the words by which labels speak of what a question asks about
-// beside its medicine, by the name of the question's cue.
+// beside its medicine, by the names of extract.Asks.
 var focused = map[string]string{
 	"renal":     "renal impairment creatinine clearance eGFR dialysis",
 	"hepatic":   "hepatic impairment liver disease cirrhosis",
 	"pregnancy": "pregnancy pregnant women fetal harm",
 	"lactation": "lactation breastfeeding nursing mothers human milk",
-	"pediatric": "pediatric patients children",
+	"pediatric": "pediatric patients children dose",
+	"geriatric": "elderly geriatric patients dose",
 }
 
 const (
@@ -29,7 +31,7 @@ const (
 // other medicine that a question names: among the documents of its medicines, by
 // the words for those patients; in each label, by the names of the other
 // medicine. What is new goes behind the first passages.
-func focus(ctx context.Context, snap *index.Snapshot, hits []index.Hit, r *names.Reading, about map[string]bool) ([]index.Hit, error) {
+func focus(ctx context.Context, snap *index.Snapshot, question string, hits []index.Hit, r *names.Reading, about map[string]bool) ([]index.Hit, error) {
 	if len(about) == 0 || len(about) > focusDocuments {
 		return hits, nil
 	}
@@ -43,8 +45,8 @@ func focus(ctx context.Context, snap *index.Snapshot, hits []index.Hit, r *names
 	}
 	slices.Sort(all)
 	var searches []search
-	for _, s := range r.Sections {
-		if words := focused[s.Asks]; words != "" && !slices.ContainsFunc(searches, func(o search) bool { return o.text == words }) {
+	for _, asks := range extract.Asks(question) {
+		if words := focused[asks]; words != "" && !slices.ContainsFunc(searches, func(o search) bool { return o.text == words }) {
 			searches = append(searches, search{words, all})
 		}
 	}

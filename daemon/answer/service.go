@@ -205,7 +205,7 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_
 	p.ex = extract.Extract(text, passages(snap, p.wide, about, &reading), lexicon{snap}, extract.Options{
 		Also: also, Rest: passages(snap, rest, about, &reading)})
 	if p.ex.Unmet {
-		more, err := focus(ctx, snap, p.wide, &reading, about)
+		more, err := focus(ctx, snap, text, p.wide, &reading, about)
 		if err != nil {
 			return nil, fmt.Errorf("searching the index: %w", err)
 		}

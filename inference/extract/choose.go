@@ -355,7 +355,7 @@ func (c *chooser) order() {
 // unmet says that nothing taken speaks of the patients or of the other medicine
 // asked about.
 func (c *chooser) unmet() bool {
-	need := c.q.patient.groups & guarded
+	need := c.q.patient.groups & (guarded | elderly)
 	partners := slices.ContainsFunc(c.passages, func(p Passage) bool { return len(p.Partners) > 0 })
 	return need != 0 && !slices.ContainsFunc(c.out, func(s candidate) bool { return s.fits }) ||
 		partners && !slices.ContainsFunc(c.out, func(s candidate) bool { return s.partnered && len(c.passages[s.Passage].Partners) > 0 })

@@ -10,6 +10,7 @@ package extract
 
 import (
 	"cmp"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -98,6 +99,7 @@ const (
 	DefaultMinAbout    = 0.15
 	DefaultMinAbsent   = 0.35
 	weakest            = 0.62 // sum of coverage and of the best sentence's score
+	faintest           = 0.15 // score of the best sentence
 	likeness           = 0.7  // of words of one stem
 	unknownShare       = 0.3
 	presence           = 0.25 // of a thing: its class alone is enough
@@ -195,6 +197,15 @@ func read(text string, lex Lexicon, also []Also) question {
 			if filler[strings.ToLower(w)] {
 				skip[t] = true
 			}
+		}
+	}
+	// A medicine and how old the patient is: how much is meant.
+	if !math.IsNaN(q.patient.age) && !q.wants.number() && !q.wants.act {
+		q.wants.dose = true
+	}
+	for _, m := range ageAsked.FindAllString(text, -1) {
+		for _, t := range lex.Terms(m) {
+			skip[t] = true
 		}
 	}
 	q.also(lex, also, skip)
@@ -315,6 +326,22 @@ func (q *question) has(t string, terms map[string]bool) float64 {
 	return most
 }
 
+// Asks are the patients that a question is about, by the names that the index
+// gives its cues: pediatric, geriatric, renal, hepatic, pregnancy, lactation.
+func Asks(question string) []string {
+	var out []string
+	groups := patientOf(question).groups
+	for _, g := range []struct {
+		p    population
+		name string
+	}{{child, "pediatric"}, {elderly, "geriatric"}, {renal, "renal"}, {hepatic, "hepatic"}, {pregnancy, "pregnancy"}, {lactation, "lactation"}} {
+		if groups&g.p != 0 {
+			out = append(out, g.name)
+		}
+	}
+	return out
+}
+
 // Extract chooses the sentences of the passages (best passage first) that
 // answer the question, each once, those of one section in their order. It is
 // deterministic and keeps no state.
@@ -393,7 +420,7 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 	}
 	chosen := c.choose()
 	// Little of the question in the passages, and little of it in the sentence.
-	if named && len(c.found) > 0 && c.found[0].Score+res.Coverage < weakest {
+	if named && len(c.found) > 0 && (c.found[0].Score+res.Coverage < weakest || c.found[0].Score < faintest) {
 		return res
 	}
 	res.Unmet = named && c.unmet()

@@ -145,6 +145,11 @@ func (p patient) aged(sentence string) (limits, holds bool) {
 			scale = 1
 		case "month":
 			scale = 1.0 / 12
+		case "": // "ages 6 to 12"
+			if before := low[max(0, b.Start-6):b.Start]; !strings.Contains(before, "age") {
+				continue
+			}
+			scale = 1
 		default:
 			continue
 		}

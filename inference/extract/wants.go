@@ -1,6 +1,8 @@
 package extract
 
 import (
+	"math"
+	"slices"
 	"strings"
 
 	"rxedge/inference/quantity"
@@ -106,6 +108,13 @@ func tops(sentence string) bool {
 		}
 	}
 	return false
+}
+
+// spans says whether a sentence states a range of amounts of a medicine.
+func spans(sentence string) bool {
+	return slices.ContainsFunc(quantity.Bounds(sentence), func(b quantity.Bound) bool {
+		return !math.IsInf(b.Low, 0) && !math.IsInf(b.High, 0) && strings.HasPrefix(b.Unit, "mg")
+	})
 }
 
 // begins says whether a sentence tells with which dose to begin.

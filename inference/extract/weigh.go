@@ -104,8 +104,15 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 			score += starting * mean
 			c.states = c.states || q.wants.dose
 		}
-		if q.wants.most && c.states && tops(text) {
-			score += starting * mean
+		if q.wants.most && c.states {
+			switch {
+			case tops(text):
+				score += starting * mean
+			case spans(text):
+				score += 0.6 * starting * mean
+			case begins(text): // the least
+				score -= starting * mean
+			}
 		}
 		if q.wants.act && c.acts {
 			score += directing * mean
@@ -116,7 +123,7 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 		factor := 1.0
 		var bonus float64
 		c.partnered = true
-		bonus, factor, c.fits = q.patient.judge(text, c.groups, own[i] != 0)
+		bonus, factor, c.fits = q.patient.judge(text, c.groups, own[i] != 0, q.wants.dose)
 		score += bonus * mean
 		if len(p.Partners) > 0 {
 			switch n := q.names(p.Partners, r, i); {
@@ -129,7 +136,7 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 		}
 		// A sentence that shares no word of its own with the question answers
 		// nothing, whatever its heading says.
-		if direct == 0 && met < 0.5 {
+		if direct == 0 && met < 0.5 && !(c.fits && q.rest == 0) {
 			score *= 0.3
 		}
 		if len(r.own[i]) < 3 { // a heading or a table's lone cell
@@ -164,11 +171,15 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 
 // judge says what a sentence about these groups is worth to the patient: what is
 // added, in mean weights, and what the score is multiplied by.
-func (p patient) judge(text string, groups population, own bool) (bonus, factor float64, fits bool) {
+func (p patient) judge(text string, groups population, own, dose bool) (bonus, factor float64, fits bool) {
 	limits, holds := p.aged(text)
 	asked, theirs := p.groups, groups
 	if limits && !holds {
-		// Limits of age that leave this patient out.
+		// Limits of age that leave this patient out: no dose for him, and an answer
+		// to whether he may have it.
+		if !dose {
+			return meant, 1, true
+		}
 		return 0, others, false
 	}
 	both := asked & theirs
