@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // A real browser on the real service: ask, read, and open the label at the
@@ -99,5 +100,17 @@ func TestPageEndToEnd(t *testing.T) {
 			t.Errorf("%s: the page does not say that a name was corrected: %q", size.name, got)
 		}
 		shot("correction-" + size.name)
+		// A question that names no medicine goes on from the one before.
+		ask("Is it contraindicated in severe renal impairment?")
+		if got := eval(`document.querySelector(".followed")?.textContent ?? document.body.innerText`); !strings.Contains(strings.ToLower(got), "still about metf") {
+			t.Errorf("%s: the follow-up question: %q", size.name, got)
+		}
+		shot("follow-up-" + size.name)
+		do(chromedp.KeyEvent("+"))
+		until(`document.getElementById("feedback-said").textContent.startsWith("Noted")`)
+		// The names that labels have are suggested.
+		do(chromedp.KeyEvent(kb.Escape))
+		do(chromedp.Evaluate[chromedp.Void](`document.getElementById("question").focus()`), chromedp.KeyEvent("warf"))
+		until(`document.querySelector("#suggestions .suggestion-text")?.textContent === "warfarin"`)
 	}
 }

@@ -44,7 +44,7 @@ func TestFallbacksAreNamed(t *testing.T) {
 	const question = "Can metformin be started with an eGFR of 40?"
 	info := index.EmbedderInfo{Name: "letters", SHA256: "x", Dimension: 32}
 	e := &letters{}
-	ix := sampleWith(t, index.Options{Embedder: e, EmbedderInfo: info})
+	ix, words := sampleWith(t, index.Options{Embedder: e, EmbedderInfo: info}), sample(t)
 	for _, c := range []struct {
 		name   string
 		change func(*Service)
@@ -60,8 +60,9 @@ func TestFallbacksAreNamed(t *testing.T) {
 			s.Generator = func(context.Context) (inference.Generator, error) { return writes{err: inference.ErrEngineLost}, nil }
 		}, FallbackExtract},
 		{"model in the middle", func(s *Service) {
+			s.Index, s.Embedder, s.Vectors, s.Entailer = words, index.EmbedderInfo{}, false, service(words, nil, nil).Entailer
 			s.Generator = func(context.Context) (inference.Generator, error) {
-				return writes{text: "Starting metformin is not recommended when the eGFR is between 30 and 45 mL/min/1.73 m². And", err: inference.ErrEngineLost}, nil
+				return writes{text: "Metformin is contraindicated when the eGFR is below 30 mL/min/1.73 m². And then", err: inference.ErrEngineLost}, nil
 			}
 		}, FallbackCut},
 		{"an earlier index serves", func(s *Service) { s.Retreated = func() string { return "yes" } }, FallbackGeneration},

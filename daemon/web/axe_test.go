@@ -172,7 +172,7 @@ func TestFirstPaint(t *testing.T) {
 	p := openTab(t, b.URL, "/", 1280, 900)
 	const painted = `new Promise((done) => new PerformanceObserver((l) => done(l.getEntries()[0].startTime)).observe({type: "paint", buffered: true}))`
 	times := map[string][]float64{}
-	for range 15 {
+	for range 5 {
 		p.do(chromedp.Navigate("about:blank"), chromedp.Navigate(b.URL+"/")) // in a process of the browser that is new
 		times["opened"] = append(times["opened"], eval[float64](p, painted))
 		p.do(chromedp.Navigate(b.URL + "/?again"))

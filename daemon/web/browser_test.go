@@ -16,6 +16,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
+// patience with one step: a machine that does much else at the same time is no
+// fault of the page.
+const patience = 2 * time.Minute
+
 // browser is started once and shared; every test has a tab of its own in a
 // profile of its own.
 var browser struct {
@@ -144,7 +148,7 @@ next:
 
 func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		p.t.Fatal(err)
@@ -153,7 +157,7 @@ func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 
 func eval[T any](p *tab, js string) T {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](js, chromedp.EvalAwaitPromise))
 	if err != nil {
@@ -167,7 +171,7 @@ func eval[T any](p *tab, js string) T {
 func (p *tab) until(js string) {
 	p.t.Helper()
 	if !eval[bool](p, `new Promise((done) => {
-		const end = performance.now() + 20000;
+		const end = performance.now() + 60000;
 		const look = () => ((`+js+`) ? done(true) : performance.now() > end ? done(false) : setTimeout(look, 10));
 		look();
 	})`) {

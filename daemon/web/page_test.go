@@ -332,9 +332,9 @@ func TestKeyboardAlone(t *testing.T) {
 	if f := focus(); f != "question" {
 		t.Fatalf("after an answer the focus is on %q", f)
 	}
-	p.keys("\t\t") // the button, the first citation
+	p.keys("\t\t\t") // the button, a new subject, the first citation
 	if f := focus(); f != "chip" {
-		t.Fatalf("two tabs from the question lead to %q", f)
+		t.Fatalf("three tabs from the question lead to %q", f)
 	}
 	p.keys(kb.Enter)
 	p.until(opened)
