@@ -47,6 +47,7 @@ const (
 	fFinds      // words of the window that report a finding
 	fAims       // and an aim or a doubt
 	fObject     // what the claim says is more or less, beside what the window says of it
+	fTwice      // numbers that the claim states more often than the window
 	claimFeatures
 )
 
@@ -368,6 +369,9 @@ func numbers(x []float32, c, w *text) {
 			x[fNumbersMissing]++
 			continue
 		}
+		if n.Unit != "" && times(c, n) > times(w, n) {
+			x[fTwice]++
+		}
 		x[fContext] = min(x[fContext], float32(best))
 		x[fRival] = max(x[fRival], float32(rival-best))
 	}
@@ -399,6 +403,16 @@ func numbers(x []float32, c, w *text) {
 	}
 }
 
+// times is how often a text states a number.
+func times(t *text, n quantity.Number) (k int) {
+	for _, o := range t.numbers {
+		if quantity.Same(n, o) {
+			k++
+		}
+	}
+	return k
+}
+
 func limit(v float64) bool { return !math.IsInf(v, 0) }
 
 // lone says whether a number is the word "one" without a unit, which seldom
@@ -408,25 +422,27 @@ func lone(t *text, n quantity.Number) bool {
 }
 
 // agree is the share of the claim's words around number n that also stand around
-// number o of the window, on the same side of it: by weight, nearer words more.
-// 1 where the claim has none.
+// number o of the window, on the same side of it: by weight, nearer words more, and
+// less of a word that is farther off there than here. 1 where the claim has none.
 func agree(c *text, n quantity.Number, w *text, o quantity.Number) float64 {
 	got, all := 0.0, 0.0
 	i, j := place(c, n), place(w, o)
 	for k := max(0, i-around); k < min(len(c.words), i+around); k++ {
 		v := c.words[k]
-		weight := v.weight / float64(1+max(i-1-k, k-i))
+		off := max(i-1-k, k-i)
+		weight := v.weight / float64(1+off)
 		all += weight
 		from, to := max(0, j-around), j
 		if k >= i {
 			from, to = j, min(len(w.words), j+around)
 		}
-		for _, u := range w.words[from:to] {
-			if u.stem == v.stem {
-				got += weight
-				break
+		best := 0.0
+		for l := from; l < to; l++ {
+			if w.words[l].stem == v.stem {
+				best = max(best, min(1, float64(1+off)/float64(1+max(j-1-l, l-j))))
 			}
 		}
+		got += weight * best
 	}
 	if all == 0 {
 		return 1

@@ -11,6 +11,8 @@ func Conflicts(x []float32) string {
 	switch {
 	case x[fNumbersMissing] > 0:
 		return "number"
+	case x[fTwice] > 0:
+		return "number stated once"
 	case x[fBounds] > 0:
 		return "limit"
 	case x[fFrequency] > 0:

@@ -56,6 +56,8 @@ func TestEntail(t *testing.T) {
 		{"Starting metformin is recommended in patients with an eGFR between 30 and 45 mL/min/1.73 m².", false},
 		{"Starting metformin is not recommended in patients with an eGFR between 30 and 60 mL/min/1.73 m².", false},
 		{"Discontinue metformin if the eGFR rises above 30 mL/min/1.73 m².", false},
+		{"Starting metformin is not recommended in patients with an eGFR between 45 and 45 mL/min/1.73 m².", false},
+		{"Increase the dose in increments of 500 mg weekly, up to a maximum dose of 500 mg per day.", false},
 		{"Do not increase the dose in increments of 500 mg weekly.", false},
 		{"Metformin cures baldness in most patients.", false},
 		{"", false},

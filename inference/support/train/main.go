@@ -53,9 +53,13 @@ func run(data, out string) error {
 	fmt.Printf("%d pairs, %.1f s\n", len(pairs), time.Since(began).Seconds())
 	claimOptions := options{trees: 150, depth: 3, rate: 0.08, ridge: 5, least: 3}
 	var oofS, oofC []float64
-	m.Support, oofS = crossed(sup, claimOptions)
-	m.Contradict, oofC = crossed(con, claimOptions)
+	var foldS, foldC []support.Forest
+	m.Support, foldS, oofS = crossed(sup, claimOptions)
+	m.Contradict, foldC, oofC = crossed(con, claimOptions)
 	reportClaims(m, sup, con, oofS, oofC)
+	if err := reportPassages(m, passages(m, c), foldS, foldC); err != nil {
+		return err
+	}
 
 	as := questions(m, c, rng)
 	var rows []row
@@ -64,7 +68,7 @@ func run(data, out string) error {
 	}
 	fmt.Printf("%d questions, %.1f s\n", len(as), time.Since(began).Seconds())
 	var oof []float64
-	m.Answers, oof = crossed(rows, options{trees: 120, depth: 4, rate: 0.08, ridge: 5, least: 5})
+	m.Answers, _, oof = crossed(rows, options{trees: 120, depth: 4, rate: 0.08, ridge: 5, least: 5})
 	reportQuestions(as, oof)
 
 	if err := os.WriteFile(out, m.Encode(), 0o644); err != nil {
@@ -75,8 +79,10 @@ func run(data, out string) error {
 }
 
 // crossed trains on all rows, and calibrates by what forests trained without a
-// fold say of it. The scores of those are returned, calibrated by the other folds.
-func crossed(rows []row, o options) (support.Forest, []float64) {
+// fold say of it. Those forests are returned too, with the curve of all, and their
+// scores, calibrated by the other folds.
+func crossed(rows []row, o options) (support.Forest, []support.Forest, []float64) {
+	var without []support.Forest
 	raw := make([]float64, len(rows))
 	for k := range folds {
 		var in []row
@@ -86,6 +92,7 @@ func crossed(rows []row, o options) (support.Forest, []float64) {
 			}
 		}
 		f := boost(in, o)
+		without = append(without, f)
 		for i, r := range rows {
 			if int(r.group%folds) == k {
 				raw[i] = f.Score(r.x)
@@ -110,5 +117,8 @@ func crossed(rows []row, o options) (support.Forest, []float64) {
 	}
 	forest := boost(rows, o)
 	forest.Curve = isotonic(raw, rows)
-	return forest, scores
+	for k := range without {
+		without[k].Curve = forest.Curve
+	}
+	return forest, without, scores
 }
