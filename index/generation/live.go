@@ -357,6 +357,34 @@ type unitWriter struct {
 	// managed: the versions of records are given here, one after the other.
 	managed bool
 	version uint64
+	size    int        // bytes of values in the batch
+	writing chan error // gives what became of the batch before; nil: there is none
+}
+
+// batchBytes of values are written at once. Badger bounds a transaction by what it
+// adds to its tables, not by values that lie in the value log: those of a build
+// would all be kept in memory, and more than 4 GB be refused.
+const batchBytes = 32 << 20
+
+// roll lets the batch be written, and begins another.
+func (w *unitWriter) roll() error {
+	if err := w.wait(); err != nil {
+		return err
+	}
+	full, done := w.batch, make(chan error, 1)
+	go func() { done <- full.Flush() }()
+	w.batch, w.size, w.writing = w.db.NewManagedWriteBatch(), 0, done
+	return nil
+}
+
+// wait for the batch before.
+func (w *unitWriter) wait() error {
+	if w.writing == nil {
+		return nil
+	}
+	err := <-w.writing
+	w.writing = nil
+	return err
 }
 
 func (w *unitWriter) put(k, body []byte) error {
@@ -366,6 +394,11 @@ func (w *unitWriter) put(k, body []byte) error {
 	v = binary.LittleEndian.AppendUint64(v, checksum(k, body))
 	if !w.managed {
 		return w.batch.Set(k, v)
+	}
+	if w.size += len(v); w.size > batchBytes {
+		if err := w.roll(); err != nil {
+			return err
+		}
 	}
 	w.version++
 	return w.batch.SetEntryAt(badger.NewEntry(k, v), w.version)

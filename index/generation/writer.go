@@ -90,9 +90,7 @@ func (s *Store) Begin(parent string, embedder EmbedderInfo) (*Writer, error) {
 
 // flush makes what was put visible to reads.
 func (w *Writer) flush() error {
-	err := w.batch.Flush()
-	w.batch = w.db.NewManagedWriteBatch()
-	return err
+	return errors.Join(w.roll(), w.wait())
 }
 
 // PutDocument adds a document, or replaces the one of the same id.
@@ -414,9 +412,10 @@ func (w *Writer) Seal(ctx context.Context) (Info, error) {
 	if err := errors.Join(w.codeBlobs(&w.codes, &w.manifest.CodeBlobs), w.nameBlobs(w.names, &w.manifest.NameBlobs)); err != nil {
 		return Info{}, err
 	}
-	if err := w.batch.Flush(); err != nil {
+	if err := w.flush(); err != nil {
 		return Info{}, err
 	}
+	w.batch.Cancel()
 	w.closed = true
 	if err := w.db.Close(); err != nil {
 		return Info{}, err
@@ -463,6 +462,7 @@ func (w *Writer) Abandon() error {
 	_ = w.analysis()
 	if !w.closed {
 		w.closed = true
+		_ = w.wait()
 		w.batch.Cancel()
 		_ = w.db.Close() // it is thrown away
 		if w.copy != nil {
