@@ -47,6 +47,7 @@ measured.`,
 			a.printf("  start      %.0f ms to the first answer\n", r.StartMS)
 			a.printf("  size       %.0f bytes a passage on disk, %.0f in memory, %.0f mapped\n", r.DiskBytes, r.HeapBytes, r.MappedBytes)
 			a.printf("  one reader p50 %.2f ms, p95 %.2f ms\n", r.AloneP50, r.AloneP95)
+			a.printf("  in one of eight sections: the first question %.2f ms, others p50 %.2f ms, p95 %.2f ms\n", r.FilterFirst, r.FilterP50, r.FilterP95)
 			if r.QueriesPerS+r.WrittenPerS > 0 {
 				a.printf("  %d readers, %.0f passages a second written: p50 %.2f ms, p95 %.2f ms, p99 %.2f ms, %.0f questions a second\n",
 					r.Readers, r.WrittenPerS, r.P50, r.P95, r.P99, r.QueriesPerS)

@@ -36,16 +36,21 @@ type Request struct {
 
 // Report is what came of it. Times are in milliseconds.
 type Report struct {
-	Passages      int     `json:"passages"`
-	Dense         bool    `json:"dense"`
-	BuildPerS     float64 `json:"build_passages_per_s"`
-	BuildSeconds  float64 `json:"build_s"`
-	DiskBytes     float64 `json:"disk_bytes_per_passage"`
-	HeapBytes     float64 `json:"heap_bytes_per_passage"`   // after the start
-	MappedBytes   float64 `json:"mapped_bytes_per_passage"` // of what a search reads
-	StartMS       float64 `json:"start_to_first_query_ms"`
-	AloneP50      float64 `json:"alone_p50_ms"` // one reader, nobody writes
-	AloneP95      float64 `json:"alone_p95_ms"`
+	Passages     int     `json:"passages"`
+	Dense        bool    `json:"dense"`
+	BuildPerS    float64 `json:"build_passages_per_s"`
+	BuildSeconds float64 `json:"build_s"`
+	DiskBytes    float64 `json:"disk_bytes_per_passage"`
+	HeapBytes    float64 `json:"heap_bytes_per_passage"`   // after the start
+	MappedBytes  float64 `json:"mapped_bytes_per_passage"` // of what a search reads
+	StartMS      float64 `json:"start_to_first_query_ms"`
+	AloneP50     float64 `json:"alone_p50_ms"` // one reader, nobody writes
+	AloneP95     float64 `json:"alone_p95_ms"`
+	// Within one of eight sections, likewise: the first such question, for which it is
+	// found out what is allowed, and others.
+	FilterFirst   float64 `json:"filter_first_ms"`
+	FilterP50     float64 `json:"filter_p50_ms"`
+	FilterP95     float64 `json:"filter_p95_ms"`
 	Readers       int     `json:"readers"`
 	WrittenPerS   float64 `json:"written_passages_per_s"`
 	QueriesPerS   float64 `json:"queries_per_s"`
@@ -58,8 +63,9 @@ type Report struct {
 }
 
 const (
-	aloneQueries = 500
-	batchEvery   = 250 * time.Millisecond // or a little more, for whole documents
+	aloneQueries  = 500
+	filterQueries = 200
+	batchEvery    = 250 * time.Millisecond // or a little more, for whole documents
 )
 
 // Run builds an index, starts it again, and asks it.
@@ -127,15 +133,27 @@ func Run(ctx context.Context, req Request) (rep Report, err error) {
 	st := ix.Stats()
 	rep.MappedBytes = float64(st.LexicalBytes+st.VectorBytes) / float64(rep.Passages)
 
-	var alone []float64
+	var alone, filtered []float64
 	for range aloneQueries {
-		took, err := ask(ctx, ix, c.question(rnd))
+		took, err := ask(ctx, ix, index.Query{Text: c.question(rnd), K: 10})
 		if err != nil {
 			return rep, err
 		}
 		alone = append(alone, took)
 	}
 	rep.AloneP50, rep.AloneP95 = percentile(alone, 50), percentile(alone, 95)
+	for i := range filterQueries {
+		took, err := ask(ctx, ix, index.Query{Text: c.question(rnd), K: 10, Filter: index.Filter{Sections: []string{loincs[2]}}})
+		if err != nil {
+			return rep, err
+		}
+		if i == 0 {
+			rep.FilterFirst = took
+			continue
+		}
+		filtered = append(filtered, took)
+	}
+	rep.FilterP50, rep.FilterP95 = percentile(filtered, 50), percentile(filtered, 95)
 	if req.Seconds > 0 && req.Readers+req.Rate > 0 {
 		if err := together(ctx, ix, c, req, docs, &rep); err != nil {
 			return rep, err
@@ -147,9 +165,9 @@ func Run(ctx context.Context, req Request) (rep Report, err error) {
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-func ask(ctx context.Context, ix *index.Index, q string) (float64, error) {
+func ask(ctx context.Context, ix *index.Index, q index.Query) (float64, error) {
 	began := time.Now()
-	res, err := ix.Search(ctx, index.Query{Text: q, K: 10})
+	res, err := ix.Search(ctx, q)
 	return ms(time.Since(began)) - res.Timings.Embed, err
 }
 
@@ -175,7 +193,7 @@ func together(ctx context.Context, ix *index.Index, c *corpus, req Request, docs
 			r := rand.New(rand.NewPCG(uint64(i), 11))
 			var own []float64
 			for ctx.Err() == nil {
-				t, err := ask(ctx, ix, c.question(r))
+				t, err := ask(ctx, ix, index.Query{Text: c.question(r), K: 10})
 				if err != nil {
 					fail(err)
 					break

@@ -14,7 +14,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Passages != 400 || r.BuildPerS <= 0 || r.StartMS <= 0 || r.AloneP95 < r.AloneP50 || r.P50 <= 0 || r.P95 < r.P50 || r.QueriesPerS <= 0 || r.MappedBytes < 4*dimension || r.PeakResidents <= 0 {
+	if r.Passages != 400 || r.BuildPerS <= 0 || r.StartMS <= 0 || r.AloneP95 < r.AloneP50 || r.FilterFirst <= 0 || r.FilterP50 <= 0 || r.P50 <= 0 || r.P95 < r.P50 || r.QueriesPerS <= 0 || r.MappedBytes < 4*dimension || r.PeakResidents <= 0 {
 		t.Errorf("%+v", r)
 	}
 	// What is kept is asked without being built again.

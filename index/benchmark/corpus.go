@@ -70,13 +70,15 @@ func (c *corpus) word(r *rand.Rand) string {
 	return c.words[w]
 }
 
+// loincs of the sections, by turns.
+var loincs = []string{"34067-9", "34068-7", "34070-3", "34071-1", "34073-7", "34084-4", "43684-0", "88828-9"}
+
 // document n, in a version.
 func (c *corpus) document(n, version int) *document.Document {
 	r := rand.New(rand.NewPCG(uint64(n), uint64(version)))
 	name := c.words[2000+n%(dictionary-2000)]
 	d := &document.Document{ID: fmt.Sprintf("doc-%07d", n), Version: fmt.Sprint(version), Title: name + " tablets", Kind: document.KindSPL,
 		Effective: "2026-01-01", Names: []document.Name{{Text: name, Kind: "generic"}}}
-	loinc := []string{"34067-9", "34068-7", "34070-3", "34071-1", "34073-7", "34084-4", "43684-0", "88828-9"}
 	for i := range passagesPerDocument {
 		var b strings.Builder
 		fmt.Fprintf(&b, "%s", name)
@@ -88,7 +90,7 @@ func (c *corpus) document(n, version int) *document.Document {
 			b.WriteString(c.word(r))
 		}
 		b.WriteByte('.')
-		d.Sections = append(d.Sections, document.Section{ID: fmt.Sprintf("%s#%d", d.ID, i), Title: c.words[i], LOINC: loinc[i%len(loinc)], Text: b.String()})
+		d.Sections = append(d.Sections, document.Section{ID: fmt.Sprintf("%s#%d", d.ID, i), Title: c.words[i], LOINC: loincs[i%len(loincs)], Text: b.String()})
 	}
 	return d
 }
