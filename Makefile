@@ -53,6 +53,11 @@ SUPPORT_DATA ?= ../shared/data
 support-model: ## train the built-in judge anew, from the texts in SUPPORT_DATA, and print what it reaches
 	$(GO) run ./inference/support/train -data $(SUPPORT_DATA)
 
+.PHONY: guard-model
+GUARD_DATA ?= ../shared/data
+guard-model: ## train the guard anew, from the labels in GUARD_DATA, and print what it reaches
+	$(GO) run ./daemon/answer/guard/train -data $(GUARD_DATA)
+
 .PHONY: semantic-model
 semantic-model: ## train the built-in embedder anew, from the texts in SEMANTIC_DATA
 	$(GO) run ./inference/semantic/train -data $(SEMANTIC_DATA)

@@ -8,11 +8,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"rxedge/daemon/answer"
+	"rxedge/daemon/answer/guard"
 )
 
 func (a *app) ask() *cobra.Command {
 	var mode string
 	var k int
+	var explain bool
 	c := &cobra.Command{
 		Use:   "ask QUESTION",
 		Short: "Answer a question from the documents, with citations",
@@ -20,10 +22,11 @@ func (a *app) ask() *cobra.Command {
 section it rests on. "Not in my documents" is an answer, and exits with 0.
 With - the question is read from standard input.`,
 		Example: `  rxedge ask "Can metformin be started with an eGFR of 40?"
+  rxedge ask "max dose of gabapentin?" --explain
   echo "max dose of gabapentin?" | rxedge ask - --json`,
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, given []string) error {
-			q := answer.Question{Text: strings.Join(given, " "), Mode: mode, K: k}
+			q := answer.Question{Text: strings.Join(given, " "), Mode: mode, K: k, Explain: explain}
 			if q.Text == "-" {
 				b, err := io.ReadAll(io.LimitReader(a.in, answer.MaxQuestionBytes+1))
 				if err != nil {
@@ -49,6 +52,7 @@ With - the question is read from standard input.`,
 	}
 	c.Flags().StringVar(&mode, "mode", "", "extractive or generated (default: generated where a language model is configured)")
 	c.Flags().IntVarP(&k, "passages", "k", 0, "passages to look at (default 8)")
+	c.Flags().BoolVar(&explain, "explain", false, "say why the answer is trusted, or is not")
 	return c
 }
 
@@ -80,6 +84,12 @@ func (a *app) showAnswer(res *answer.Answer) {
 				}
 				marks += fmt.Sprintf(" [%d]", number[ci.SectionID])
 			}
+			switch cl.Support {
+			case answer.Partly:
+				marks += " (borne out in part: read the source)"
+			case answer.Unverified:
+				marks += " (not checked: read the source)"
+			}
 			a.printf("%s\n", wrap(cl.Text+marks, "", lineWidth))
 		}
 		a.printf("\n")
@@ -96,6 +106,30 @@ func (a *app) showAnswer(res *answer.Answer) {
 	if res.Fallback != "" {
 		a.printf("    Note: %s.\n", res.Fallback)
 	}
+	a.showDecision(res.Decision)
+}
+
+// showDecision says what the guard thinks of an answer: at length where that was
+// asked for, and otherwise only where it doubts.
+func (a *app) showDecision(d *guard.Decision) {
+	switch {
+	case d == nil:
+		return
+	case d.Contributions == nil:
+		if d.Doubt == guard.High {
+			a.printf("    Doubtful: answers like this one are wrong in about %.0f of 100.\n", 100*d.Wrong)
+		}
+		return
+	}
+	a.printf("\n%s\n", wrap(d.Summary[0], "", lineWidth))
+	for _, c := range d.Contributions {
+		a.printf("  %+6.1f  %s\n", c.Points, c.Text)
+	}
+	a.printf("  A linear model around this answer (LIME, R² %.2f):", d.Lime.R2)
+	for _, w := range d.Lime.Weights[:min(4, len(d.Lime.Weights))] {
+		a.printf(" %s %+.3f", w.Feature, w.Weight)
+	}
+	a.printf("\n")
 }
 
 func source(c answer.Citation) string {

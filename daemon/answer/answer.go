@@ -6,6 +6,7 @@ package answer
 import (
 	"time"
 
+	"rxedge/daemon/answer/guard"
 	"rxedge/index/names"
 )
 
@@ -39,6 +40,8 @@ type Question struct {
 	K int `json:"k,omitempty"`
 	// Fresh asks for an answer that is made now, whatever the cache holds.
 	Fresh bool `json:"fresh,omitempty"`
+	// Explain asks the guard to say why it trusts the answer, or does not.
+	Explain bool `json:"explain,omitempty"`
 	// Previous are the questions asked before in this conversation, oldest first:
 	// one that names no medicine is about theirs.
 	Previous []string `json:"previous,omitempty"`
@@ -75,6 +78,9 @@ type Answer struct {
 	// Explain says how the question was read: the medicines it names, what else
 	// was searched for its words, and the sections it asks for.
 	Explain *names.Reading `json:"explain,omitempty"`
+	// Decision of the guard: how likely it is that the answer is wrong, or should
+	// be none. Absent where there is no answer.
+	Decision *guard.Decision `json:"decision,omitempty"`
 	// Severity is the worst of the claims'. LabelDate is the effective date of the
 	// oldest label cited; Stale: it is too old.
 	Severity  string `json:"severity,omitempty"`

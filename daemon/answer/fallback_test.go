@@ -69,7 +69,7 @@ func TestFallbacksAreNamed(t *testing.T) {
 	} {
 		e.broken = false
 		m := &memory{}
-		s := &Service{Index: ix, Embedder: info, Vectors: true, Cache: m}
+		s := &Service{Index: ix, Embedder: info, Vectors: true, Cache: m, Entailer: builtinJudge}
 		c.change(s)
 		a, err := s.Ask(t.Context(), Question{Text: question}, Events{})
 		if err != nil || a.Status != StatusAnswered || strings.Join(fallbacksOf(a), " ") != c.want || (a.Fallback == "") != (c.want == "") {

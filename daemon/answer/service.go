@@ -45,7 +45,10 @@ type Service struct {
 	Generator func(ctx context.Context) (inference.Generator, error)
 	// Entailer returns the judge of what a model wrote. Where it can't serve, or
 	// is nil, nothing that a model writes is shown.
-	Entailer  func(ctx context.Context) (inference.Entailer, error)
+	Entailer func(ctx context.Context) (inference.Entailer, error)
+	// Relevance judges for the guard how well claims answer a question: the judge
+	// that the guard was trained with. May be nil.
+	Relevance inference.Reranker
 	Passages  int // 0: 8
 	MaxTokens int // of a generated answer; 0: 256
 	Log       *slog.Logger
@@ -259,6 +262,9 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 	}
 	a.date(a.staleBefore)
 	s.fellBack(a, p)
+	guarding := time.Now()
+	a.Decision = s.guarded(ctx, a, p)
+	a.Timings.Verify += since(guarding)
 	a.Timings.Total = since(began)
 	return a, nil
 }

@@ -226,7 +226,7 @@ func runOns(s string) []int {
 		case ')', ']':
 			depth = max(0, depth-1)
 		}
-		if i > 0 && s[i-1] == ' ' {
+		if i > 0 && s[i-1] == ' ' && c != ' ' {
 			if depth == 0 && c >= 'A' && c <= 'Z' && i-last >= 24 && len(s)-i >= 24 && endsClause(s[prevStart:i], prev) &&
 				(starters[firstWord(s[i:min(len(s), i+24)])] || lead.MatchString(s[i:min(len(s), i+64)])) {
 				out = append(out, i)

@@ -1,0 +1,306 @@
+package guard
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"math/bits"
+	"math/rand/v2"
+	"slices"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// Decision about one answer.
+type Decision struct {
+	// Wrong is the probability that the answer is wrong, or should be none.
+	Wrong float64 `json:"wrong"`
+	// Threshold from which the guard would rather say nothing.
+	Threshold float64 `json:"threshold"`
+	Doubt     string  `json:"doubt"` // low, some, high
+	// Advisory: the guard tells and does not decide.
+	Advisory bool `json:"advisory"`
+	// What follows is there where an explanation was asked for.
+	Baseline float64 `json:"baseline,omitempty"` // mean over the answers compared with
+	// Contributions are exact Shapley values: their sum is Wrong − Baseline.
+	Contributions []Contribution `json:"contributions,omitempty"`
+	Lime          *Lime          `json:"lime,omitempty"`
+	Summary       []string       `json:"summary,omitempty"`
+
+	Features Vector `json:"-"`
+}
+
+// Contribution of a feature to the decision.
+type Contribution struct {
+	Feature string  `json:"feature"`
+	Value   float64 `json:"value"`
+	// Points are hundredths of probability that it adds.
+	Points float64 `json:"points"`
+	Text   string  `json:"text"`
+}
+
+// Lime is a linear model of the guard around the answer.
+type Lime struct {
+	R2        float64      `json:"r2"` // weighted share of the variance that it explains
+	Intercept float64      `json:"intercept"`
+	Weights   []LimeWeight `json:"weights"`
+}
+
+// LimeWeight of a feature, in probability for one standard deviation.
+type LimeWeight struct {
+	Feature string  `json:"feature"`
+	Weight  float64 `json:"weight"`
+}
+
+// Levels of doubt.
+const (
+	Low  = "low"
+	Some = "some"
+	High = "high"
+)
+
+// Decide about an answer; explain says whether to say why.
+func (m *Model) Decide(v Vector, explain bool) *Decision {
+	d := &Decision{Wrong: m.Wrong(&v), Threshold: m.Threshold, Doubt: Low, Advisory: true, Features: v}
+	switch {
+	case d.Wrong >= m.Threshold:
+		d.Doubt = High
+	case d.Wrong >= m.Some:
+		d.Doubt = Some
+	}
+	if explain && v.valid() {
+		m.explain(d)
+	}
+	return d
+}
+
+func (m *Model) explain(d *Decision) {
+	phi, base := m.Shapley(&d.Features)
+	d.Baseline = base
+	for i, p := range phi {
+		text := says(i, d.Features[i])
+		switch {
+		case 100*p >= 0.5:
+			text += fmt.Sprintf(": raises doubt by %.0f points", 100*p)
+		case 100*p <= -0.5:
+			text += fmt.Sprintf(": lowers doubt by %.0f points", -100*p)
+		default:
+			text += ": makes no difference"
+		}
+		d.Contributions = append(d.Contributions, Contribution{Names[i], d.Features[i], 100 * p, text})
+	}
+	slices.SortStableFunc(d.Contributions, func(a, b Contribution) int {
+		return cmp.Compare(math.Abs(b.Points), math.Abs(a.Points))
+	})
+	d.Lime = m.Lime(&d.Features, limeSeed)
+	d.Summary = []string{fmt.Sprintf("Answers like this one are wrong, or should be none, in about %.0f of 100; answers of all kinds in about %.0f.", 100*d.Wrong, 100*base)}
+	for _, c := range d.Contributions[:3] {
+		if math.Abs(c.Points) >= 0.5 {
+			d.Summary = append(d.Summary, upper(c.Text)+".")
+		}
+	}
+}
+
+func upper(s string) string { return string(s[0]-'a'+'A') + s[1:] }
+
+// Shapley gives the exact Shapley values of Wrong at v (Shapley 1953), by going
+// over all 2^Size coalitions, and the baseline. A coalition is worth the mean of
+// Wrong over the background with the coalition's features taken from v, so the
+// values add up to Wrong(v) less the baseline.
+func (m *Model) Shapley(v *Vector) (phi Vector, baseline float64) {
+	worth := make([]float64, 1<<Size)
+	m.worths(v, worth)
+	copy(phi[:], values(worth, Size))
+	return phi, worth[0]
+}
+
+// values of n features by the worth of each coalition: a coalition of k others has
+// the weight k! (n−k−1)! / n!
+func values(worth []float64, n int) []float64 {
+	weight := make([]float64, n)
+	for k := range weight {
+		weight[k] = 1 / (float64(n) * binomial(n-1, k))
+	}
+	phi := make([]float64, n)
+	for s := range worth {
+		for i := range n {
+			if s>>i&1 == 0 {
+				phi[i] += weight[bits.OnesCount(uint(s))] * (worth[s|1<<i] - worth[s])
+			}
+		}
+	}
+	return phi
+}
+
+// worths of all coalitions. The logistic part of the ensemble is a sum over
+// features, and so is built up bit by bit; trees are walked.
+func (m *Model) worths(v *Vector, worth []float64) {
+	x := m.Standard(v)
+	var line Vector // weights of all logistic members together
+	bias := m.Bias
+	var trees []*Tree
+	var scales []float64
+	for k := range m.Members {
+		bias += m.Stack[k] * m.Members[k].Bias
+		for i, w := range m.Members[k].Weights {
+			line[i] += m.Stack[k] * w
+		}
+		for t := range m.Members[k].Trees {
+			trees, scales = append(trees, &m.Members[k].Trees[t]), append(scales, m.Stack[k])
+		}
+	}
+	// What a tree says depends on three features at most: eight coalitions of them.
+	type table struct {
+		at    [3]int
+		n     int
+		value [8]float64
+	}
+	share := 1 / float64(len(m.Background))
+	logits := make([]float64, len(worth))
+	tables := make([]table, len(trees))
+	for b := range m.Background {
+		z := m.Standard(&m.Background[b])
+		for k, t := range trees {
+			tb := table{}
+			for _, f := range t.Feature {
+				if f >= 0 && !slices.Contains(tb.at[:tb.n], f) {
+					tb.at[tb.n] = f
+					tb.n++
+				}
+			}
+			for s := range 1 << tb.n {
+				y := z
+				for i := range tb.n {
+					if s>>i&1 == 1 {
+						y[tb.at[i]] = x[tb.at[i]]
+					}
+				}
+				tb.value[s] = scales[k] * t.Value(&y)
+			}
+			tables[k] = tb
+		}
+		// Trees over the same features are one table.
+		type key [3]int
+		merged := map[key]int{}
+		var joint []table
+		for _, tb := range tables {
+			k := key{tb.at[0], -1, -1}
+			for i := 1; i < tb.n; i++ {
+				k[i] = tb.at[i]
+			}
+			j, ok := merged[k]
+			if !ok {
+				merged[k] = len(joint)
+				joint = append(joint, tb)
+				continue
+			}
+			for s := range tb.value {
+				joint[j].value[s] += tb.value[s]
+			}
+		}
+		base := bias
+		for i := range line {
+			base += line[i] * z[i]
+		}
+		logits[0] = base
+		for s := 1; s < len(worth); s++ {
+			i := bits.TrailingZeros(uint(s))
+			logits[s] = logits[s&(s-1)] + line[i]*(x[i]-z[i])
+		}
+		for s := range worth {
+			l := logits[s]
+			for j := range joint {
+				tb := &joint[j]
+				k := 0
+				for i := range tb.n {
+					k |= s >> tb.at[i] & 1 << i
+				}
+				l += tb.value[k]
+			}
+			worth[s] += share * Logistic(l)
+		}
+	}
+}
+
+func binomial(n, k int) float64 {
+	r := 1.0
+	for i := range k {
+		r = r * float64(n-i) / float64(i+1)
+	}
+	return r
+}
+
+const (
+	limeSeed  = 20260115
+	limeTries = 500
+	limeRidge = 1e-3
+)
+
+// Lime fits a weighted ridge regression to the guard around v (Ribeiro and others
+// 2016): normal perturbations of one standard deviation, weights exp(−d²/w²) with w
+// = 0.75 √n. The same seed gives the same fit.
+func (m *Model) Lime(v *Vector, seed uint64) *Lime {
+	rng := rand.New(rand.NewPCG(seed, seed))
+	const n = Size + 1
+	a := mat.NewSymDense(n, nil)
+	b := mat.NewVecDense(n, nil)
+	rows := make([][n]float64, limeTries)
+	ys, ws := make([]float64, limeTries), make([]float64, limeTries)
+	for t := range rows {
+		u := *v
+		d := 0.0
+		rows[t][Size] = 1
+		for i := range u {
+			if t > 0 { // the first is the answer itself
+				s := rng.NormFloat64()
+				u[i] += s * m.Scale[i]
+				d += s * s
+				rows[t][i] = s
+			}
+		}
+		ys[t] = m.Wrong(&u)
+		ws[t] = math.Exp(-d / (0.75 * 0.75 * Size))
+		for i := range n {
+			for j := i; j < n; j++ {
+				a.SetSym(i, j, a.At(i, j)+ws[t]*rows[t][i]*rows[t][j])
+			}
+			b.SetVec(i, b.AtVec(i)+ws[t]*rows[t][i]*ys[t])
+		}
+	}
+	for i := range Size { // the intercept is not shrunk
+		a.SetSym(i, i, a.At(i, i)+limeRidge)
+	}
+	var chol mat.Cholesky
+	l := &Lime{}
+	if !chol.Factorize(a) {
+		return l
+	}
+	beta := mat.NewVecDense(n, nil)
+	if chol.SolveVecTo(beta, b) != nil {
+		return l
+	}
+	mean, weight := 0.0, 0.0
+	for t := range ys {
+		mean += ws[t] * ys[t]
+		weight += ws[t]
+	}
+	mean /= weight
+	rest, all := 0.0, 0.0
+	for t := range ys {
+		fit := 0.0
+		for i := range n {
+			fit += beta.AtVec(i) * rows[t][i]
+		}
+		rest += ws[t] * (ys[t] - fit) * (ys[t] - fit)
+		all += ws[t] * (ys[t] - mean) * (ys[t] - mean)
+	}
+	if all > 0 {
+		l.R2 = 1 - rest/all
+	}
+	l.Intercept = beta.AtVec(Size)
+	for i := range Size {
+		l.Weights = append(l.Weights, LimeWeight{Names[i], beta.AtVec(i)})
+	}
+	slices.SortStableFunc(l.Weights, func(a, b LimeWeight) int { return cmp.Compare(math.Abs(b.Weight), math.Abs(a.Weight)) })
+	return l
+}
