@@ -79,8 +79,7 @@ const mostConflicts = 3
 
 // conflicts looks at what other labels of the same medicine say of what was
 // chosen: where their numbers for it differ, both are shown.
-func (p *looked) conflicts() []Conflict {
-	lex := lexicon{p.snap}
+func (p *looked) conflicts(lex extract.Lexicon) []Conflict {
 	leave := map[string]bool{}
 	for _, s := range p.reading.Subjects {
 		for _, w := range append(saying(&p.reading, s.Asked), s.Name) {

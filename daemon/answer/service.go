@@ -201,11 +201,11 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_
 	// The extract is made in any case: it is quick, it says whether the
 	// passages speak of the question at all, and it serves when a model fails.
 	picking := time.Now()
-	text := uncoded(q.asked(), found.Codes)
+	text, lex := uncoded(q.asked(), found.Codes), remember(snap)
 	p.wide = found.Hits[:min(wider*q.K, len(found.Hits))]
 	also := also(reading)
 	rest := found.Hits[len(p.wide):]
-	p.ex = extract.Extract(text, passages(snap, p.wide, about, &reading), lexicon{snap}, extract.Options{
+	p.ex = extract.Extract(text, passages(snap, p.wide, about, &reading), lex, extract.Options{
 		Also: also, Rest: passages(snap, rest, about, &reading)})
 	if p.ex.Unmet {
 		more, err := focus(ctx, snap, text, p.wide, &reading, about)
@@ -214,19 +214,19 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_
 		}
 		if len(more) > len(p.wide) {
 			p.wide = more
-			p.ex = extract.Extract(text, passages(snap, p.wide, about, &reading), lexicon{snap}, extract.Options{
+			p.ex = extract.Extract(text, passages(snap, p.wide, about, &reading), lex, extract.Options{
 				Also: also, Rest: passages(snap, rest, about, &reading)})
 		}
 	}
 	if before := s.staleBefore(); s.StaleAbstains && before != "" && len(p.ex.Sentences) > 0 {
 		if kept := current(p.wide, before); len(kept) < len(p.wide) {
 			p.wide, p.hits = kept, current(p.hits, before)
-			p.ex = extract.Extract(text, passages(snap, p.wide, about, &reading), lexicon{snap}, extract.Options{
+			p.ex = extract.Extract(text, passages(snap, p.wide, about, &reading), lex, extract.Options{
 				Also: also, Rest: passages(snap, current(rest, before), about, &reading)})
 			p.tooOld = len(p.ex.Sentences) == 0
 		}
 	}
-	p.differing = p.conflicts()
+	p.differing = p.conflicts(lex)
 	p.picking = since(picking)
 	return p, nil
 }
@@ -464,6 +464,24 @@ func notices(a *Answer, hits []index.Hit) []string {
 
 // lexicon lets extract and bind see words as the index does.
 type lexicon struct{ snap *index.Snapshot }
+
+// memo is the memory of one question: sentences and passages are cut into words once, however
+// often they are looked at. Not safe for concurrent use.
+type memo struct {
+	lexicon
+	terms map[string][]string
+}
+
+func remember(snap *index.Snapshot) memo { return memo{lexicon{snap}, map[string][]string{}} }
+
+func (m memo) Terms(text string) []string {
+	t, ok := m.terms[text]
+	if !ok {
+		t = m.lexicon.Terms(text)
+		m.terms[text] = t
+	}
+	return t
+}
 
 func (l lexicon) Terms(text string) []string { return l.snap.Terms(text) }
 func (l lexicon) Weight(t string) float64    { return l.snap.IDF(t) }

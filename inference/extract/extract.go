@@ -397,11 +397,14 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 	})
 	c := chooser{q: &q, passages: passages, limit: opt.MaxSentences}
 	for i := range passages {
-		candidates, coverage := weigh(&q, &passages[i], lex, abbr)
-		res.Coverage = max(res.Coverage, coverage)
 		// Where the question names a medicine, another one's label is no answer.
 		// And where it asks for a dose and names none, no label is.
-		if named && !passages[i].About || !named && q.wants.amount && passages[i].Label || coverage < minimum(opt, &passages[i]) {
+		if named && !passages[i].About || !named && q.wants.amount && passages[i].Label {
+			continue
+		}
+		candidates, coverage := weigh(&q, &passages[i], lex, abbr)
+		res.Coverage = max(res.Coverage, coverage)
+		if coverage < minimum(opt, &passages[i]) {
 			continue
 		}
 		for _, s := range candidates {

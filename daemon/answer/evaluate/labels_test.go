@@ -64,45 +64,50 @@ func TestLabelQuestions(t *testing.T) {
 	if _, err := ix.Apply(t.Context(), index.Changes{Put: index.Documents(docs...)}, nil); err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open(filepath.Join(dir, "labels", "questions_dev.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	qs, err := evaluate.Read("questions_dev.jsonl", f)
-	if err != nil {
-		t.Fatal(err)
-	}
 	b := box{&answer.Service{Index: ix}, ix}
-	rep, err := evaluate.Run(t.Context(), b, qs, "", func(o evaluate.Outcome) {
-		if testing.Verbose() {
-			t.Logf("%s %s rank=%d %s | %s", o.Question.ID, o.Question.Kind, o.Rank, o.Answer.Status, o.Question.Question)
-			for _, c := range o.Answer.Claims {
-				t.Logf("      %s :: %.200s", c.Citations[0].SectionID, c.Text)
+	// What was reached, less a margin, in the order of the names below. The
+	// held-out questions are few: one is worth 4 to 5 in a hundred.
+	for _, set := range []struct {
+		file   string
+		floors [6]float64
+	}{
+		{filepath.Join(dir, "labels", "questions_dev.jsonl"), [6]float64{0.85, 0.95, 0.93, 0.95, 0.90, 0.95}},
+		{filepath.Join("testdata", "questions_tuning.jsonl"), [6]float64{0.78, 0.95, 0.94, 0.95, 0.90, 0.90}},
+		{filepath.Join("testdata", "questions_heldout.jsonl"), [6]float64{0.70, 0.90, 0.70, 0.73, 0.70, 0.80}},
+	} {
+		f, err := os.Open(set.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		qs, err := evaluate.Read(set.file, f)
+		_ = f.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rep, err := evaluate.Run(t.Context(), b, qs, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := rep.CitationValid; v.Of != v.All || v.All == 0 {
+			t.Errorf("%s: %d of %d citations read again byte for byte", set.file, v.Of, v.All)
+		}
+		if w := rep.WrongNumber; w.Of > 1 {
+			t.Errorf("%s: %d answers state another number alone", set.file, w.Of)
+		}
+		for i, v := range []struct {
+			name  string
+			share evaluate.Ratio
+		}{
+			{"right_section@1", rep.RightSectionAt1}, {"right_section@5", rep.RightSectionAt5}, {"evidence_recall", rep.EvidenceRecall},
+			{"number_recall", rep.NumberRecall}, {"abstain_precision", rep.AbstainPrecision}, {"abstain_recall", rep.AbstainRecall},
+		} {
+			if !(v.share.Value() >= set.floors[i]) {
+				t.Errorf("%s: %s is %.3f, want %.2f at least", set.file, v.name, v.share.Value(), set.floors[i])
 			}
 		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if v := rep.CitationValid; v.Of != v.All || v.All == 0 {
-		t.Errorf("%d of %d citations read again byte for byte", v.Of, v.All)
-	}
-	// What was reached, less a margin.
-	for name, v := range map[string][2]float64{
-		"right_section@1":   {rep.RightSectionAt1.Value(), 0.85},
-		"right_section@5":   {rep.RightSectionAt5.Value(), 0.95},
-		"evidence_recall":   {rep.EvidenceRecall.Value(), 0.78},
-		"number_recall":     {rep.NumberRecall.Value(), 0.84},
-		"abstain_precision": {rep.AbstainPrecision.Value(), 0.80},
-		"abstain_recall":    {rep.AbstainRecall.Value(), 0.90},
-	} {
-		if !(v[0] >= v[1]) {
-			t.Errorf("%s is %.3f, want %.2f at least", name, v[0], v[1])
+		if n := rep.ClaimsPerAnswer; float64(n.Sum) > 3.2*float64(n.N) {
+			t.Errorf("%s: %d claims in %d answers", set.file, n.Sum, n.N)
 		}
-	}
-	t.Logf("%+v", rep.Figures)
-	for k, f := range rep.ByKind {
-		t.Logf("%s: %+v", k, *f)
+		t.Logf("%s: %+v", set.file, rep.Figures)
 	}
 }
