@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 )
 
 // labels of medicines that no text of the training has.
@@ -126,80 +129,41 @@ func TestLatent(t *testing.T) {
 	}
 }
 
+// BenchmarkAdapt fits the model to made-up labels and embeds them all, as a build of
+// so many passages does.
 func BenchmarkAdapt(b *testing.B) {
+	for _, n := range []int{2000, 100000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) { adaptTo(b, n) })
+	}
+}
+
+func adaptTo(b *testing.B, n int) {
 	m, err := Builtin()
 	if err != nil {
 		b.Fatal(err)
 	}
-	texts := slices.Repeat(labels(), 25)
+	// 90 words each of 20,000, rare ones seldom.
+	rng := rand.New(rand.NewPCG(1, 1))
+	texts := make([]string, n)
+	for i := range texts {
+		var t strings.Builder
+		for range 90 {
+			fmt.Fprintf(&t, "w%d ", int(20000*math.Pow(rng.Float64(), 4)))
+		}
+		texts[i] = t.String()
+	}
+	fit := time.Duration(0)
 	for b.Loop() {
-		if _, err := m.Adapt(b.Context(), slices.Values(texts)); err != nil {
+		start := time.Now()
+		a, err := m.Adapt(b.Context(), slices.Values(texts))
+		if err != nil {
+			b.Fatal(err)
+		}
+		fit += time.Since(start)
+		if _, err := a.Embed(b.Context(), texts); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(len(texts)*b.N)/b.Elapsed().Seconds(), "texts/s")
-}
-
-// Nothing is known of a word that neither the training nor the texts had, whatever
-// its pieces are like; grammar alone is nothing to search by.
-func TestKnows(t *testing.T) {
-	t.Parallel()
-	a := adapted(t, labels())
-	for text, want := range map[string]bool{
-		"zorvexaban": true, "Bleeding?": true, "wondermab": false, "contraindicatio": false, "what is the": false, "what is wondermab": false,
-		"wondermab bleeding": true, "": false, "???": false,
-	} {
-		if got := a.Knows(text); got != want {
-			t.Errorf("Knows(%q) is %v", text, got)
-		}
-	}
-	vs, err := a.Embed(t.Context(), []string{"bleeding after surgery", "wondermab bleeding after surgery"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c := Dot(vs[0], vs[1]); c < 0.9999 {
-		t.Errorf("a word of which nothing is known turns a text by %.4f", 1-c)
-	}
-}
-
-// What people say lies near what the indexed texts call it, though they use some
-// of its words for something else.
-func TestAdaptedSayings(t *testing.T) {
-	t.Parallel()
-	var texts []string
-	for i := range 60 {
-		texts = append(texts, fmt.Sprintf("Anticoagulants raise the risk of hemorrhage; %d had one.", i),
-			fmt.Sprintf("It lowers blood pressure in hypertension; blood pressure fell by %d.", i),
-			fmt.Sprintf("Renal impairment: reduce the dose to %d mg.", i),
-			fmt.Sprintf("Skin rash was seen in %d patients.", i))
-	}
-	a := adapted(t, texts)
-	for lay, want := range map[string]int{"Can I take it with blood thinners?": 0, "blood thinner": 0, "kidney disease": 2, "high blood pressure": 1, "red spots": 3} {
-		vs, err := a.Embed(t.Context(), append([]string{lay}, texts[:4]...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		best := 1
-		for i := range vs[1:] {
-			if Dot(vs[0], vs[1+i]) > Dot(vs[0], vs[best]) {
-				best = 1 + i
-			}
-		}
-		if best-1 != want {
-			t.Errorf("%q is nearest to %q, not to %q", lay, texts[best-1], texts[want])
-		}
-	}
-}
-
-func TestParseSayings(t *testing.T) {
-	t.Parallel()
-	got, err := ParseSayings("# what it is\na b|c\td|e f\n")
-	if err != nil || len(got) != 1 || !slices.Equal(got[0].Lay, []string{"a b", "c"}) || !slices.Equal(got[0].Clinical, []string{"d", "e f"}) {
-		t.Errorf("%v %v", got, err)
-	}
-	for _, bad := range []string{"a", "\tb", "a\t", "a\tb\tc"} {
-		if _, err := ParseSayings(bad); err == nil {
-			t.Errorf("%q was read", bad)
-		}
-	}
+	b.ReportMetric(fit.Seconds()/float64(b.N), "s/adaptation")
+	b.ReportMetric(float64(n*b.N)/(b.Elapsed()-fit).Seconds(), "embedded/s")
 }

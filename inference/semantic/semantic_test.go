@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -97,10 +98,20 @@ func BenchmarkEmbedQuery(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	a, err := m.Adapt(b.Context(), slices.Values(labels()))
+	if err != nil {
+		b.Fatal(err)
+	}
 	q := []string{"can a patient with kidney disease take a blood thinner?"}
-	for b.Loop() {
-		if _, err := m.Embed(b.Context(), q); err != nil {
-			b.Fatal(err)
-		}
+	for name, e := range map[string]interface {
+		Embed(context.Context, []string) ([][]float32, error)
+	}{"trained": m, "adapted": a} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := e.Embed(b.Context(), q); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
