@@ -167,3 +167,67 @@ func adaptTo(b *testing.B, n int) {
 	b.ReportMetric(fit.Seconds()/float64(b.N), "s/adaptation")
 	b.ReportMetric(float64(n*b.N)/(b.Elapsed()-fit).Seconds(), "embedded/s")
 }
+
+// Nothing is known of a word that neither the training nor the texts had, whatever
+// its pieces are like; grammar alone is nothing to search by.
+func TestKnows(t *testing.T) {
+	t.Parallel()
+	a := adapted(t, labels())
+	for text, want := range map[string]bool{
+		"zorvexaban": true, "Bleeding?": true, "wondermab": false, "contraindicatio": false, "what is the": false, "what is wondermab": false,
+		"wondermab bleeding": true, "": false, "???": false,
+	} {
+		if got := a.Knows(text); got != want {
+			t.Errorf("Knows(%q) is %v", text, got)
+		}
+	}
+	vs, err := a.Embed(t.Context(), []string{"bleeding after surgery", "wondermab bleeding after surgery"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := Dot(vs[0], vs[1]); c < 0.9999 {
+		t.Errorf("a word of which nothing is known turns a text by %.4f", 1-c)
+	}
+}
+
+// What people say lies near what the indexed texts call it, though they use some
+// of its words for something else.
+func TestAdaptedSayings(t *testing.T) {
+	t.Parallel()
+	var texts []string
+	for i := range 60 {
+		texts = append(texts, fmt.Sprintf("Anticoagulants raise the risk of hemorrhage; %d had one.", i),
+			fmt.Sprintf("It lowers blood pressure in hypertension; blood pressure fell by %d.", i),
+			fmt.Sprintf("Renal impairment: reduce the dose to %d mg.", i),
+			fmt.Sprintf("Skin rash was seen in %d patients.", i))
+	}
+	a := adapted(t, texts)
+	for lay, want := range map[string]int{"Can I take it with blood thinners?": 0, "blood thinner": 0, "kidney disease": 2, "high blood pressure": 1, "red spots": 3} {
+		vs, err := a.Embed(t.Context(), append([]string{lay}, texts[:4]...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		best := 1
+		for i := range vs[1:] {
+			if Dot(vs[0], vs[1+i]) > Dot(vs[0], vs[best]) {
+				best = 1 + i
+			}
+		}
+		if best-1 != want {
+			t.Errorf("%q is nearest to %q, not to %q", lay, texts[best-1], texts[want])
+		}
+	}
+}
+
+func TestParseSayings(t *testing.T) {
+	t.Parallel()
+	got, err := ParseSayings("# what it is\na b|c\td|e f\n")
+	if err != nil || len(got) != 1 || !slices.Equal(got[0].Lay, []string{"a b", "c"}) || !slices.Equal(got[0].Clinical, []string{"d", "e f"}) {
+		t.Errorf("%v %v", got, err)
+	}
+	for _, bad := range []string{"a", "\tb", "a\t", "a\tb\tc"} {
+		if _, err := ParseSayings(bad); err == nil {
+			t.Errorf("%q was read", bad)
+		}
+	}
+}
