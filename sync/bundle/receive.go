@@ -219,12 +219,14 @@ func (r *Receiver) choose() (*target, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ts, err := r.trust.targets(r.cfg.Channel)
-	if err != nil || len(ts) == 0 {
+	if err != nil {
 		return nil, err
 	}
 	s := &r.book.s
 	if a := s.Active; a != nil {
 		switch {
+		case len(ts) == 0:
+			return nil, refuse(Downgrade, nil, "the centre signs no bundle of the channel %q any more; this site has %d", r.cfg.Channel, a.Number)
 		case ts[0].number < a.Number:
 			return nil, refuse(Downgrade, nil, "the newest bundle that the centre signs is %d; this site has %d", ts[0].number, a.Number)
 		case ts[0].number == a.Number && ts[0].hash != a.Manifest:
