@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"rxedge/daemon/answer"
+	"rxedge/daemon/box"
 	"rxedge/daemon/config"
 	"rxedge/index/document"
 )
@@ -26,6 +27,12 @@ import (
 const asDaemon = "RXEDGE_TEST_DAEMON"
 
 func TestMain(m *testing.M) {
+	if conf := os.Getenv(asHub); conf != "" {
+		os.Exit(hubNode(conf))
+	}
+	if f := os.Getenv(clockFile); f != "" {
+		box.SyncClock = func() time.Time { return shifted(f) }
+	}
 	if os.Getenv(asDaemon) != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		code := start(ctx, os.Args[1:], os.Stdout, os.Stderr)

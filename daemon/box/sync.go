@@ -49,6 +49,10 @@ type SyncStatus struct {
 	Quiet  bool           `json:"quiet_hours,omitempty"` // nothing is fetched now
 }
 
+// SyncClock is what signed metadata and certificates are judged by. A test sets it
+// before a box is opened.
+var SyncClock = time.Now
+
 // ErrSyncOff: there is a daemon's work to do and no daemon.
 var ErrSyncOff = errors.New("the link to the hub is rxedged's; it is not running")
 
@@ -69,7 +73,7 @@ func (b *Box) openSync() error {
 	}
 	r, err := bundle.Open(filepath.Join(b.syncDir(), "bundles"), bundle.Config{
 		Channel: id.Channel, Root: id.Root, Least: id.Floor, Issued: id.Issued, Limit: limit, Log: b.log,
-		DiskFloor: b.diskFloor, Facts: b.facts, Event: b.bundleEvent,
+		DiskFloor: b.diskFloor, Facts: b.facts, Event: b.bundleEvent, Now: func() time.Time { return SyncClock() },
 	})
 	if err != nil {
 		return err
@@ -438,6 +442,31 @@ func (b *Box) Report(ctx context.Context, class spool.Class, kind string, v any)
 	}
 	_, err = sp.Put(ctx, class, kind, data)
 	return err
+}
+
+// Reports are messages for the centre, of one class and kind.
+type Reports struct {
+	Class spool.Class       `json:"class"`
+	Kind  string            `json:"kind"`
+	Each  []json.RawMessage `json:"each"`
+}
+
+// SyncReport keeps reports for the centre. When it returns they are on disk, as
+// many as it says; those count even where there is an error.
+func (b *Box) SyncReport(ctx context.Context, r Reports) (kept int, err error) {
+	b.sync.mu.Lock()
+	sp := b.sync.spool
+	b.sync.mu.Unlock()
+	if sp == nil {
+		return 0, ErrSyncOff
+	}
+	for _, m := range r.Each {
+		if _, err := sp.Put(ctx, r.Class, r.Kind, m); err != nil {
+			return kept, err
+		}
+		kept++
+	}
+	return kept, nil
 }
 
 func (b *Box) bundleEvent(e bundle.Event) {

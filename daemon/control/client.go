@@ -300,6 +300,11 @@ func (c *Client) SyncHistory(ctx context.Context) ([]bundle.Event, error) {
 	return plain[[]bundle.Event](ctx, c, "sync-history", none{})
 }
 
+// SyncReport keeps reports for the centre.
+func (c *Client) SyncReport(ctx context.Context, r box.Reports) (int, error) {
+	return plain[int](ctx, c, "sync-report", r)
+}
+
 // ImportBundle from a medium.
 func (c *Client) ImportBundle(ctx context.Context, path string, progress func(box.IngestProgress)) (bundle.Result, error) {
 	return do[bundle.Result](ctx, c, "bundle-import", path, progress)

@@ -161,6 +161,7 @@ func Handler(b *box.Box, public http.Handler) http.Handler {
 		return b.SyncPull(ctx, retry, func(v box.IngestProgress) { p(v) })
 	})
 	call(mux, "sync-history", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.SyncHistory(ctx) })
+	call(mux, "sync-report", func(ctx context.Context, r box.Reports, _ func(any)) (any, error) { return b.SyncReport(ctx, r) })
 	call(mux, "bundle-import", func(ctx context.Context, path string, p func(any)) (any, error) {
 		return b.ImportBundle(ctx, path, func(v box.IngestProgress) { p(v) })
 	})
