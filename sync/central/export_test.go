@@ -8,10 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nkeys"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"rxedge/sync/bundle"
 	"rxedge/sync/durable"
+	"rxedge/sync/enroll"
 )
 
 // What tests that attack a site need of the centre: the keys to sign what a
@@ -211,3 +213,29 @@ func (f *Folder) Renew() (bool, error) { return f.renewTimestamp() }
 
 // At sets the centre's clock.
 func (f *Folder) At(at time.Time) *Folder { f.now = func() time.Time { return at }; return f }
+
+// Grant makes a site without asking the hub.
+func (f *Folder) Grant(t testing.TB, site string) *enroll.Identity {
+	t.Helper()
+	kp, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, _ := kp.PublicKey()
+	seed, _ := kp.Seed()
+	id := &enroll.Identity{Site: site, Channel: "stable", Hubs: f.Hubs, Issued: f.now()}
+	id.Seed = string(seed)
+	if id.JWT, err = f.userJWT(pub, site, keyRoleSite, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if id.Certificate, id.Key, err = f.issueWithKey("site-"+site, time.Hour, false); err != nil {
+		t.Fatal(err)
+	}
+	if id.CA, err = f.CA(); err != nil {
+		t.Fatal(err)
+	}
+	if id.Root, id.Floor, err = f.anchor(); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}

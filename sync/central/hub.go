@@ -119,12 +119,13 @@ func (f *Folder) Serve(ctx context.Context, hubs []string, log *slog.Logger, rea
 	}
 	defer nc.Close()
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		try, cancel := context.WithTimeout(ctx, time.Minute)
+		// A cluster that has no leader yet answers nothing.
+		try, cancel := context.WithTimeout(ctx, 4*time.Second)
 		err := f.EnsureStreams(try, nc)
-		if err == nil {
-			err = f.Push(try, nc, nil)
-		}
 		cancel()
+		if err == nil {
+			err = f.Push(ctx, nc, nil)
+		}
 		if err == nil {
 			break
 		}

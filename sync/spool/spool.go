@@ -366,7 +366,7 @@ func (s *Spool) streamOffline() bool {
 }
 
 // Fetch waits for messages, up to max of them, oldest first; none where ctx
-// ends before there is one. Each is to be ended by Done or Again.
+// ends before there is one, or after half a minute. Each is to be ended by Done or Again.
 func (s *Spool) Fetch(ctx context.Context, max int) ([]*Message, error) {
 	s.mu.RLock()
 	if s.closed {
@@ -393,8 +393,8 @@ func (s *Spool) Fetch(ctx context.Context, max int) ([]*Message, error) {
 	}
 	msg, err := cons.Next(jetstream.FetchContext(ctx))
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, nil
+		if ctx.Err() != nil || errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages) {
+			return nil, nil // none has come
 		}
 		s.heal()
 		return nil, fmt.Errorf("spool: %w", err)
