@@ -113,6 +113,7 @@ const (
 	streamName   = "SPOOL"
 	consumerName = "uplink"
 	readyIn      = 20 * time.Second
+	writeIn      = 5 * time.Second // a store whose disk was full never answers again
 )
 
 // Open the spool in dir. A store that can't be opened is set aside, not deleted,
@@ -255,8 +256,9 @@ func (s *Spool) Put(ctx context.Context, class Class, kind string, data []byte) 
 			if err := s.makeRoom(ctx, class); err != nil {
 				return "", err
 			}
-		case try == 0 && s.heal():
-			// The store had failed, for example on a full disk, and is open again.
+		case try == 0 && !errors.Is(err, ErrClosed) && ctx.Err() == nil && s.heal(true):
+			// The store had failed, for example on a full disk, and is open again. Were
+			// the message there after all, its id would tell.
 		default:
 			return "", fmt.Errorf("spool: %w", err)
 		}
@@ -269,11 +271,11 @@ func (s *Spool) publish(ctx context.Context, m *nats.Msg) error {
 	if s.closed {
 		return ErrClosed
 	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, 10*time.Second)
-		defer cancel()
+	if s.js == nil {
+		return errStore
 	}
+	ctx, cancel := context.WithTimeout(ctx, writeIn)
+	defer cancel()
 	_, err := s.js.PublishMsg(ctx, m)
 	return err
 }
@@ -298,6 +300,9 @@ func (s *Spool) makeRoom(ctx context.Context, class Class) error {
 	defer s.mu.RUnlock()
 	if s.closed {
 		return ErrClosed
+	}
+	if s.stream == nil {
+		return errStore
 	}
 	info, err := s.stream.Info(ctx, jetstream.WithSubjectFilter("out.>"))
 	if err != nil {
@@ -341,12 +346,14 @@ func (s *Spool) count(c Class, n uint64) error {
 	return nil
 }
 
-// heal opens the store again where the server has given it up, which it does
-// when a write fails. At most once a second.
-func (s *Spool) heal() bool {
+// heal opens the store again where the server has given it up, or, with force,
+// where it takes no more writes: after one has failed it never does. At most once
+// a second.
+func (s *Spool) heal(force bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.srv == nil || s.srv.JetStreamEnabled() && s.nc.IsConnected() && !s.streamOffline() || time.Since(s.reopened) < time.Second {
+	sound := s.srv != nil && s.srv.JetStreamEnabled() && s.nc.IsConnected() && !s.streamOffline()
+	if s.closed || sound && !force || time.Since(s.reopened) < time.Second {
 		return false
 	}
 	s.reopened = time.Now()
@@ -376,7 +383,7 @@ func (s *Spool) Fetch(ctx context.Context, max int) ([]*Message, error) {
 	cons := s.cons
 	s.mu.RUnlock()
 	if cons == nil {
-		s.heal()
+		s.heal(false)
 		return nil, ErrClosed
 	}
 	batch, err := cons.FetchNoWait(max)
@@ -388,15 +395,18 @@ func (s *Spool) Fetch(ctx context.Context, max int) ([]*Message, error) {
 		err = batch.Error()
 	}
 	if err != nil {
-		s.heal()
+		s.heal(false)
 		return nil, fmt.Errorf("spool: %w", err)
 	}
 	msg, err := cons.Next(jetstream.FetchContext(ctx))
 	if err != nil {
 		if ctx.Err() != nil || errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages) {
-			return nil, nil // none has come
+			if w, err := s.Waiting(context.WithoutCancel(ctx)); ctx.Err() == nil && err == nil && w.Messages > 0 {
+				s.heal(true) // there are some, and it does not hand them out
+			}
+			return nil, nil
 		}
-		s.heal()
+		s.heal(false)
 		return nil, fmt.Errorf("spool: %w", err)
 	}
 	if m := message(msg); m != nil {
@@ -436,13 +446,17 @@ func message(msg jetstream.Msg) *Message {
 func (s *Spool) Waiting(ctx context.Context) (Waiting, error) {
 	s.mu.RLock()
 	if s.closed || s.stream == nil {
+		closed := s.closed
 		s.mu.RUnlock()
+		if !closed {
+			s.heal(false)
+		}
 		return Waiting{}, ErrClosed
 	}
 	info, err := s.stream.Info(ctx)
 	s.mu.RUnlock()
 	if err != nil {
-		s.heal()
+		s.heal(false)
 		return Waiting{}, fmt.Errorf("spool: %w", err)
 	}
 	w := Waiting{Messages: info.State.Msgs, Bytes: info.State.Bytes, MaxBytes: s.opt.MaxBytes, Dropped: map[Class]uint64{}, Set: s.aside}

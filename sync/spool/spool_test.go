@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"rxedge/sync/spool"
 )
 
@@ -340,5 +342,64 @@ func copyTree(t testing.TB, from, to string) {
 	t.Helper()
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil && !errors.Is(err, fs.ErrExist) {
 		t.Fatal(err)
+	}
+}
+
+// A disk that was full for a while: what was acknowledged is there, and once
+// there is room the spool takes messages and hands them out again, by itself.
+func TestDiskFull(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount a small disk")
+	}
+	t.Parallel()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=8m,mode=700"); err != nil {
+		t.Skipf("no small disk can be mounted: %v", err)
+	}
+	defer func() { _ = unix.Unmount(dir, 0) }()
+	s := open(t, dir, spool.Options{})
+	defer s.Close()
+	acked := map[string]bool{}
+	put := func() bool {
+		id, err := s.Put(t.Context(), spool.Normal, "k", make([]byte, 2000))
+		if err == nil {
+			acked[id] = true
+		}
+		return err == nil
+	}
+	for range 20 {
+		if !put() {
+			t.Fatal("a message was not taken")
+		}
+	}
+	filler, err := os.Create(filepath.Join(dir, "full"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for block := make([]byte, 4096); err == nil; {
+		_, err = filler.Write(block)
+	}
+	_ = filler.Close()
+	for n := 0; put(); n++ { // what room the store had kept
+		if n > 5000 {
+			t.Fatal("a full disk takes all")
+		}
+	}
+	if err := os.Remove(filler.Name()); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(30 * time.Second); !put(); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it takes no message although there is room")
+		}
+	}
+	have := map[string]bool{}
+	for _, m := range all(t, s) {
+		have[m.ID] = true
+	}
+	for id := range acked {
+		if !have[id] {
+			t.Fatalf("of %d acknowledged messages one is lost; %d are there", len(acked), len(have))
+		}
 	}
 }
