@@ -142,7 +142,7 @@ func (b *binder) candidates(sentence string) []*window {
 		if err != nil {
 			return nil
 		}
-		ok := r.Conflict == "" && w.negated == neg && len(quantity.Missing(sentence, w.plain)) == 0 && b.subjects.covers(claimed, w.hit.SetID, w.text)
+		ok := r.Conflict == "" && w.negated == neg && len(quantity.Missing(sentence, w.plain)) == 0 && !extract.OfOthers(sentence, w.plain) && b.subjects.covers(claimed, w.hit.SetID, w.text)
 		found = append(found, compared{w, r, ok})
 		most = max(most, r.Share)
 	}

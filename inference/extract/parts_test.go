@@ -50,6 +50,21 @@ func TestPatients(t *testing.T) {
 	}
 }
 
+func TestOfOthers(t *testing.T) {
+	t.Parallel()
+	const evidence = "Pediatric Patients Aged 10 Years and Older: dosage range is 10 to 20 mg once daily"
+	for claim, want := range map[string]bool{
+		"The dosage range is 10 mg to 20 mg once daily.":               true,
+		"In children the dosage range is 10 mg to 20 mg once daily.":   false,
+		"The dosage is given once daily.":                              false,
+		"In pediatric patients the dosage range is 10 to 20 mg daily.": false,
+	} {
+		if OfOthers(claim, evidence) != want || OfOthers(claim, "Adult and pediatric patients: 10 to 20 mg once daily") {
+			t.Errorf("%q: %v", claim, !want)
+		}
+	}
+}
+
 func TestAbbreviations(t *testing.T) {
 	t.Parallel()
 	text := "Cases of medullary thyroid carcinoma (MTC) and drug-induced liver injury (DILI). C. difficile (CDAD), Table (A) and long-acting beta2-adrenergic agonists (LABAs)."

@@ -3,6 +3,7 @@ package extract
 import (
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -88,6 +89,13 @@ func populationOf(text string) population {
 		}
 	}
 	return p
+}
+
+// OfOthers says that a claim states an amount of a medicine and leaves out that
+// its evidence gives it to children alone: everybody's dose it is not.
+func OfOthers(claim, evidence string) bool {
+	return populationOf(claim)&(child|adult) == 0 && populationOf(evidence)&(child|adult) == child &&
+		slices.ContainsFunc(quantity.Numbers(claim), dosing)
 }
 
 // patient is what a question tells of whom it is about.
