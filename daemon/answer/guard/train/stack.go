@@ -10,7 +10,7 @@ import (
 const (
 	inner     = 4    // folds within which weights and stack are found
 	trials    = 100  // of the search
-	diversity = 0.02 // what a mean correlation of 1 between the members costs, in log loss
+	diversity = 0.05 // what members that all say the same cost, in log loss
 	stackRide = 0.001
 )
 
@@ -91,9 +91,7 @@ func search(out [][]float64, rows []row, seed int64) []float64 {
 		alike := 0.0
 		for i := range w {
 			for j := range w {
-				if i != j {
-					alike += w[i] / sum * w[j] / sum * corr[i][j]
-				}
+				alike += w[i] / sum * w[j] / sum * corr[i][j]
 			}
 		}
 		return l/total + diversity*alike
