@@ -289,7 +289,33 @@ func conflict(claim, window, heading *Text) string {
 	if spliced(claim, window) {
 		return "spliced"
 	}
+	if widened(claim, window) {
+		return "people left out"
+	}
 	return ""
+}
+
+// widened says whether a claim states an amount without the people that the text
+// gives it to: children's doses are no one else's.
+func widened(claim, window *Text) bool {
+	amount := false
+	for _, k := range claim.tokens {
+		switch {
+		case k.kind == "people" || k.kind == "age", k.kind == number && (k.number.Unit == "year" || k.number.Unit == "month"):
+			return false
+		case k.kind == number && k.number.Unit != "" && k.number.Unit != "%":
+			amount = true
+		}
+	}
+	if !amount || window.places["adults"] != nil {
+		return false
+	}
+	for _, p := range []string{"children", "infants", "neonates", "elderly"} {
+		if window.places[p] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 const (

@@ -35,6 +35,8 @@ func TestCompare(t *testing.T) {
 		{"Liver failure ought to be treated with steroids.", "Liver failure occurred in men. Asthma ought to be treated with steroids.", "spliced"},
 		{"According to the label, severe rash occurred.", "Severe rash occurred.", ""},
 		{"Mild rash occurred.", "Severe rash occurred.", "degree"},
+		{"The range is 10 to 20 mg daily.", "In children the range is 10 to 20 mg daily.", "people left out"},
+		{"In kids the range is 10 to 20 mg daily.", "In children the range is 10 to 20 mg daily.", ""},
 		{"Gonococcal urethritis gets 1 g.", "Non-gonococcal urethritis gets 1 g.", "denial"},
 	} {
 		got := against(c.claim, c.window).Conflict
