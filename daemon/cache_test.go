@@ -96,7 +96,7 @@ func TestUpdateInvalidates(t *testing.T) {
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
-	again := startDaemon(t, func(c *config.Config) { c.Data = s.data })
+	again := startDaemon(t, func(c *config.Config) { c.Data, c.Model.Embedder = s.data, config.None })
 	for _, q := range questions {
 		if a := again.ask(t, q); !a.Cached {
 			t.Errorf("%s: not cached after a restart", q)
@@ -109,7 +109,7 @@ func TestUpdateInvalidates(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.data, "cache", "MANIFEST"), []byte("no manifest"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	again = startDaemon(t, func(c *config.Config) { c.Data = s.data })
+	again = startDaemon(t, func(c *config.Config) { c.Data, c.Model.Embedder = s.data, config.None })
 	if a := again.ask(t, questions[0]); a.Cached {
 		t.Error("cached by a damaged cache")
 	}

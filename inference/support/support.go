@@ -175,3 +175,34 @@ func (p *passage) windows(claim *text, m *Model) []*text {
 	}
 	return out
 }
+
+// PassageVector gives the features of a claim beside a whole passage: those of a
+// question beside it, and those of the window that shares most with the claim.
+func (m *Model) PassageVector(claim, premise string) []float32 {
+	c, p := m.analyse(claim), m.passage(premise)
+	return m.passageFeatures(c, p)
+}
+
+func (m *Model) passageFeatures(c *text, p *passage) []float32 {
+	x := m.questionFeatures(c, p)
+	ws := p.windows(c, m)
+	best, second := []float32(nil), []float32(nil)
+	for _, w := range ws {
+		f := m.claimFeatures(c, w, p.heading)
+		if best == nil || f[fSoft] > best[fSoft] {
+			best, second = f, best
+		} else if second == nil || f[fSoft] > second[fSoft] {
+			second = f
+		}
+	}
+	if best == nil {
+		best = make([]float32, claimFeatures)
+	}
+	if second == nil {
+		second = best
+	}
+	x = append(x, best...)
+	x = append(x, second[fSoft], second[fDirection], second[fObject])
+	whole := m.claimFeatures(c, p.whole, p.heading)
+	return append(x, whole[fRecallHead], whole[fMaxMissing], whole[fRare], whole[fSoft], whole[fPairs], whole[fFinds], whole[fNumbersMissing], whole[fShort], whole[fDirection])
+}
