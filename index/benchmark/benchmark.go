@@ -93,11 +93,10 @@ func Run(ctx context.Context, req Request) (rep Report, err error) {
 	if err != nil {
 		return rep, err
 	}
-	began := time.Now()
 	made := ix.Stats().Generation
 	if made.Passages == 0 {
 		put := c.documents(0, docs, 1)
-		began = time.Now()
+		began := time.Now()
 		r, err := ix.Apply(ctx, index.Changes{Put: put}, req.Progress)
 		if err != nil {
 			return rep, errors.Join(err, ix.Close())
@@ -118,7 +117,7 @@ func Run(ctx context.Context, req Request) (rep Report, err error) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	rnd := rand.New(rand.NewPCG(7, 7))
-	began = time.Now()
+	began := time.Now()
 	if ix, err = index.Open(filepath.Join(dir, "index"), opt); err != nil {
 		return rep, err
 	}
