@@ -9,7 +9,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -30,7 +29,7 @@ type ArchiveSource struct {
 
 type span struct{ at, size int64 }
 
-var validEntry = regexp.MustCompile(`^(metadata/[a-z0-9.-]{1,100}\.json|chunks/[0-9a-f]{64})$`)
+var validEntry = pattern(`^(metadata/[a-z0-9.-]{1,100}\.json|chunks/[0-9a-f]{64})$`)
 
 // OpenArchive reads where everything is in it.
 func OpenArchive(path string) (*ArchiveSource, error) {
@@ -52,7 +51,7 @@ func OpenArchive(path string) (*ArchiveSource, error) {
 		if err != nil {
 			return nil, bad(err)
 		}
-		if h.Typeflag != tar.TypeReg || !validEntry.MatchString(h.Name) || len(a.entries) == maxEntries || h.Size < 0 {
+		if h.Typeflag != tar.TypeReg || !validEntry().MatchString(h.Name) || len(a.entries) == maxEntries || h.Size < 0 {
 			return nil, bad(errors.New("it holds something else"))
 		}
 		at, err := f.Seek(0, io.SeekCurrent) // tar reads whole blocks, no further
@@ -102,7 +101,7 @@ func WriteArchive(path string, metadata iter.Seq2[string, []byte], chunks iter.S
 	defer f.Close()
 	w := tar.NewWriter(f)
 	put := func(name string, b []byte) error {
-		if !validEntry.MatchString(name) {
+		if !validEntry().MatchString(name) {
 			return fmt.Errorf("%q can't be in a bundle", name)
 		}
 		if err := w.WriteHeader(&tar.Header{Name: name, Size: int64(len(b)), Mode: 0o644, Typeflag: tar.TypeReg, ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}); err != nil {

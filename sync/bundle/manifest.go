@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -201,11 +202,16 @@ const hashesPerList = ChunkSize / sha256.Size
 // Chunks of the file.
 func (a *Artefact) Chunks() int64 { return (a.Size + ChunkSize - 1) / ChunkSize }
 
+// Compiled when first used: a box that is not enrolled needs none.
 var (
-	validName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
-	validVersion = regexp.MustCompile(`^[0-9]{1,6}(\.[0-9]{1,6}){0,3}$`)
-	validChannel = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+	validName    = pattern(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+	validVersion = pattern(`^[0-9]{1,6}(\.[0-9]{1,6}){0,3}$`)
+	validChannel = pattern(`^[a-z0-9][a-z0-9-]{0,31}$`)
 )
+
+func pattern(s string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(s) })
+}
 
 // MaxID is the length of a document's id in bytes.
 const MaxID = 512
@@ -230,19 +236,19 @@ func ParseManifest(b []byte) (*Manifest, error) {
 	switch {
 	case dec.More():
 		return bad("there is more behind it")
-	case !validChannel.MatchString(m.Channel):
+	case !validChannel().MatchString(m.Channel):
 		return bad("channel")
 	case m.Number < 1:
 		return bad("number %d", m.Number)
 	case m.Created.IsZero():
 		return bad("no time")
-	case m.Requires.Rxedge != "" && !validVersion.MatchString(m.Requires.Rxedge):
+	case m.Requires.Rxedge != "" && !validVersion().MatchString(m.Requires.Rxedge):
 		return bad("version of rxedge")
 	case len(m.Note) > 1000:
 		return bad("note")
 	}
 	for _, p := range m.Requires.Profiles {
-		if !validName.MatchString(p) {
+		if !validName().MatchString(p) {
 			return bad("profile")
 		}
 	}
@@ -264,7 +270,7 @@ func ParseManifest(b []byte) (*Manifest, error) {
 	seen := map[string]bool{}
 	for _, a := range m.Artefacts {
 		switch {
-		case !validName.MatchString(a.Name) || strings.Contains(a.Name, ".."):
+		case !validName().MatchString(a.Name) || strings.Contains(a.Name, ".."):
 			return bad("name of an artefact")
 		case a.Kind != KindModel && a.Kind != KindAdapter && a.Kind != KindProfile:
 			return bad("kind of an artefact")
@@ -337,7 +343,7 @@ func ParseTargetPath(p string) (channel string, number int64, ok bool) {
 	channel, rest, found := strings.Cut(p, "/")
 	digits, json := strings.CutSuffix(rest, ".json")
 	n, err := strconv.ParseInt(digits, 10, 64)
-	if !found || !json || err != nil || n < 1 || strconv.FormatInt(n, 10) != digits || !validChannel.MatchString(channel) {
+	if !found || !json || err != nil || n < 1 || strconv.FormatInt(n, 10) != digits || !validChannel().MatchString(channel) {
 		return "", 0, false
 	}
 	return channel, n, true
