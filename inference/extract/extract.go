@@ -422,6 +422,12 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 		}
 	}
 	chosen := c.choose()
+	if named && q.listsForbidden(text, passages) {
+		if all := forbidden(passages); len(all) > 0 {
+			res.Sentences = all
+			return res
+		}
+	}
 	// Little of the question in the passages, and little of it in the sentence.
 	if named && len(c.found) > 0 && (c.found[0].Score+res.Coverage < weakest || c.found[0].Score < faintest) {
 		return res
