@@ -74,7 +74,7 @@ func TestUpdateInvalidates(t *testing.T) {
 	for _, q := range questions {
 		a := s.ask(t, q)
 		if a.Cached == rests[q]["sample-metformin"] {
-			t.Errorf("%s: cached %v; it rests on the changed label: %v", q, a.Cached, !a.Cached)
+			t.Errorf("%s: cached %v; it rests on the changed label: %v", q, a.Cached, rests[q]["sample-metformin"])
 		}
 		for _, cl := range a.Claims {
 			if ci := cl.Citations[0]; ci.SetID == "sample-metformin" && ci.Version != "2" {

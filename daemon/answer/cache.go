@@ -62,21 +62,26 @@ func stamp(snap *index.Snapshot) string {
 	return g.Label() + "@" + strconv.FormatInt(g.Created.UnixNano(), 36) + "." + strconv.FormatInt(g.Updated.UnixNano(), 36)
 }
 
-// evidence hashes what decides what is said: the passages in their order, how
-// the question was read, what the extract found. Scores are left out: they move
+// evidence hashes what decides what is said: the passages that a model reads in
+// their order, those that sentences were taken from, how the question was read,
+// what the extract found. Scores are left out: they move
 // with every document that comes.
 func (p *looked) evidence() [sha256.Size]byte {
 	h := sha256.New()
 	enc := json.NewEncoder(h) // of numbers, strings and slices of them: it can't fail
-	for i := range p.wide {
-		hit := p.wide[i]
+	said := func(hit *index.Hit) {
 		_ = enc.Encode([]any{hit.SetID, hit.Version, hit.DocumentTitle, hit.SectionTitle, hit.LOINC, hit.Effective, hit.Notice, hit.Passage, hit.Text})
+	}
+	for i := range p.hits {
+		said(&p.hits[i])
 	}
 	for _, r := range p.retrieved {
 		_ = enc.Encode([]any{r.SectionID, r.Start, r.End})
 	}
+	// Of the many passages that sentences are taken from, those that gave one.
 	for _, s := range p.ex.Sentences {
-		_ = enc.Encode([]int{s.Passage, s.Start, s.End})
+		said(&p.wide[s.Passage])
+		_ = enc.Encode([]int{s.Start, s.End})
 	}
 	for _, c := range p.differing {
 		_ = enc.Encode(c)

@@ -52,8 +52,9 @@ func (a *Answer) date(before string) {
 			if d := c.EffectiveDate; d != "" && (a.LabelDate == "" || d < a.LabelDate) {
 				a.LabelDate = d
 			}
-			c.Stale = stale(c.EffectiveDate, before)
-			a.Stale = a.Stale || c.Stale
+			// The citation itself was marked before it was sent (add): it is read by
+			// those who follow the answer.
+			a.Stale = a.Stale || stale(c.EffectiveDate, before)
 		}
 	}
 	if a.Stale {

@@ -103,10 +103,8 @@ func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 	if q.K == 0 {
 		q.K = 8
 	}
-	if snap := s.Index.Acquire(); snap != nil && len(q.Previous) > 0 {
-		err := q.resolve(snap)
-		snap.Release()
-		if err != nil {
+	if len(q.Previous) > 0 {
+		if err := s.resolve(&q); err != nil {
 			return nil, fmt.Errorf("reading the questions before: %w", err)
 		}
 	}
@@ -121,6 +119,16 @@ func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 		s.Observe(a, err)
 	}
 	return a, err
+}
+
+// resolve reads the questions before q, where the index is open.
+func (s *Service) resolve(q *Question) error {
+	snap := s.Index.Acquire()
+	if snap == nil {
+		return nil
+	}
+	defer snap.Release()
+	return q.resolve(snap)
 }
 
 func (s *Service) answer(ctx context.Context, q Question, ev Events, began time.Time) (*Answer, error) {
