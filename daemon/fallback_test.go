@@ -134,6 +134,7 @@ func TestModelsFallBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	const question = "Can metformin be started with an eGFR of 40?"
+	s.waitDense(t)
 	a := s.ask(t, question)
 	if a.Timings.Embed <= 0 || a.Withheld == 0 || strings.Contains(fallbacks(a), answer.FallbackWords) {
 		t.Fatalf("both models should work: embed %v, withheld %d, %q", a.Timings.Embed, a.Withheld, a.Fallback)

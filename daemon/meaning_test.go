@@ -126,7 +126,16 @@ func TestVectorsAreMadeInTheBackground(t *testing.T) {
 	if a := s.ask(t, "Can metformin be started with an eGFR of 40?"); a.Status != answer.StatusAnswered {
 		t.Errorf("not answered meanwhile: %+v", a)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	s.waitDense(t)
+	if r := s.meaning(t, "blood thinner"); len(r.Hits) == 0 {
+		t.Error("nothing is found by meaning")
+	}
+}
+
+// waitDense returns when the index has vectors of the embedder that is loaded.
+func (s *station) waitDense(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		var h struct {
@@ -138,15 +147,12 @@ func TestVectorsAreMadeInTheBackground(t *testing.T) {
 			if len(h.Degraded) > 0 {
 				t.Errorf("still wrong: %q", h.Degraded)
 			}
-			break
+			return
 		}
 		select {
 		case <-ctx.Done():
 			t.Fatalf("there are no vectors; %q\n%s", h.Degraded, s.log)
 		case <-time.After(10 * time.Millisecond):
 		}
-	}
-	if r := s.meaning(t, "blood thinner"); len(r.Hits) == 0 {
-		t.Error("nothing is found by meaning")
 	}
 }
