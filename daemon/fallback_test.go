@@ -90,7 +90,7 @@ func flip(t *testing.T, dir, text string) {
 }
 
 // The models of a box are killed and their files taken away, first the embedder,
-// then the one that writes: questions are answered all the same, and say how.
+// then the one that orders passages, then the one that writes: questions are answered all the same, and say how.
 func TestModelsFallBack(t *testing.T) {
 	t.Parallel()
 	dir := testdata(t)
@@ -116,13 +116,13 @@ func TestModelsFallBack(t *testing.T) {
 		}
 		return found[0]
 	}
-	encoder := importModel(berttest.Folder(t), "encoder")
+	encoder, judge := importModel(berttest.Folder(t), "encoder"), importModel(berttest.Folder(t, "LABEL_0"), "judge")
 	stories := importModel(filepath.Join(dir, "models", "stories260K"), "stories")
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
 	s = startDaemon(t, func(c *config.Config) {
-		c.Data, c.Cache.Enabled, c.Model.Embedder, c.Model.Generator = s.data, false, "encoder", "stories"
+		c.Data, c.Cache.Enabled, c.Model.Embedder, c.Model.Reranker, c.Model.Generator = s.data, false, "encoder", "judge", "stories"
 		c.Answer.MaxTokens, c.Answer.Passages = 40, 1
 	})
 	c, err := control.Dial(s.data)
@@ -136,8 +136,8 @@ func TestModelsFallBack(t *testing.T) {
 	const question = "Can metformin be started with an eGFR of 40?"
 	s.waitDense(t)
 	a := s.ask(t, question)
-	if a.Timings.Embed <= 0 || a.Withheld == 0 || strings.Contains(fallbacks(a), answer.FallbackWords) {
-		t.Fatalf("both models should work: embed %v, withheld %d, %q", a.Timings.Embed, a.Withheld, a.Fallback)
+	if a.Timings.Embed <= 0 || a.Timings.Rerank <= 0 || a.Withheld == 0 || strings.Contains(fallbacks(a), answer.FallbackWords) || strings.Contains(fallbacks(a), answer.FallbackOrder) {
+		t.Fatalf("all models should work: embed %v, rerank %v, withheld %d, %q", a.Timings.Embed, a.Timings.Rerank, a.Withheld, a.Fallback)
 	}
 	kill := func(blob string) {
 		t.Helper()
@@ -154,10 +154,14 @@ func TestModelsFallBack(t *testing.T) {
 	if a = s.ask(t, question); a.Status != answer.StatusAnswered || !strings.HasPrefix(fallbacks(a), answer.FallbackWords) {
 		t.Errorf("without the embedder: %s, %q: %q", a.Status, fallbacks(a), a.Fallback)
 	}
+	kill(judge)
+	if a = s.ask(t, question); a.Status != answer.StatusAnswered || !strings.HasPrefix(fallbacks(a), answer.FallbackWords+" "+answer.FallbackOrder) {
+		t.Errorf("without the reranker: %s, %q: %q", a.Status, fallbacks(a), a.Fallback)
+	}
 	kill(stories)
-	if a = s.ask(t, question); a.Status != answer.StatusAnswered || a.Mode != answer.ModeExtractive || fallbacks(a) != answer.FallbackWords+" "+answer.FallbackExtract ||
+	if a = s.ask(t, question); a.Status != answer.StatusAnswered || a.Mode != answer.ModeExtractive || fallbacks(a) != answer.FallbackWords+" "+answer.FallbackOrder+" "+answer.FallbackExtract ||
 		!strings.Contains(a.Fallback, "engine") && !strings.Contains(a.Fallback, "model is not") {
-		t.Errorf("without both: %s, %s, %q: %q", a.Status, a.Mode, fallbacks(a), a.Fallback)
+		t.Errorf("without all: %s, %s, %q: %q", a.Status, a.Mode, fallbacks(a), a.Fallback)
 	}
 }
 

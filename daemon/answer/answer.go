@@ -143,6 +143,7 @@ type Timings struct {
 	Queue    float64 `json:"queue"`
 	Embed    float64 `json:"embed"`
 	Retrieve float64 `json:"retrieve"`
+	Rerank   float64 `json:"rerank"`   // ordering what was found, where a reranker is configured
 	Generate float64 `json:"generate"` // writing or picking sentences
 	Verify   float64 `json:"verify"`   // judging them
 	Cache    float64 `json:"cache"`    // looking for an answer that is kept

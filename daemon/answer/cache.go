@@ -140,7 +140,7 @@ func (s *Service) kept(ctx context.Context, q Question, ev Events, began time.Ti
 				if err != nil {
 					return nil, err
 				}
-				a.Timings = Timings{Cache: looking, Embed: p.found.Timings.Embed, Retrieve: p.found.Timings.Retrieve, Generate: p.picking, Total: since(began)}
+				a.Timings = Timings{Cache: looking, Embed: p.found.Timings.Embed, Retrieve: p.found.Timings.Retrieve, Rerank: p.reranking, Generate: p.picking, Total: since(began)}
 				return a, nil
 			}
 		}
@@ -150,7 +150,7 @@ func (s *Service) kept(ctx context.Context, q Question, ev Events, began time.Ti
 		}
 		a.Timings.Cache = looking
 		// What was made in a lesser way than it could be is made anew next time.
-		if a.Fallback == "" && !s.degraded(p) {
+		if a.Fallback == "" && p.unranked == "" && !s.degraded(p) {
 			s.Cache.Put(key, keep(a, stamp(snap), evidence))
 		}
 		return a, nil

@@ -11,13 +11,14 @@ import (
 
 // Fallback is a lesser way in which an answer was made.
 type Fallback struct {
-	Name string `json:"name" enum:"bm25,extractive,cut_short,last_generation,earlier_answer"`
+	Name string `json:"name" enum:"bm25,not_reranked,extractive,cut_short,last_generation,earlier_answer"`
 	Text string `json:"text"` // why, and what it means for the answer
 }
 
 // Names of the fallbacks, in the order in which they are tried.
 const (
 	FallbackWords      = "bm25"            // the embedder failed: searched by words alone
+	FallbackOrder      = "not_reranked"    // the reranker failed: in the order of the search
 	FallbackExtract    = "extractive"      // the model failed: sentences of the documents
 	FallbackCut        = "cut_short"       // the model failed after it had said something
 	FallbackGeneration = "last_generation" // the index is damaged: the last good one was searched
@@ -113,6 +114,9 @@ func (s *Service) named(a *Answer) {
 func (s *Service) fellBack(a *Answer, p *looked) {
 	if s.degraded(p) {
 		a.Fallbacks = append(a.Fallbacks, Fallback{FallbackWords, wordsAlone})
+	}
+	if p.unranked != "" {
+		a.Fallbacks = append(a.Fallbacks, Fallback{FallbackOrder, p.unranked})
 	}
 	if a.Fallback != "" {
 		name := FallbackExtract

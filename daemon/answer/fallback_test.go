@@ -3,6 +3,7 @@ package answer
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,17 @@ func TestFallbacksAreNamed(t *testing.T) {
 			e.broken = true
 			s.Generator = func(context.Context) (inference.Generator, error) { return nil, inference.ErrEngineMissing }
 		}, FallbackWords + " " + FallbackExtract},
+		{"reranker", func(s *Service) {
+			s.Reranker = func(context.Context) (inference.Reranker, error) { return nil, inference.ErrEngineLost }
+		}, FallbackOrder},
+		{"reranker's scores", func(s *Service) {
+			s.Reranker = func(context.Context) (inference.Reranker, error) {
+				return orders(func(int) float32 { return float32(math.NaN()) }), nil
+			}
+		}, FallbackOrder},
+		{"no reranker", func(s *Service) {
+			s.Reranker = func(context.Context) (inference.Reranker, error) { return nil, nil }
+		}, ""},
 		{"model alone", func(s *Service) {
 			s.Generator = func(context.Context) (inference.Generator, error) { return writes{err: inference.ErrEngineLost}, nil }
 		}, FallbackExtract},

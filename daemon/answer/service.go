@@ -43,6 +43,9 @@ type Service struct {
 	// Generator returns the language model that writes answers, or nil where
 	// none is configured; an error says why a configured one can't serve now.
 	Generator func(ctx context.Context) (inference.Generator, error)
+	// Reranker returns the judge that orders what was found, or nil where none is
+	// configured; an error says why a configured one can't serve now. May be nil.
+	Reranker func(ctx context.Context) (inference.Reranker, error)
 	// Entailer returns the judge of what a model wrote. Where it can't serve, or
 	// is nil, nothing that a model writes is shown.
 	Entailer func(ctx context.Context) (inference.Entailer, error)
@@ -169,6 +172,8 @@ type looked struct {
 	differing []Conflict
 	tooOld    bool    // stale labels alone would have answered
 	picking   float64 // milliseconds that the extract took
+	reranking float64 // milliseconds
+	unranked  string  // why the reranker did not serve
 }
 
 // look searches for q and picks sentences; nothing is written yet.
@@ -182,6 +187,12 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_
 	if err != nil {
 		return nil, fmt.Errorf("searching the index: %w", err)
 	}
+	ranking := time.Now()
+	var unranked string
+	if found.Hits, unranked, err = s.rerank(ctx, q.asked(), found.Hits); err != nil {
+		return nil, err
+	}
+	reranking := since(ranking)
 	reading := found.Explain
 	reading.Previous = q.carried
 	about := map[string]bool{}
@@ -194,7 +205,8 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_
 		}
 	}
 	found.Hits = prefer(found.Hits, about)
-	p := &looked{q: q, snap: snap, reading: reading, about: about, retrieved: retrieved(found.Hits, q.K), strangers: reading.Strangers()}
+	p := &looked{q: q, snap: snap, reading: reading, about: about, retrieved: retrieved(found.Hits, q.K), strangers: reading.Strangers(),
+		reranking: reranking, unranked: unranked}
 	if len(p.strangers) > 0 {
 		kin := classes(&reading)
 		if found.Hits, err = general(snap, found.Hits, p.strangers, kin); err != nil {
@@ -247,6 +259,7 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 		staleBefore: s.staleBefore(),
 	}
 	a.Timings.Embed, a.Timings.Retrieve, a.Timings.Generate = p.found.Timings.Embed, p.found.Timings.Retrieve, p.picking
+	a.Timings.Rerank = p.reranking
 	if ev.Retrieved != nil {
 		ev.Retrieved(a.Retrieved)
 	}

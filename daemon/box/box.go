@@ -121,7 +121,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	}
 	b.Answers = &answer.Service{Index: b.Index, Passages: cfg.Answer.Passages, MaxTokens: cfg.Answer.MaxTokens, Log: log,
 		StaleAfter: time.Duration(cfg.Answer.StaleAfter), StaleAbstains: cfg.Answer.Stale == "abstain"}
-	b.Answers.Entailer, b.Answers.Relevance = b.Models.Judge, support.Builtin()
+	b.Answers.Reranker, b.Answers.Entailer, b.Answers.Relevance = b.Models.Order, b.Models.Judge, support.Builtin()
 	b.Answers.Embedder, b.Answers.Vectors = opt.EmbedderInfo, b.embedder != ""
 	b.Answers.Retreat, b.Answers.Retreated, b.Answers.Lost = b.retreat, b.Index.Retreated, b.lost
 	if b.cache != nil {

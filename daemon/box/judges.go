@@ -65,6 +65,16 @@ func (m *Models) Reranker(_ context.Context, name string) (inference.Reranker, e
 	return bert.NewReranker(engine, model, o)
 }
 
+// Order is the reranker that orders what is found: the configured model, or the
+// built-in one where it is named; nil where none is configured, because the
+// built-in one finds less than the search's own order.
+func (m *Models) Order(ctx context.Context) (inference.Reranker, error) {
+	if m.use[catalog.Reranker] == "" {
+		return nil, nil
+	}
+	return m.Reranker(ctx, "")
+}
+
 // Entailer of that name, the configured one by "", the one built in where none is
 // configured.
 func (m *Models) Entailer(_ context.Context, name string) (inference.Entailer, error) {

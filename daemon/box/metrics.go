@@ -49,7 +49,7 @@ func (m *metrics) observe(a *answer.Answer, err error) {
 	}
 	m.answers.WithLabelValues(a.Status, a.Reason, a.Mode).Inc()
 	m.withheld.Add(float64(a.Withheld))
-	for stage, ms := range map[string]float64{"embed": a.Timings.Embed, "retrieve": a.Timings.Retrieve,
+	for stage, ms := range map[string]float64{"embed": a.Timings.Embed, "retrieve": a.Timings.Retrieve, "rerank": a.Timings.Rerank,
 		"generate": a.Timings.Generate, "verify": a.Timings.Verify, "cache": a.Timings.Cache, "total": a.Timings.Total} {
 		if ms > 0 {
 			m.seconds.WithLabelValues(stage).Observe(ms / 1000)

@@ -269,6 +269,7 @@ export class AnswerView {
       ["waiting", t.queue],
       ["embedding", t.embed],
       ["search", t.retrieve],
+      ["reranking", t.rerank],
       ["writing", t.generate],
       ["checking", t.verify],
     ].filter(([, v]) => v >= 0.05);
