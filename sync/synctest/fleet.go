@@ -22,7 +22,6 @@ type Fleet struct {
 
 	config string
 	hub    *central.Hub
-	stop   context.CancelFunc
 	wg     sync.WaitGroup
 }
 
