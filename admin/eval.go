@@ -25,7 +25,7 @@ func (a *app) eval() *cobra.Command {
 	c := &cobra.Command{Use: "eval", Short: "Measure retrieval and answers against judged questions",
 		Example: `  rxedge eval retrieval --corpus corpus.jsonl --queries queries.jsonl --qrels qrels.tsv --mode bm25 --json`,
 		Args:    cobra.ArbitraryArgs, RunE: group}
-	c.AddCommand(a.evalRetrieval(), a.evalTune(), a.evalAnswers(), a.evalCompare(), a.evalFusion())
+	c.AddCommand(a.evalRetrieval(), a.evalTune(), a.evalAnswers(), a.evalCompare(), a.evalFusion(), a.evalText(), a.evalFairness(), a.evalDrift())
 	return c
 }
 
