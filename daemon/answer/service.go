@@ -409,7 +409,7 @@ func passages(snap *index.Snapshot, hits []index.Hit, about map[string]bool, r *
 // what the label says to those who prescribe and dispense.
 var aside = map[string]bool{
 	"42230-3": true, "42231-1": true, "34076-0": true, // patient information, medication guide, counselling
-	"34092-7": true, "43681-6": true, "43682-4": true, "34090-1": true, "34083-6": true, // studies, pharmacology
+	"34092-7": true, "43679-0": true, "43680-8": true, "43681-6": true, "43682-4": true, "34090-1": true, "34083-6": true, // studies, pharmacology
 	"51945-4": true, "43683-2": true, // package label, recent changes
 }
 

@@ -2,6 +2,7 @@ package extract
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -61,10 +62,13 @@ func (c *chooser) choose() []candidate {
 	if need != 0 && !slices.ContainsFunc(c.out, fits) {
 		c.first(func(s *candidate) bool { return s.fits && s.Score >= nearFitting*best })
 	}
-	// Beside the dose of these patients that of all the others is left out.
-	if need != 0 && c.q.wants.dose && slices.ContainsFunc(c.out, fits) {
-		c.drop(func(s candidate) bool { return s.states && !s.fits && s.groups&need == 0 })
+	// Beside what is said of these patients the dose of all the others is left out.
+	leave := func() {
+		if need != 0 && (!c.q.wants.dose || slices.ContainsFunc(c.out, fits)) {
+			c.drop(func(s candidate) bool { return s.dosing && !s.fits && s.groups&need == 0 })
+		}
 	}
+	leave()
 	for range mostAdded {
 		c.first(func(s *candidate) bool { return s.Score >= nearAdding*best && c.adding(s) >= adds*c.q.rest })
 	}
@@ -75,7 +79,9 @@ func (c *chooser) choose() []candidate {
 			return p.Grave && s.partnered && s.Score >= nearGrave*best && len(s.direct) > 0 && (len(p.Partners) > 0 || s.Score >= nearSame*best)
 		})
 	}
+	c.headings()
 	c.complete()
+	leave()
 	c.order()
 	return c.out
 }
@@ -116,7 +122,7 @@ func (c *chooser) adding(s *candidate) float64 {
 
 // take takes s unless it, or one that says the same, was taken.
 func (c *chooser) take(s *candidate) bool {
-	if s == nil {
+	if s == nil || s.excludes {
 		return false
 	}
 	p := &c.passages[s.Passage]
@@ -157,6 +163,24 @@ func same(a, b []string) bool {
 	x, y := strings.Join(a, " "), strings.Join(b, " ")
 	return len(quantity.Missing(x, y)) == 0 && len(quantity.Missing(y, x)) == 0
 }
+
+// headings puts in the place of a bare heading what stands under it.
+func (c *chooser) headings() {
+	for _, s := range slices.Clone(c.out) {
+		if !bare.MatchString(c.text(&s)) {
+			continue
+		}
+		next := c.beside(&s, 1)
+		if next == nil || bare.MatchString(c.text(next)) || next.excludes {
+			continue
+		}
+		c.take(next)
+		c.drop(func(o candidate) bool { return o.Passage == s.Passage && o.Start == s.Start })
+	}
+}
+
+// bare is a numbered heading with nothing behind it.
+var bare = regexp.MustCompile(`^\d{1,2}\.\d{1,2}\.? [^.:;]{1,90}$`)
 
 // complete adds what a sentence taken does not stand without: the one before,
 // where it begins by pointing back, and the one after, where that says what is
@@ -370,6 +394,11 @@ func (c *chooser) answers() (missing population, ok bool) {
 		return need, false
 	}
 	if !c.q.wants.dose {
+		// The dose of others was all there is.
+		if need := c.q.patient.groups & guarded; need != 0 && (len(c.out) == 0 || need&(renal|hepatic) != 0 && c.q.wants.act || slices.ContainsFunc(c.found, func(s candidate) bool { return s.excludes })) &&
+			!slices.ContainsFunc(c.out, func(s candidate) bool { return s.fits }) {
+			return need, false
+		}
 		return 0, true
 	}
 	if c.q.wants.perKg && !slices.ContainsFunc(c.out, func(s candidate) bool {
@@ -379,8 +408,17 @@ func (c *chooser) answers() (missing population, ok bool) {
 	}) {
 		return 0, false
 	}
+	if c.q.wants.rate && !slices.ContainsFunc(c.out, func(s candidate) bool { return rated(c.text(&s)) }) {
+		return 0, false
+	}
 	if c.q.wants.amount && !slices.ContainsFunc(c.out, func(s candidate) bool {
 		return s.states || doses(c.text(&s)) || s.acts && s.partnered && len(c.passages[s.Passage].Partners) > 0
+	}) {
+		return 0, false
+	}
+	// Nothing states how much, nor says that there is no dose.
+	if c.q.wants.amount && (c.q.wants.begin || c.q.wants.most || c.q.wants.unit) && !slices.ContainsFunc(c.out, func(s candidate) bool {
+		return s.states || refuses(c.text(&s)) || s.acts && s.partnered && len(c.passages[s.Passage].Partners) > 0
 	}) {
 		return 0, false
 	}

@@ -111,7 +111,7 @@ const (
 const (
 	stated    = 1.5  // it has a number of the kind asked for
 	directing = 0.5  // it says what to do, and that was asked
-	reporting = 0.3  // it tells of a trial
+	reporting = 0.6  // it tells of a trial
 	behind    = 0.05 // a score is divided by 1 and this for each passage before
 	starting  = 0.8  // it states the dose to begin with, and that was asked
 	meant     = 0.8  // it speaks of the patients asked about
@@ -156,13 +156,17 @@ func init() {
 	for _, w := range strings.Fields(`pt pts patient patients ok okay please tell know need needed want give given giving
 		take taking taken use used using start started starting begin begins drug drugs medicine medication label question
 		many much long often high low far what when which who how why whether get got go goes going still safe
-		yes no ask asks asked asking thing anything something someone frequent frequently often doc doctor doctors prescriber physician nurse caller mom dad best good bad mean means say says hi hello thanks allowed allow possible`) {
+		yes no ask asks asked asking thing anything something someone frequent frequently often doc doctor doctors prescriber physician nurse caller mom dad best good bad mean means say says hi hello thanks allowed allow possible
+		himself herself themselves myself yourself work night today tonight tomorrow yesterday now booked scheduled drawn confirmed happen happens usually typically`) {
 		filler[w] = true
 	}
 }
 
 // instead is what a question sets aside: "40 rather than 10-20".
 var instead = regexp.MustCompile(`(?i)\b(?:rather than|instead of)\b[^,;.?]*`)
+
+// howAsked are the words by which a number is asked for; they are no subject.
+var howAsked = regexp.MustCompile(`(?i)\bhow (?:common|likely|frequent|frequently|often|soon|long|late|early|fast|quickly)\b`)
 
 type question struct {
 	terms   map[string]float64 // weight
@@ -203,9 +207,11 @@ func read(text string, lex Lexicon, also []Also) question {
 	if !math.IsNaN(q.patient.age) && !q.wants.number() && !q.wants.act {
 		q.wants.dose = true
 	}
-	for _, m := range ageAsked.FindAllString(text, -1) {
-		for _, t := range lex.Terms(m) {
-			skip[t] = true
+	for _, asking := range []*regexp.Regexp{ageAsked, howAsked} {
+		for _, m := range asking.FindAllString(text, -1) {
+			for _, t := range lex.Terms(m) {
+				skip[t] = true
+			}
 		}
 	}
 	q.also(lex, also, skip)
@@ -416,6 +422,10 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 		}
 	}
 	if named {
+		if way := q.unspokenWay(text, passages, opt.Rest); way != "" {
+			res.Absent = append(res.Absent, way)
+			return res
+		}
 		if unspoken := q.unspoken(text, passages, opt.Rest, lex); len(unspoken) > 0 {
 			res.Absent = append(res.Absent, unspoken...)
 			return res

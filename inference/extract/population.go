@@ -106,12 +106,15 @@ type patient struct {
 
 // notPatients are words that name a group and mean no patient of it: a strength
 // of tablets for adults, tests of an organ, harm to it.
-var notPatients = regexp.MustCompile(`(?i)\bbaby (?:aspirin|asa)|\b(?:liver|hepatic|kidney|renal)(?: function)? (?:monitoring|enzymes?|tests?|labs?|panels?|checks?|toxicity|injury|damage|transplant|recipient|stones?)|\b(?:transplant|nursing home|baby oil)`)
+var notPatients = regexp.MustCompile(`(?i)\bbaby (?:aspirin|asa)|\b(?:liver|hepatic|kidney|renal)(?: function| laboratory)? (?:monitoring|enzymes?|tests?|labs?|panels?|checks?|toxicity|injury|damage|transplant|recipient|stones?)|\b(?:transplant|nursing home|baby oil)`)
+
+// childPugh is a score of the liver, no child.
+var childPugh = regexp.MustCompile(`(?i)\bchild[- ]pugh\b`)
 
 var ageAsked = regexp.MustCompile(`(?i)\b(\d{1,3}(?:\.\d)?)[ -]?(?:(yo|y/o|y\.o)\b|(years?|yrs?|y|months?|mos?|weeks?|wks?|days?)[ -](?:old|of age|o)\b)`)
 
 func patientOf(question string) patient {
-	p := patient{groups: populationOf(notPatients.ReplaceAllString(question, " ")), age: math.NaN()}
+	p := patient{groups: populationOf(childPugh.ReplaceAllString(notPatients.ReplaceAllString(question, " "), "hepatic")), age: math.NaN()}
 	m := ageAsked.FindStringSubmatch(question)
 	if m == nil {
 		return p
@@ -182,7 +185,7 @@ func scopes(p *Passage) (own, scope []population) {
 	set := title
 	for i := range p.Sentences {
 		s := p.sentence(i)
-		own[i] = populationOf(s)
+		own[i] = populationOf(notPatients.ReplaceAllString(s, " "))
 		switch lead := leadOf(s); {
 		case lead == "":
 		case populationOf(lead) != 0:

@@ -2,6 +2,7 @@ package extract
 
 import (
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -14,10 +15,14 @@ import (
 type wants struct {
 	dose, time, count, share, limit, act bool
 	perKg                                bool // a dose by weight
+	rate                                 bool // an amount by the hour or minute
 	often                                bool // an interval
 	begin                                bool // the dose to begin with
 	most                                 bool // the greatest dose
 	amount                               bool // a dose, in so many words
+	unit                                 bool // a dose, by its unit: "mcg for …"
+	age                                  bool // from what age
+	content                              bool // how much of something is in it
 }
 
 // askedBy are the ways to ask, matched as whole words of the question in lower
@@ -28,15 +33,18 @@ var askedBy = []struct {
 	mark    func(*wants)
 }{
 	{"how much|max|maximum|max dose|dose|doses|dosing|dosage|how high|how low|starting|start at|begin at|go up to|titrate|target|mg|mcg|how many mg|strength|amount", func(w *wants) { w.dose = true }},
+	{"what age|which age|what ages|which ages|youngest|minimum age|min age|age limit|age cutoff|how old|from age|lowest age", func(w *wants) { w.age = true }},
+	{"content|contain|contains|contained", func(w *wants) { w.content = true }},
+	{"within what|within how|how quickly|how fast|onset|no later than", func(w *wants) { w.time = true }},
 	{"when|how often|how frequent|how frequently|how long|how soon|how early|how late|how far|wait|interval|schedule|hrs|hours|duration|days|weeks|months|time|spacing|space|apart|until|every|washout|timing|frequency", func(w *wants) { w.time = true }},
 	{"how many|number of|total|count|limit|max number", func(w *wants) { w.count = true }},
-	{"how common|how likely|incidence|percent|percentage|rate|risk of|what share|odds|chance", func(w *wants) { w.share = true }},
+	{"how common|how likely|incidence|percent|percentage|rate|risk of|what share|share of|proportion|what fraction|odds|chance", func(w *wants) { w.share = true }},
 	{"how often|how frequent|how frequently|schedule|interval|intervals|frequency|how far", func(w *wants) { w.often = true }},
 	{"dose|dosing|dosage|how much|max dose|how many mg", func(w *wants) { w.amount = true }},
 	{"how high|max|maximum|max dose|ceiling|upper limit|highest|at most|most|limit|cap", func(w *wants) { w.most = true }},
 	{"start|starts|begin|begins|initiate|starting|initial|first dose", func(w *wants) { w.begin = true }},
 	{"cutoff|cut-off|cut off|threshold|how low|below what|above what|what level|limit|egfr|gfr|crcl|platelets|inr", func(w *wants) { w.limit = true }},
-	{"ok|okay|can|could|should|safe|hold|stop|avoid|problem|allowed|contraindicated|needed|need|must|do|what now|give|use|adjust|reduce|restart|resume|switch|combine|together|with|pair|mix|keep", func(w *wants) { w.act = true }},
+	{"ok|okay|can|could|should|safe|hold|stop|avoid|problem|allowed|contraindicated|needed|need|must|do|what now|give|use|adjust|reduce|restart|resume|switch|combine|together|with|pair|mix|keep|now what|what next|what to do|next step", func(w *wants) { w.act = true }},
 }
 
 func wantsOf(question string) wants {
@@ -52,13 +60,42 @@ func wantsOf(question string) wants {
 			}
 		}
 	}
-	for _, p := range []string{" mg kg ", " mcg kg ", " per kg ", " units kg "} {
+	for _, p := range []string{" mg kg ", " mcg kg ", " per kg ", " units kg ", " ml kg ", " meq kg ", " mg m2 ", " per m2 "} {
 		w.perKg = w.perKg || strings.Contains(text, p)
+	}
+	for _, p := range []string{" per hour ", " per hr ", " per min ", " per minute ", " ml hr ", " ml h ", " mg hr ", " mg h ", " mcg min ", " mg min ", " infusion rate ", " drip rate ", " rate of infusion ", " flow rate "} {
+		w.rate = w.rate || strings.Contains(text, p)
+	}
+	if w.rate {
+		w.dose, w.amount, w.share = true, true, false
+	}
+	// "MRI must be finished within?"
+	w.time = w.time || strings.HasSuffix(text, " within ")
+	if unitAsked.MatchString(strings.ToLower(question)) {
+		w.dose, w.amount, w.unit = true, true, true
 	}
 	return w
 }
 
-func (w wants) number() bool { return w.dose || w.time || w.count || w.share || w.limit }
+// firstTime is a time without a figure.
+var firstTime = regexp.MustCompile(`(?i)\b(?:first|within an?|within) (?:minutes?|hours?|days?|weeks?|months?|year)\b`)
+
+// rated says whether a sentence gives an amount by the hour or minute, or a time
+// over which it is given.
+func rated(sentence string) bool {
+	return over.MatchString(sentence) || slices.ContainsFunc(quantity.Numbers(sentence), func(n quantity.Number) bool {
+		return strings.HasSuffix(n.Unit, "/h") || strings.HasSuffix(n.Unit, "/min")
+	})
+}
+
+var over = regexp.MustCompile(`(?i)\b(?:over|for at least) (?:a period of )?\S+(?: to \S+)? (?:minutes?|hours?)\b`)
+
+// unitAsked is a unit of medicine without its number: what is asked for.
+var unitAsked = regexp.MustCompile(`(?:^|[^0-9., ] ?)\b(?:mg|mcg|units|ml|meq|grams|ounces|puffs)(?:/kg|/m2| per | for | in |[?]|$)`)
+
+func (w wants) number() bool {
+	return w.dose || w.time || w.count || w.share || w.limit || w.age || w.content
+}
 
 // states says whether a sentence has a number of the kind that is wanted.
 func (w wants) states(numbers []quantity.Number, sentence string) bool {
@@ -69,6 +106,9 @@ func (w wants) states(numbers []quantity.Number, sentence string) bool {
 		case strings.Contains(s, "daily") || strings.Contains(s, "weekly") || strings.Contains(s, "monthly") || strings.Contains(s, "annual") || strings.Contains(s, "yearly"):
 			return true
 		}
+	}
+	if w.time && !w.dose && firstTime.MatchString(sentence) {
+		return true
 	}
 	for _, n := range numbers {
 		head, per, rate := strings.Cut(n.Unit, "/")
@@ -81,7 +121,11 @@ func (w wants) states(numbers []quantity.Number, sentence string) bool {
 			return true
 		case w.share && head == "%":
 			return true
-		case w.limit && (strings.HasPrefix(per, "min") || strings.HasPrefix(per, "dl") || strings.HasPrefix(per, "mm") || head == "mmhg"):
+		case w.limit && (strings.HasPrefix(per, "min") || strings.HasPrefix(per, "dl") || strings.HasPrefix(per, "mm") || head == "mmhg" || head == "ms" || rate && per == "ml" && head == "mg"):
+			return true
+		case w.age && !rate && (head == "year" || head == "month") && aging(sentence):
+			return true
+		case w.content && (head == "mg" && (per == "ml" || per == "tablet" || per == "capsule") || head == "%"):
 			return true
 		}
 	}
@@ -131,12 +175,31 @@ func begins(sentence string) bool {
 // doses says whether a sentence is about a dose, with or without a number.
 func doses(sentence string) bool {
 	s := strings.ToLower(sentence)
-	for _, w := range []string{"dose", "dosage", "dosing", " mg", "not recommended", "avoid", "contraindicated", "discontinue", "do not"} {
+	for _, w := range []string{"dose", "dosage", "dosing", " mg"} {
+		if strings.Contains(s, w) {
+			return true
+		}
+	}
+	return refuses(s)
+}
+
+// refuses says whether a sentence says that there is no dose: it is not to be
+// given, or nobody knows how much.
+func refuses(sentence string) bool {
+	s := strings.ToLower(sentence)
+	for _, w := range []string{"not recommended", "avoid", "contraindicated", "discontinue", "do not", "should not", "not indicated", "not be used", "not been established", "not established",
+		"not been studied", "no dose", "no dosage", "no initial dos", "dose adjustment", "dosage adjustment", "dosing adjustment", "withhold", "individuali", "cannot be", "not interchangeable"} {
 		if strings.Contains(s, w) {
 			return true
 		}
 	}
 	return false
+}
+
+// aging says whether a sentence speaks of an age.
+func aging(sentence string) bool {
+	s := strings.ToLower(sentence)
+	return strings.Contains(s, " old") || strings.Contains(s, "of age") || strings.Contains(s, " aged ") || strings.Contains(s, "ages ") || strings.Contains(s, "years and older") || strings.Contains(s, "pediatric") || strings.Contains(s, "children")
 }
 
 // acts are the words with which labels say what to do.

@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"strings"
 	"testing"
 
 	"rxedge/inference/quantity"
@@ -21,6 +22,15 @@ func TestWants(t *testing.T) {
 		{"kidney cutoff for stopping", "Discontinue below 50 mL per minute.", true},
 		{"kidney cutoff for stopping", "Take 50 mg.", false},
 		{"is it safe in pregnancy?", "Take 50 mg for 7 days.", false},
+		{"zzol - from what age", "For patients 3 years and older with epilepsy.", true},
+		{"zzol - from what age", "Treat for 3 years.", false},
+		{"zzol content of benzyl alcohol", "It contains 10.3 mg/mL of benzyl alcohol.", true},
+		{"zzol content of benzyl alcohol", "Give 10 mg.", false},
+		{"with zzol, MRI must be done within?", "Complete it within 60 minutes.", true},
+		{"how soon does a rash come", "It was seen in the first week.", true},
+		{"hold until what QTc? which limit", "Hold until it is below 481 msec.", true},
+		{"how many units for a child", "Give 20 units.", true},
+		{"20 units for a child, safe?", "Give 20 units.", false},
 		// A patient's days are no question after a time.
 		{"metformin and contrast?", "Wait 48 hours.", false},
 	} {
@@ -66,6 +76,40 @@ func TestLimitOfOthers(t *testing.T) {
 		share, missed := meets(numbers, sentence, false)
 		if share > 0 != want[0] || missed != want[1] {
 			t.Errorf("%q: %v %v", sentence, share, missed)
+		}
+	}
+}
+
+// A dose that is asked for is not answered with what is none of it: another
+// medicine's, a trial's, another age's or another way's.
+func TestNoOtherDose(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, title, question, text, want string }{
+		{"the dose to begin with", "Dosage", "zzol starting dose", "Start zzol at a dose of 10 mg daily.", "10 mg"},
+		{"a dose of something else", "Warnings", "zzol starting dose", "With zzol a lower starting dose of the other may be needed.", ""},
+		{"a trial's", "Adverse reactions", "zzol starting dose", "The starting dose of zzol was 10 mg.", ""},
+		{"there is none", "Dosage", "zzol starting dose in ckd", "Zzol is not recommended to start in ckd whatever dose.", "not recommended"},
+		{"another age's", "Dosage", "zzol for a 4 year old with anxiety", "Zzol is for anxiety: 25 mg daily (ages 6 to 12).", ""},
+		{"this age's", "Dosage", "zzol for a 7 year old with anxiety", "Zzol is for anxiety: 25 mg daily (ages 6 to 12).", "25 mg"},
+		{"another way", "Dosage", "zzol iv drip dose", "Take a zzol dose of 10 mg as a tablet with drip water.", ""},
+		{"this way", "Dosage", "zzol iv drip dose", "The zzol dose as an iv drip by infusion is 10 mg.", "10 mg"},
+		{"an amount an hour", "Dosage", "zzol infusion dose in mg per hour", "The zzol infusion dose in mg is 10 mg.", ""},
+		{"an amount an hour that is there", "Dosage", "zzol infusion dose in mg per hour", "The zzol infusion dose in mg is 10 mg per hour.", "per hour"},
+		{"by weight", "Dosage", "zzol mL/kg dose", "The zzol dose is 10 mL.", ""},
+		{"others' beside failing kidneys", "Dosage", "can zzol be used in ckd", "Zzol can be used at 10 mg daily.", ""},
+	} {
+		lex := plain{}
+		ps, words := passage("dose", "zzol", c.text, true)
+		ps.Title, ps.Names = c.title, []string{"zzol"}
+		for _, w := range append(words, strings.Fields(c.question)...) {
+			lex[strings.Trim(w, ".,:()")] = true
+		}
+		got := ""
+		for _, s := range Extract(c.question, []Passage{ps}, lex, Options{MinAbout: 0.01}).Sentences {
+			got += c.text[s.Start:s.End]
+		}
+		if !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
+			t.Errorf("%s: %q", c.name, got)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -14,11 +15,19 @@ type candidate struct {
 	direct map[string]float64
 	groups population // that it speaks of, itself or by its heading
 	states bool       // a number of the kind asked for
+	dosing bool       // an amount of a medicine
 	acts   bool
 	fits   bool // its patients are those asked about
+	// It gives a dose to ages that leave the patient out.
+	excludes bool
 	// It names the other medicines of the question, or there are none.
 	partnered bool
 }
+
+// tried are sections that tell what was given to people, not what to give them.
+var tried = regexp.MustCompile(`(?i)adverse|clinical (?:studies|trials|pharmacology)|pharmacokinetics|pharmacodynamics|overdosage|nonclinical|toxicology`)
+
+var impaired = regexp.MustCompile(`(?i)impair|insufficien|failure|disease|dysfunction|cirrho|dialysis|clearance|Child-Pugh|\bC(?:r|l)Cl\b`)
 
 // sentences of a passage as words.
 type read1 struct {
@@ -30,7 +39,8 @@ type read1 struct {
 func readPassage(p *Passage, lex Lexicon, abbr map[string]string) read1 {
 	r := read1{heading: set(lex.Terms(p.Heading)), own: make([]map[string]bool, len(p.Sentences)), all: map[string]bool{}}
 	for i := range p.Sentences {
-		r.own[i] = set(lex.Terms(expand(p.sentence(i), abbr)))
+		// Child-Pugh is no child.
+		r.own[i] = set(lex.Terms(childPugh.ReplaceAllString(expand(p.sentence(i), abbr), "Pugh")))
 		for t := range r.own[i] {
 			r.all[t] = true
 		}
@@ -91,7 +101,12 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 		met, missed := q.meets(text)
 		most = max(most, met)
 		score += 1.5 * mean * met
-		c.states = q.wants.number() && q.wants.states(quantity.Numbers(text), text)
+		numbers := quantity.Numbers(text)
+		c.dosing = slices.ContainsFunc(numbers, dosing)
+		c.states = q.wants.number() && q.wants.states(numbers, text)
+		if c.states && q.wants.amount && !q.wants.share && (tried.MatchString(p.Title) || reports(text)) {
+			c.states = false // what was given in a trial is not what is to be given
+		}
 		states = states || c.states
 		c.acts = directs(text)
 		if !missed && c.states {
@@ -100,7 +115,7 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 		if q.wants.begin && begins(text) {
 			score += 0.5 * starting * mean
 		}
-		if q.wants.begin && begins(text) && slices.ContainsFunc(quantity.Numbers(text), dosing) {
+		if q.wants.begin && begins(text) && c.dosing && !(q.wants.amount && tried.MatchString(p.Title)) {
 			score += starting * mean
 			c.states = c.states || q.wants.dose
 		}
@@ -123,7 +138,13 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 		factor := 1.0
 		var bonus float64
 		c.partnered = true
-		bonus, factor, c.fits = q.patient.judge(text, c.groups, own[i] != 0, q.wants.dose)
+		if limits, holds := q.patient.aged(text); limits && !holds {
+			c.excludes = c.dosing
+		}
+		bonus, factor, c.fits = q.patient.judge(text, c.groups, own[i] != 0, q.wants.dose || c.excludes)
+		if p.Aside && c.fits && q.patient.groups&(renal|hepatic) != 0 && q.patient.groups&ages == 0 && !impaired.MatchString(text) {
+			bonus, c.fits = 0, false // how the organ works, not what to do where it fails
+		}
 		score += bonus * mean
 		if len(p.Partners) > 0 {
 			switch n := q.names(p.Partners, r, i); {

@@ -73,6 +73,8 @@ func TestLabelQuestions(t *testing.T) {
 	}{
 		{filepath.Join(dir, "labels", "questions_dev.jsonl"), [6]float64{0.85, 0.95, 0.93, 0.95, 0.90, 0.95}},
 		{filepath.Join("testdata", "questions_tuning.jsonl"), [6]float64{0.78, 0.95, 0.94, 0.95, 0.90, 0.90}},
+		{filepath.Join("testdata", "questions_uncovered_a.jsonl"), [6]float64{0.80, 0.95, 0.85, 0.85, 0.85, 0.90}},
+		{filepath.Join("testdata", "questions_uncovered_b.jsonl"), [6]float64{0.82, 0.95, 0.90, 0.90, 0.90, 0.95}},
 		{filepath.Join("testdata", "questions_heldout.jsonl"), [6]float64{0.70, 0.90, 0.70, 0.73, 0.70, 0.80}},
 	} {
 		f, err := os.Open(set.file)
