@@ -242,11 +242,11 @@ func TestPublishedTexts(t *testing.T) {
 		want   float64
 		within float64
 	}{
-		{[]quality.Pair{{"this is a test", "this is a test"}}, 100, 1e-9},
-		{[]quality.Pair{{"this is a cat", "okay thanks"}}, 0, 0},
-		{[]quality.Pair{{"", "The dog bit the man."}, {"", "It was not unexpected."}}, 0, 0},
+		{[]quality.Pair{{Prediction: "this is a test", Reference: "this is a test"}}, 100, 1e-9},
+		{[]quality.Pair{{Prediction: "this is a cat", Reference: "okay thanks"}}, 0, 0},
+		{[]quality.Pair{{Prediction: "", Reference: "The dog bit the man."}, {Prediction: "", Reference: "It was not unexpected."}}, 0, 0},
 		// Its value is published with three places.
-		{[]quality.Pair{{"Producția de zahăr primă va fi exprimată în ceea ce privește zahărul alb;", "producţia de zahăr brut se exprimă în zahăr alb;"}}, 8.493, 1e-4},
+		{[]quality.Pair{{Prediction: "Producția de zahăr primă va fi exprimată în ceea ce privește zahărul alb;", Reference: "producţia de zahăr brut se exprimă în zahăr alb;"}}, 8.493, 1e-4},
 	} {
 		near(t, "BLEU of "+c.pairs[0].Prediction, quality.BLEU(c.pairs), c.want, c.within)
 	}
