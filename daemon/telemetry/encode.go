@@ -1,0 +1,265 @@
+package telemetry
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/DataDog/sketches-go/ddsketch"
+	"github.com/DataDog/sketches-go/ddsketch/store"
+	"github.com/axiomhq/hyperloglog"
+	"github.com/cespare/xxhash/v2"
+)
+
+// A window as bytes: "RXW", schema, then numbers as varints, in the order of
+// features and dimensions; strings and sketches with their length before them;
+// xxHash64 of all before it at the end. Empty bins are runs: 0 and their number.
+
+// MaxEncoded is the most bytes that a window may have. A busy week has a tenth.
+const MaxEncoded = 256 << 10
+
+const (
+	magic      = "RXW"
+	maxString  = 200
+	maxSketch  = 64 << 10
+	maxSlices  = 4 * mostValues
+	maxCount   = 1 << 50
+	sliceWords = 9
+)
+
+// ErrDamaged: the bytes are no window.
+var ErrDamaged = errors.New("this is no window of telemetry, or it is damaged")
+
+func (s *Slice) fields() [sliceWords]*int64 {
+	return [...]*int64{&s.N, &s.Abstained, &s.Flagged, &s.Ungrounded, &s.Refused, &s.Judged.TP, &s.Judged.FP, &s.Judged.TN, &s.Judged.FN}
+}
+
+// MarshalBinary implements encoding.BinaryMarshaler. The same window gives the
+// same bytes.
+func (w *Window) MarshalBinary() ([]byte, error) {
+	b := append([]byte(magic), Schema)
+	num := func(v int64) { b = binary.AppendUvarint(b, uint64(v)) }
+	str := func(s string) {
+		num(int64(len(s)))
+		b = append(b, s...)
+	}
+	num(w.From.Unix())
+	num(w.To.Unix())
+	str(w.Model)
+	str(w.Generation)
+	num(w.Questions)
+	for _, bins := range w.Bins {
+		for i := 0; i < len(bins); {
+			if bins[i] != 0 {
+				num(bins[i])
+				i++
+				continue
+			}
+			n := i
+			for n < len(bins) && bins[n] == 0 {
+				n++
+			}
+			num(0)
+			num(int64(n - i))
+			i = n
+		}
+	}
+	for _, m := range w.Slices {
+		num(int64(len(m)))
+		for _, v := range slices.Sorted(maps.Keys(m)) {
+			str(v)
+			for _, f := range m[v].fields() {
+				num(*f)
+			}
+		}
+	}
+	for _, s := range w.stages {
+		// Bin by bin, so that equal sketches are equal bytes.
+		var bins []binned
+		var bad error
+		s.GetPositiveValueStore().ForEach(func(index int, count float64) bool {
+			bins = append(bins, binned{index, int64(count)})
+			if count != float64(int64(count)) {
+				bad = errors.New("a quantile sketch has a part of a count")
+			}
+			return bad != nil
+		})
+		if bad != nil {
+			return nil, bad
+		}
+		slices.SortFunc(bins, func(x, y binned) int { return x.index - y.index })
+		num(int64(s.GetZeroCount()))
+		num(int64(len(bins)))
+		last := 0
+		for _, x := range bins {
+			b = binary.AppendVarint(b, int64(x.index-last))
+			num(x.count)
+			last = x.index
+		}
+	}
+	d, err := w.distinct.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	num(int64(len(d)))
+	b = append(b, d...)
+	b = sealed(b)
+	if len(b) > MaxEncoded {
+		return nil, fmt.Errorf("a window of telemetry has %d bytes; the most is %d", len(b), MaxEncoded)
+	}
+	return b, nil
+}
+
+// sealed puts the checksum behind a body.
+func sealed(b []byte) []byte { return binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b)) }
+
+type binned struct {
+	index int
+	count int64
+}
+
+// maxIndex of a bin of a quantile sketch: some e±80 at this accuracy.
+const maxIndex = 4096
+
+// UnmarshalWindow reads what MarshalBinary wrote, and believes nothing of it.
+func UnmarshalWindow(b []byte) (w *Window, err error) {
+	r := reader{b: b}
+	if len(b) > MaxEncoded || len(b) < len(magic)+1+8 || string(b[:len(magic)]) != magic {
+		return nil, ErrDamaged
+	}
+	body := b[:len(b)-8]
+	if binary.LittleEndian.Uint64(b[len(b)-8:]) != xxhash.Sum64(body) {
+		return nil, fmt.Errorf("%w: its checksum is another", ErrDamaged)
+	}
+	if v := b[len(magic)]; v != Schema {
+		return nil, fmt.Errorf("the window is of schema %d; this rxedge reads %d", v, Schema)
+	}
+	r.b = body[len(magic)+1:]
+	defer func() {
+		if err == nil && (r.bad || len(r.b) > 0) {
+			w, err = nil, ErrDamaged
+		}
+	}()
+	from, to := r.time(), r.time()
+	w = NewWindow(from, to, r.str(), r.str())
+	w.Questions = r.num()
+	for f := range w.Bins {
+		bins := w.Bins[f]
+		for i := 0; i < len(bins) && !r.bad; {
+			if v := r.num(); v != 0 {
+				bins[i] = v
+				i++
+				continue
+			}
+			n := r.num()
+			if n < 1 || n > int64(len(bins)-i) {
+				return nil, ErrDamaged
+			}
+			i += int(n)
+		}
+	}
+	for d := range w.Slices {
+		n := r.num()
+		if n > maxSlices {
+			return nil, ErrDamaged
+		}
+		for range n {
+			s := &Slice{}
+			v := r.str()
+			for _, f := range s.fields() {
+				*f = r.num()
+			}
+			if r.bad || w.Slices[d][v] != nil {
+				return nil, ErrDamaged
+			}
+			w.Slices[d][v] = s
+		}
+	}
+	for i := range w.stages {
+		pos := store.NewSparseStore()
+		zero, n := r.num(), r.num()
+		if n > 2*maxIndex {
+			return nil, ErrDamaged
+		}
+		at := int64(0)
+		for range n {
+			step, count := r.signed(), r.num()
+			at += step
+			if r.bad || at < -maxIndex || at > maxIndex {
+				return nil, ErrDamaged
+			}
+			pos.AddWithCount(int(at), float64(count))
+		}
+		w.stages[i] = ddsketch.NewDDSketch(logarithmic, pos, store.NewSparseStore())
+		if zero > 0 {
+			if err := w.stages[i].AddWithCount(0, float64(zero)); err != nil {
+				return nil, ErrDamaged
+			}
+		}
+	}
+	if w.distinct, err = unmarshalDistinct(r.bytes(maxSketch)); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return w, nil
+}
+
+func unmarshalDistinct(b []byte) (s *hyperloglog.Sketch, err error) {
+	defer func() {
+		if p := recover(); p != nil { // the library trusts some lengths
+			s, err = nil, fmt.Errorf("%v", p)
+		}
+	}()
+	s = must(hyperloglog.NewSketch(precision, false))
+	if err := s.UnmarshalBinary(b); err != nil {
+		return nil, err
+	}
+	// Of another precision it could not be merged.
+	if err := must(hyperloglog.NewSketch(precision, false)).Merge(s); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// reader of varints; once bad, it gives zeros.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) num() int64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 || v > maxCount {
+		r.bad = true
+		return 0
+	}
+	r.b = r.b[n:]
+	return int64(v)
+}
+
+func (r *reader) signed() int64 {
+	v, n := binary.Varint(r.b)
+	if n <= 0 || v > maxCount || v < -maxCount {
+		r.bad = true
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) bytes(most int) []byte {
+	n := r.num()
+	if n > int64(most) || n > int64(len(r.b)) {
+		r.bad = true
+		return nil
+	}
+	out := r.b[:n]
+	r.b = r.b[n:]
+	return out
+}
+
+func (r *reader) str() string { return string(r.bytes(maxString)) }
+
+func (r *reader) time() time.Time { return time.Unix(r.num(), 0).UTC() }

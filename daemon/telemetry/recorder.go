@@ -1,0 +1,414 @@
+package telemetry
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/dgraph-io/badger/v4"
+
+	"rxedge/daemon/answer"
+	"rxedge/daemon/store"
+)
+
+// How long windows are kept, and how often what was counted goes to the disk.
+const (
+	keepHours  = 9 * 24 * time.Hour
+	keepDays   = 400 * 24 * time.Hour
+	writeEvery = time.Minute
+	// recalled answers, for what is said of them later.
+	recalled = 8192
+)
+
+// spans of windows on disk.
+const (
+	spanHour = 'h'
+	spanDay  = 'd'
+)
+
+// Options of a recorder; the zero value is what a box uses.
+type Options struct {
+	Now func() time.Time
+	Log *slog.Logger
+	// Day is called with the window of each day that is over, of all models and
+	// generations apart, once it is on disk; it may be called again for a day
+	// after a start. May be nil.
+	Day func(*Window)
+}
+
+// Recorder counts a box's questions, an hour to a window, and keeps the windows
+// in a store of its own. Safe for concurrent use.
+//
+// What was counted is in memory for at most a minute; that is what a power cut
+// costs.
+type Recorder struct {
+	db   *badger.DB
+	opt  Options
+	note string
+	key  [32]byte
+
+	writing sync.Mutex // before mu
+
+	mu     sync.Mutex
+	fresh  map[string]*Window // counted since the last write, by key
+	recall map[string]*Observation
+	order  []string // ids in recall, a ring
+	next   int
+
+	stop  chan struct{}
+	ended chan struct{}
+}
+
+// Open opens or makes the store in dir. A damaged one is set aside beside it,
+// and Note says so.
+func Open(dir string, opt Options) (*Recorder, error) {
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &Recorder{opt: opt, fresh: map[string]*Window{}, recall: map[string]*Observation{}, order: make([]string, recalled), stop: make(chan struct{}), ended: make(chan struct{})}
+	var err error
+	r.db, err = store.Open(dir, true)
+	var damaged *store.DamagedError
+	if errors.As(err, &damaged) {
+		aside := fmt.Sprintf("%s.damaged-%s", dir, opt.Now().UTC().Format("20060102T150405"))
+		if err := os.Rename(dir, aside); err != nil {
+			return nil, fmt.Errorf("setting damaged telemetry aside: %w", err)
+		}
+		r.note = "the store of telemetry was damaged and lies in " + aside + "; counting began anew"
+		r.db, err = store.Open(dir, true)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the store of telemetry: %w", err)
+	}
+	if err := r.openKey(filepath.Join(dir, "question.key")); err != nil {
+		return nil, errors.Join(err, r.db.Close())
+	}
+	go r.run()
+	return r, nil
+}
+
+// openKey reads the key under which questions are hashed. It never leaves the box,
+// so nobody else can try whether a question was asked.
+func (r *Recorder) openKey(path string) error {
+	b, err := os.ReadFile(path)
+	if err == nil && len(b) == len(r.key) {
+		copy(r.key[:], b)
+		return nil
+	}
+	if _, err := rand.Read(r.key[:]); err != nil {
+		return fmt.Errorf("making the key of telemetry: %w", err)
+	}
+	if err := os.WriteFile(path, r.key[:], 0o600); err != nil {
+		return fmt.Errorf("keeping the key of telemetry: %w", err)
+	}
+	return nil
+}
+
+// Note says what was wrong when it was opened; "": nothing.
+func (r *Recorder) Note() string { return r.note }
+
+// Observe counts an answer, or the error where there is none. cohort and centroid
+// as Of has them.
+func (r *Recorder) Observe(a *answer.Answer, err error, cohort string, centroid int) {
+	o := Of(a, err, cohort, centroid, r.opt.Now())
+	if a != nil {
+		h := hmac.New(sha256.New, r.key[:])
+		h.Write([]byte(strings.Join(strings.Fields(strings.ToLower(a.Question)), " ")))
+		o.Person = binary.LittleEndian.Uint64(h.Sum(nil)) | 1
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.window(&o).Add(&o)
+	if a != nil && a.ID != "" {
+		if old := r.order[r.next]; old != "" {
+			delete(r.recall, old)
+		}
+		r.order[r.next] = a.ID
+		r.recall[a.ID] = &o
+		r.next = (r.next + 1) % recalled
+	}
+}
+
+// Judge counts what was said of an answer; of one that it does not recall,
+// nothing. Said of an answer twice it counts once.
+func (r *Recorder) Judge(answerID string, bad bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o := r.recall[answerID]
+	if o == nil {
+		return
+	}
+	delete(r.recall, answerID)
+	now := *o
+	now.At = r.opt.Now() // counted when it was said
+	r.window(&now).Judge(&now, bad)
+}
+
+// window of an observation, with mu held.
+func (r *Recorder) window(o *Observation) *Window {
+	from := o.At.UTC().Truncate(time.Hour)
+	k := key(spanHour, from, o.Model, o.Generation)
+	w := r.fresh[k]
+	if w == nil {
+		w = NewWindow(from, from.Add(time.Hour), o.Model, o.Generation)
+		r.fresh[k] = w
+	}
+	return w
+}
+
+// key of a window: its span, its time, a hash of what it is of.
+func key(span byte, from time.Time, model, generation string) string {
+	b := append(make([]byte, 0, 17), span)
+	b = binary.BigEndian.AppendUint64(b, uint64(max(from.Unix(), 0)))
+	return string(binary.BigEndian.AppendUint64(b, xxhash.Sum64String(model+"\x00"+generation)))
+}
+
+func (r *Recorder) run() {
+	defer close(r.ended)
+	t := time.NewTicker(writeEvery)
+	defer t.Stop()
+	r.flush()
+	for {
+		select {
+		case <-r.stop:
+			r.flush()
+			return
+		case <-t.C:
+			r.flush()
+		}
+	}
+}
+
+func (r *Recorder) flush() {
+	if err := r.Flush(); err != nil {
+		r.opt.Log.Warn("telemetry could not be written; it is tried again", "error", err)
+	}
+}
+
+// Flush writes what was counted, makes days of the hours that are over, and lets
+// go of what is old.
+func (r *Recorder) Flush() error {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	r.mu.Lock()
+	fresh := r.fresh
+	r.fresh = map[string]*Window{}
+	r.mu.Unlock()
+	for k, w := range fresh {
+		if err := r.add(k, w); err != nil {
+			// Counted again later, together with what came meanwhile.
+			r.mu.Lock()
+			for k, w := range fresh {
+				if now := r.fresh[k]; now == nil {
+					r.fresh[k] = w
+				} else if e := now.Merge(w, false); e != nil {
+					err = errors.Join(err, e)
+				}
+			}
+			r.mu.Unlock()
+			return err
+		}
+		delete(fresh, k)
+	}
+	return r.settle()
+}
+
+// add merges a window into the one on disk.
+func (r *Recorder) add(k string, w *Window) error {
+	return r.db.Update(func(txn *badger.Txn) error {
+		sum := w
+		old, err := get(txn, k)
+		switch {
+		case err == nil:
+			if err := old.Merge(w, false); err != nil {
+				return err
+			}
+			sum = old
+		case errors.Is(err, badger.ErrKeyNotFound):
+		case errors.Is(err, ErrDamaged):
+			r.opt.Log.Warn("a window of telemetry was damaged; it is counted anew", "from", w.From)
+		default:
+			return err
+		}
+		b, err := sum.MarshalBinary()
+		if err != nil {
+			return err
+		}
+		return txn.Set([]byte(k), b)
+	})
+}
+
+func get(txn *badger.Txn, k string) (*Window, error) {
+	item, err := txn.Get([]byte(k))
+	if err != nil {
+		return nil, err
+	}
+	var w *Window
+	err = item.Value(func(b []byte) (err error) {
+		w, err = UnmarshalWindow(b)
+		return err
+	})
+	return w, err
+}
+
+// settle makes a day of the hours of each day that is over, and removes what is
+// old. A day's window is written once, its hours are kept a week longer.
+func (r *Recorder) settle() error {
+	now := r.opt.Now().UTC()
+	today := now.Truncate(24 * time.Hour)
+	days := map[string]*Window{}
+	var remove []string
+	err := r.each(spanHour, time.Time{}, func(k string, w *Window) error {
+		if w.From.Before(now.Add(-keepHours)) {
+			remove = append(remove, k)
+		}
+		from := w.From.Truncate(24 * time.Hour)
+		if !from.Before(today) {
+			return nil
+		}
+		dk := key(spanDay, from, w.Model, w.Generation)
+		if d := days[dk]; d != nil {
+			return d.Merge(w, false)
+		}
+		d := w.Clone()
+		d.From, d.To = from, from.Add(24*time.Hour)
+		days[dk] = d
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var made []*Window
+	for k, w := range days {
+		err := r.db.Update(func(txn *badger.Txn) error {
+			if old, err := get(txn, k); err == nil && old.Questions >= w.Questions {
+				return nil // it was made before; some of its hours may be gone since
+			} else if err != nil && !errors.Is(err, badger.ErrKeyNotFound) && !errors.Is(err, ErrDamaged) {
+				return err
+			}
+			b, err := w.MarshalBinary()
+			if err != nil {
+				return err
+			}
+			made = append(made, w)
+			return txn.Set([]byte(k), b)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := r.each(spanDay, time.Time{}, func(k string, w *Window) error {
+		if w.From.Before(now.Add(-keepDays)) {
+			remove = append(remove, k)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, k := range remove {
+		if err := r.db.Update(func(txn *badger.Txn) error { return txn.Delete([]byte(k)) }); err != nil {
+			return err
+		}
+	}
+	if r.opt.Day != nil {
+		for _, w := range made {
+			r.opt.Day(w)
+		}
+	}
+	return nil
+}
+
+// each reads the windows of a span from a time on, oldest first; damaged ones are
+// passed over.
+func (r *Recorder) each(span byte, from time.Time, f func(k string, w *Window) error) error {
+	return r.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{span}, PrefetchValues: true, PrefetchSize: 16})
+		defer it.Close()
+		start := append([]byte{span}, make([]byte, 8)...)
+		if !from.IsZero() {
+			binary.BigEndian.PutUint64(start[1:], uint64(max(from.Unix(), 0)))
+		}
+		for it.Seek(start); it.Valid(); it.Next() {
+			var w *Window
+			err := it.Item().Value(func(b []byte) (err error) {
+				w, err = UnmarshalWindow(b)
+				return err
+			})
+			if errors.Is(err, ErrDamaged) {
+				r.opt.Log.Warn("a window of telemetry is damaged and is passed over")
+				continue
+			}
+			if err == nil {
+				err = f(string(it.Item().KeyCopy(nil)), w)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Days are the windows of the days from from on that are over, oldest first.
+func (r *Recorder) Days(from time.Time) ([]*Window, error) {
+	var out []*Window
+	err := r.each(spanDay, from.UTC().Truncate(24*time.Hour), func(_ string, w *Window) error {
+		out = append(out, w)
+		return nil
+	})
+	return out, err
+}
+
+// Hours are the windows of the hours from from on, with the one under way, oldest
+// first; those that are under way and counted since the last write come last.
+func (r *Recorder) Hours(from time.Time) ([]*Window, error) {
+	r.writing.Lock() // so that nothing is counted twice or not at all
+	defer r.writing.Unlock()
+	from = from.UTC().Truncate(time.Hour)
+	var out []*Window
+	err := r.each(spanHour, from, func(_ string, w *Window) error {
+		out = append(out, w)
+		return nil
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.fresh {
+		if !w.From.Before(from) {
+			out = append(out, w.Clone())
+		}
+	}
+	return out, err
+}
+
+// Sum of windows of any models and generations; nil of none.
+func Sum(ws []*Window) (*Window, error) {
+	var sum *Window
+	for _, w := range ws {
+		if sum == nil {
+			sum = w.Clone()
+		} else if err := sum.Merge(w, true); err != nil {
+			return nil, err
+		}
+	}
+	return sum, nil
+}
+
+// Close writes what was counted.
+func (r *Recorder) Close() error {
+	close(r.stop)
+	<-r.ended
+	return r.db.Close()
+}
