@@ -69,7 +69,7 @@ func (ix *Index) apply(ctx context.Context, ch Changes, progress func(Progress),
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ix.stop, cancel)()
-	if err := ix.take(ctx); err != nil {
+	if err := ix.takeOwn(ctx); err != nil {
 		return ApplyResult{}, err
 	}
 	defer func() { <-ix.writing }()
@@ -104,7 +104,7 @@ func (ix *Index) apply(ctx context.Context, ch Changes, progress func(Progress),
 		if err := ix.serve(b.sealed.Name); err != nil {
 			return ApplyResult{}, err
 		}
-		if removed, err := ix.store.Prune(b.sealed.Name, ix.opt.KeepGenerations, ix.isOpen); err != nil {
+		if removed, err := ix.store.Prune(b.sealed.Name, ix.opt.KeepGenerations, ix.busy); err != nil {
 			ix.opt.Logger.Warn("old generations of the index could not be removed", "error", err)
 		} else if len(removed) > 0 {
 			ix.opt.Logger.Info("old generations of the index removed", "generations", removed)
@@ -147,15 +147,15 @@ func (ix *Index) take(ctx context.Context) error {
 
 // serve lets a sealed generation be the current one, on disk first.
 func (ix *Index) serve(name string) error {
-	g, v, err := generation.Open(ix.store.Dir(name))
+	h, err := ix.openNamed(name)
 	if err != nil {
-		return fmt.Errorf("open generation %s: %w", name, err)
+		return err
 	}
 	if err := ix.store.SetCurrent(name); err != nil {
-		_ = g.Close()
+		ix.release(h)
 		return fmt.Errorf("switch to generation %s: %w", name, err)
 	}
-	ix.swap(ix.hold(g, v), v)
+	ix.swap(h, h.latest)
 	ix.mu.Lock()
 	ix.retreated = ""
 	ix.mu.Unlock()

@@ -45,6 +45,8 @@ type build struct {
 	embedded int
 	made     map[generation.TextHash][]float32 // vectors made in this batch, some of them
 	log      *generation.VectorLog             // nil: none
+	// candidate: what is built serves nobody yet.
+	candidate bool
 }
 
 // staged is a document that waits for the decision between a live update and a
@@ -98,6 +100,11 @@ func (b *build) begin() (err error) {
 	}
 	if b.w, err = b.ix.store.Begin(b.old.Info().Name, b.embedder()); err != nil {
 		return err
+	}
+	if b.candidate {
+		if err := b.w.SetCandidate(); err != nil {
+			return err
+		}
 	}
 	b.live = false
 	for _, d := range b.staged {

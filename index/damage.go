@@ -25,7 +25,7 @@ func Damaged(err error) bool {
 // can't be rolled back to. Where bad no longer serves nothing is done. The error
 // is ErrNoEarlier where there is none.
 func (ix *Index) Retreat(ctx context.Context, bad string, why error) (GenerationInfo, error) {
-	if err := ix.take(ctx); err != nil {
+	if err := ix.takeOwn(ctx); err != nil {
 		return GenerationInfo{}, err
 	}
 	defer func() { <-ix.writing }()
@@ -46,7 +46,7 @@ func (ix *Index) Retreat(ctx context.Context, bad string, why error) (Generation
 		}
 	}
 	for _, i := range infos {
-		if i.Fault != "" || i.Documents == 0 || i.Number >= number && number > 0 || i.Name == bad {
+		if i.Fault != "" || i.Candidate || i.Documents == 0 || i.Number >= number && number > 0 || i.Name == bad {
 			continue
 		}
 		if err := ix.serve(i.Name); err != nil {

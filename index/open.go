@@ -31,6 +31,9 @@ type Index struct {
 	notes   []string
 	// retreated is why an earlier generation serves than the latest.
 	retreated string
+	staging   staging
+
+	opening sync.Mutex // of a generation by its name
 }
 
 // Open opens the index in dir, or makes an empty one there. Where CURRENT or
@@ -97,6 +100,7 @@ func (ix *Index) openCurrent() (*generation.Generation, *generation.View, error)
 	if err != nil {
 		return nil, nil, err
 	}
+	names = slices.DeleteFunc(names, func(n string) bool { return n != named && ix.store.IsCandidate(n) })
 	if named == "" && len(names) == 0 {
 		return ix.makeEmpty()
 	}
@@ -228,7 +232,9 @@ func (ix *Index) Generations() ([]GenerationInfo, error) {
 	infos, err := ix.store.Infos()
 	for i := range infos {
 		if infos[i].Current = infos[i].Name == s.Generation().Name; infos[i].Current {
+			candidate := infos[i].Candidate
 			infos[i] = s.Generation()
+			infos[i].Candidate = candidate
 		}
 	}
 	return infos, err
@@ -283,6 +289,7 @@ func (ix *Index) Close() error {
 		return nil
 	}
 	ix.release(now.held)
+	ix.endStaging()
 	return ix.store.Close()
 }
 

@@ -28,6 +28,9 @@ func (ix *Index) Reembed(ctx context.Context, progress func(Progress)) (ApplyRes
 	if ix.opt.Embedder == nil {
 		return ApplyResult{}, ErrNoEmbedder
 	}
+	if err := ix.heldBy(); err != nil {
+		return ApplyResult{}, err
+	}
 	if !ix.reembedding.TryLock() {
 		return ApplyResult{}, ErrReembedding
 	}

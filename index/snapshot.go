@@ -51,12 +51,6 @@ func (ix *Index) use(name string) *held {
 	return h
 }
 
-func (ix *Index) isOpen(name string) bool {
-	ix.mu.Lock()
-	defer ix.mu.Unlock()
-	return ix.open[name] != nil
-}
-
 func (ix *Index) release(h *held) {
 	ix.mu.Lock()
 	h.refs--

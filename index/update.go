@@ -94,7 +94,7 @@ func (ix *Index) tidy(v *generation.View) {
 		}
 		return
 	}
-	if err := ix.take(ix.stop); err != nil {
+	if err := ix.takeOwn(ix.stop); err != nil {
 		return
 	}
 	defer func() { <-ix.writing }()
@@ -126,7 +126,7 @@ func (ix *Index) compactAfter(v *generation.View) (ApplyResult, error) {
 // Rollback takes the latest live update back, or else lets the generation before
 // the current one serve again; with neither it fails with ErrNoEarlier.
 func (ix *Index) Rollback(ctx context.Context) (GenerationInfo, error) {
-	if err := ix.take(ctx); err != nil {
+	if err := ix.takeOwn(ctx); err != nil {
 		return GenerationInfo{}, err
 	}
 	defer func() { <-ix.writing }()
@@ -166,6 +166,9 @@ func (ix *Index) back(s *Snapshot) error {
 	}
 	target := ""
 	for _, i := range infos {
+		if i.Candidate {
+			continue
+		}
 		if i.Name == now.Parent || target == "" && i.Number < now.Number {
 			target = i.Name
 		}

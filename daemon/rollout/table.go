@@ -227,14 +227,3 @@ func (s *State) apply(r Record) error {
 	s.stages(r)
 	return nil
 }
-
-// fold records from the beginning.
-func fold(rs []Record) (*State, error) {
-	s := &State{}
-	for _, r := range rs {
-		if err := s.apply(r); err != nil {
-			return s, err
-		}
-	}
-	return s, nil
-}

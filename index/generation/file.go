@@ -69,7 +69,9 @@ func sumFile(path string, sync bool) (fileSum, error) {
 // unsealed files may change after the generation was sealed: Badger's counts
 // of what could be collected, which nobody reads here, and its note of who has
 // it open.
-func unsealed(name string) bool { return name == "DISCARD" || name == "LOCK" || name == manifestName }
+func unsealed(name string) bool {
+	return name == "DISCARD" || name == "LOCK" || name == manifestName || name == candidateName
+}
 
 // removeEmptyLogs removes what a kill can leave behind and Badger then refuses
 // to open (dgraph-io/badger#2207). Nothing is lost: the files are empty.

@@ -46,7 +46,8 @@ type Info struct {
 	Updated   time.Time `json:"updated,omitzero"`
 	Withdrawn int       `json:"withdrawn,omitempty"`
 	Current   bool      `json:"current"`
-	Fault     string    `json:"fault,omitempty"` // why it can't be opened
+	Candidate bool      `json:"candidate,omitempty"` // built beside, and not confirmed
+	Fault     string    `json:"fault,omitempty"`     // why it can't be opened
 }
 
 // ErrFormat: another version of rxedge wrote it.

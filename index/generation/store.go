@@ -171,6 +171,7 @@ func (s *Store) Infos() ([]Info, error) {
 			m.Fault = why
 		}
 		m.Current = name == current
+		m.Candidate = !m.Current && s.IsCandidate(name)
 		out = append(out, m.Info)
 	}
 	return out, nil
