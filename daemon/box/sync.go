@@ -72,7 +72,7 @@ func (b *Box) openSync() error {
 		limit = rate.NewLimiter(rate.Limit(kbps*1000/8), bundle.MaxChunk)
 	}
 	r, err := bundle.Open(filepath.Join(b.syncDir(), "bundles"), bundle.Config{
-		Channel: id.Channel, Root: id.Root, Least: id.Floor, Issued: id.Issued, Limit: limit, Log: b.log,
+		Channel: id.Channel, Site: id.Site, Root: id.Root, Least: id.Floor, Issued: id.Issued, Limit: limit, Log: b.log,
 		DiskFloor: b.diskFloor, Facts: b.facts, Event: b.bundleEvent, Now: func() time.Time { return SyncClock() },
 	})
 	if err != nil {

@@ -34,6 +34,9 @@ const (
 	Downgrade        Code = "downgrade"         // a number below the active one
 	NoRoom           Code = "no_room"           // the disk
 	NotApplied       Code = "not_applied"       // the site could not put it to use
+	BadGate          Code = "bad_gate"          // gates that are signed, and not well formed
+	NotValidated     Code = "not_validated"     // the site's checks said no before it was served
+	RolledBack       Code = "rolled_back"       // it was served, and taken back
 )
 
 // Error is a refusal.

@@ -22,6 +22,8 @@ import (
 // Config of a Receiver.
 type Config struct {
 	Channel string
+	// Site is this site's id, by which rollouts let it in; "": none does.
+	Site string
 	// Root, Least and Issued are of the enrolment: the TUF root, the least version
 	// of a timestamp, the time it was written.
 	Root   []byte
@@ -59,6 +61,7 @@ type Receiver struct {
 
 	mu       sync.Mutex // of what follows
 	book     *book
+	gating   gating
 	progress *Progress
 }
 
@@ -94,7 +97,9 @@ func Open(dir string, cfg Config) (*Receiver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the site's bundles: %w", err)
 	}
-	return &Receiver{cfg: cfg, local: l, trust: t, book: b, pulling: make(chan struct{}, 1)}, nil
+	r := &Receiver{cfg: cfg, local: l, trust: t, book: b, pulling: make(chan struct{}, 1)}
+	r.openGates()
+	return r, nil
 }
 
 func diskFree(dir string) (int64, error) {
@@ -127,7 +132,9 @@ func (r *Receiver) Pull(ctx context.Context, src Source) (res Result, err error)
 	}
 	defer func() { <-r.pulling }()
 
-	err = r.trust.refresh(ctx, src)
+	if err = r.trust.refresh(ctx, src); err == nil {
+		err = r.refreshGates(ctx, src)
+	}
 	r.mu.Lock()
 	if r.book.s.Active != nil {
 		res.Active = r.book.s.Active.Number
@@ -234,8 +241,26 @@ func (r *Receiver) choose() (*target, error) {
 		}
 	}
 	now := r.cfg.Now()
+	floor := int64(0) // what is not above it is of no interest
+	if a := s.Active; a != nil {
+		floor = a.Number
+		if r.opening(a.Number).Rollback {
+			// The centre has taken back what is active. The site goes back by itself to
+			// what it had; where it had nothing, to the newest that it may have.
+			floor = 0
+			if s.Previous != nil {
+				floor = s.Previous.Number
+			}
+		}
+	}
 	for _, t := range ts {
-		if s.Active != nil && t.number <= s.Active.Number || s.Staged != nil && t.number <= s.Staged.Number && t.hash == s.Staged.Manifest {
+		if t.number <= floor {
+			return nil, nil
+		}
+		if !r.opening(t.number).Allowed {
+			continue
+		}
+		if s.Staged != nil && t.number <= s.Staged.Number && t.hash == s.Staged.Manifest {
 			return nil, nil
 		}
 		if q := s.Quarantine[t.number]; q != nil && (q.Retry.IsZero() || now.Before(q.Retry)) {

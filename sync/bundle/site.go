@@ -29,12 +29,14 @@ type Staged struct {
 // Artefact is the path of a file of the bundle. It is not to be changed.
 func (s *Staged) Artefact(a Artefact) string { return s.r.local.artefactPath(a) }
 
-// Staged returns what waits to be put to use; nil: nothing does.
+// Staged returns what waits to be put to use; nil: nothing does, or the centre
+// has shut its gate meanwhile.
 func (r *Receiver) Staged() (*Staged, error) {
 	r.mu.Lock()
 	st := r.book.s.Staged
+	shut := st != nil && !r.opening(st.Number).Allowed
 	r.mu.Unlock()
-	if st == nil {
+	if st == nil || shut {
 		return nil, nil
 	}
 	m, err := r.local.manifest(st.Manifest)
@@ -73,7 +75,10 @@ func (r *Receiver) Activate(number int64) error {
 		return fmt.Errorf("bundle %d is not staged", number)
 	}
 	err := r.record(Event{Number: number, State: StateActive}, func(s *state) {
-		s.Previous, s.Active, s.Staged = s.Active, &Held{Number: st.Number, Manifest: st.Manifest, At: r.cfg.Now().UTC()}, nil
+		if s.Previous = s.Active; s.Previous != nil && s.Previous.Number > number {
+			s.Previous = nil // the centre has taken it back: nobody goes there again
+		}
+		s.Active, s.Staged = &Held{Number: st.Number, Manifest: st.Manifest, At: r.cfg.Now().UTC()}, nil
 		for n := range s.Quarantine {
 			if n <= number {
 				delete(s.Quarantine, n) // of no interest any more; the history has it
@@ -129,7 +134,8 @@ type Status struct {
 	Channel    string        `json:"channel"`
 	Active     *Held         `json:"active,omitempty"`
 	Staged     *Held         `json:"staged,omitempty"`
-	Newest     int64         `json:"newest,omitempty"` // that the centre signs
+	Newest     int64         `json:"newest,omitempty"` // that the centre signs for this site
+	Held       *Opening      `json:"held,omitempty"`   // the newest that is signed, where this site may not have it
 	Quarantine []Quarantined `json:"quarantine,omitempty"`
 	Progress   *Progress     `json:"progress,omitempty"`
 	Refreshed  time.Time     `json:"refreshed,omitzero"`
@@ -149,8 +155,17 @@ func (r *Receiver) Status() Status {
 		p := *r.progress
 		st.Progress = &p
 	}
-	if ts, err := r.trust.targets(r.cfg.Channel); err == nil && len(ts) > 0 {
-		st.Newest = ts[0].number
+	if ts, err := r.trust.targets(r.cfg.Channel); err == nil {
+		for i, t := range ts {
+			o := r.opening(t.number)
+			if o.Allowed {
+				st.Newest = t.number
+				break
+			}
+			if i == 0 {
+				st.Held = &o
+			}
+		}
 	}
 	if n := len(s.History); n > 0 && s.History[n-1].Code != "" {
 		e := s.History[n-1]

@@ -60,7 +60,8 @@ type state struct {
 	Staged     *Held                  `json:"staged,omitempty"`
 	Quarantine map[int64]*Quarantined `json:"quarantine,omitempty"`
 	History    []Event                `json:"history,omitempty"`
-	Refreshed  time.Time              `json:"refreshed,omitzero"` // when the metadata was last found good
+	GateSerial int64                  `json:"gate_serial,omitempty"` // the highest seen
+	Refreshed  time.Time              `json:"refreshed,omitzero"`    // when the metadata was last found good
 }
 
 // book keeps the state on disk.

@@ -309,6 +309,44 @@ type target struct {
 
 // targets of a channel in what is kept, the newest first.
 func (t *trust) targets(channel string) ([]target, error) {
+	m, err := t.signed()
+	if err != nil || m == nil {
+		return nil, err
+	}
+	var out []target
+	for p, tf := range m {
+		c, n, ok := ParseTargetPath(p)
+		if !ok || c != channel {
+			continue
+		}
+		if x, ok := targetOf(tf); ok {
+			x.number = n
+			out = append(out, x)
+		}
+	}
+	slices.SortFunc(out, func(a, b target) int { return cmp.Compare(b.number, a.number) })
+	return out, nil
+}
+
+// gatesTarget of a channel; nil: it has none.
+func (t *trust) gatesTarget(channel string) (*target, error) {
+	m, err := t.signed()
+	if err != nil {
+		return nil, err
+	}
+	tf, ok := m[GatesPath(channel)]
+	if !ok {
+		return nil, nil
+	}
+	x, ok := targetOf(tf)
+	if !ok {
+		return nil, refuse(BadGate, nil, "the gates of the channel are signed without a SHA-256")
+	}
+	return &x, nil
+}
+
+// signed are the targets that were kept.
+func (t *trust) signed() (map[string]*metadata.TargetFiles, error) {
 	t.mu.RLock()
 	b := t.kept.Targets
 	t.mu.RUnlock()
@@ -319,18 +357,15 @@ func (t *trust) targets(channel string) ([]target, error) {
 	if err != nil {
 		return nil, refuse(TamperedMetadata, err, "the targets that were kept can't be read")
 	}
-	var out []target
-	for p, tf := range m.Signed.Targets {
-		c, n, ok := ParseTargetPath(p)
-		if !ok || c != channel {
-			continue
-		}
-		x := target{number: n, length: tf.Length}
-		if h := tf.Hashes["sha256"]; len(h) == len(x.hash) {
-			copy(x.hash[:], h)
-			out = append(out, x)
-		}
+	return m.Signed.Targets, nil
+}
+
+func targetOf(tf *metadata.TargetFiles) (target, bool) {
+	x := target{length: tf.Length}
+	h := tf.Hashes["sha256"]
+	if len(h) != len(x.hash) {
+		return x, false
 	}
-	slices.SortFunc(out, func(a, b target) int { return cmp.Compare(b.number, a.number) })
-	return out, nil
+	copy(x.hash[:], h)
+	return x, true
 }
