@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -377,7 +378,7 @@ func TestAttacks(t *testing.T) {
 	if len(attacks) < 30 {
 		t.Fatalf("%d attacks", len(attacks))
 	}
-	for _, a := range attacks {
+	for _, a := range slices.Concat(attacks, gateAttacks) {
 		t.Run(a.name, func(t *testing.T) {
 			t.Parallel()
 			site := filepath.Join(t.TempDir(), "site")

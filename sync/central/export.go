@@ -7,8 +7,8 @@ import (
 	"rxedge/sync/enroll"
 )
 
-// Export writes the newest bundle of a channel, whole, with the signed metadata,
-// to a file for a medium.
+// Export writes the newest bundle of a channel that is for all, whole, with the
+// signed metadata, to a file for a medium.
 func (f *Folder) Export(channel, path string) (number, size int64, err error) {
 	if err := enroll.CheckChannel(channel); err != nil {
 		return 0, 0, err
@@ -22,12 +22,16 @@ func (f *Folder) Export(channel, path string) (number, size int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	m, err := f.latest(r, channel)
+	t, err := f.trail()
+	if err != nil {
+		return 0, 0, err
+	}
+	m, err := f.latest(r, channel, func(n int64) bool { return t.rolls.forAll(channel, n) })
 	if err != nil {
 		return 0, 0, err
 	}
 	if m == nil {
-		return 0, 0, fmt.Errorf("nothing was published to the channel %q yet", channel)
+		return 0, 0, fmt.Errorf("nothing was published to all of the channel %q yet", channel)
 	}
 	files, err := f.files()
 	if err != nil {

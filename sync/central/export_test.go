@@ -82,7 +82,7 @@ func (f *Folder) Latest(t testing.TB) *bundle.Manifest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := f.latest(r, "stable")
+	m, err := f.latest(r, "stable", func(int64) bool { return true })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,11 @@ func (f *Folder) SignManifest(t testing.TB, m *bundle.Manifest, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.addTarget(r, m); err != nil {
+	tr, err := f.trail()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.addTarget(r, tr, m); err != nil {
 		t.Fatal(err)
 	}
 	if path != "" {
@@ -239,3 +243,24 @@ func (f *Folder) Grant(t testing.TB, site string) *enroll.Identity {
 	}
 	return id
 }
+
+// SignGates makes b the gates of the channel stable, whatever it is.
+func (f *Folder) SignGates(t testing.TB, b []byte) {
+	t.Helper()
+	r := f.Repository(t)
+	tf, err := metadata.TargetFile().FromBytes(bundle.GatesPath("stable"), b, "sha256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(f.path(gatesDir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.Write(f.path(gatesDir+tf.Hashes["sha256"].String()), b); err != nil {
+		t.Fatal(err)
+	}
+	r.Targets()[bundle.GatesPath("stable")] = tf
+	f.Release(t, r)
+}
+
+// SetStep calls do at each step of what the centre writes.
+func SetStep(do func(string)) { step = do }

@@ -39,6 +39,9 @@ type Release struct {
 	Files   []File
 	// Drop are the names of files that are no longer part of it.
 	Drop []string
+	// Hold: no site may have it until a rollout lets it.
+	Hold bool
+	Who  string // who publishes, for the trail
 }
 
 // Published says what a release came to.
@@ -53,6 +56,7 @@ type Published struct {
 	NewBytes  int64  `json:"new_bytes"` // of chunks that a site in step fetches
 	SetBytes  int64  `json:"set_bytes"` // of those that a new site fetches
 	Manifest  int    `json:"manifest_bytes"`
+	Held      bool   `json:"held,omitempty"`
 }
 
 // ErrNothingNew: the channel has all of it already.
@@ -76,7 +80,18 @@ func (f *Folder) Publish(rel Release) (*Published, error) {
 	if err != nil {
 		return nil, err
 	}
-	prev, err := f.latest(r, rel.Channel)
+	t, err := f.trail()
+	if err != nil {
+		return nil, err
+	}
+	if open := t.rolls.open(rel.Channel); open != nil && !rel.Hold {
+		return nil, fmt.Errorf("%w: bundle %d of %s is %s", ErrRolloutOpen, open.Bundle, open.Channel, open.State)
+	}
+	if n := len(r.numbers(rel.Channel)); rel.Hold && n > bundle.MaxGates-keptBundles-1 {
+		return nil, fmt.Errorf("%d bundles of %s wait for a rollout; create one, or abort them", n, rel.Channel)
+	}
+	// What was aborted is not built upon: it would come back with the next.
+	prev, err := f.latest(r, rel.Channel, func(n int64) bool { return !t.rolls.aborted(rel.Channel, n) })
 	if err != nil {
 		return nil, err
 	}
@@ -84,10 +99,13 @@ func (f *Folder) Publish(rel Release) (*Published, error) {
 	m.Requires.Schema = bundle.Schema
 	var before *bundle.Set
 	if prev != nil {
-		m.Number, m.Artefacts, m.Withdrawn = prev.Number+1, slices.Clone(prev.Artefacts), slices.Clone(prev.Withdrawn)
+		m.Artefacts, m.Withdrawn = slices.Clone(prev.Artefacts), slices.Clone(prev.Withdrawn)
 		before = bundle.OpenSet(prev, packs{f})
 	}
-	out := &Published{Channel: rel.Channel, Number: m.Number}
+	for _, n := range append(r.numbers(rel.Channel), t.rolls.highest(rel.Channel)) {
+		m.Number = max(m.Number, n+1)
+	}
+	out := &Published{Channel: rel.Channel, Number: m.Number, Held: rel.Hold}
 	put := map[string]bool{}
 	docs := func(yield func(bundle.Document, error) bool) {
 		if rel.Documents == nil {
@@ -163,7 +181,16 @@ func (f *Folder) Publish(rel Release) (*Published, error) {
 		return nil, fmt.Errorf("no site would take this: %w", err)
 	}
 	out.Manifest = len(b)
-	if err := f.addTarget(r, m); err != nil {
+	if rel.Hold {
+		c := Record{Who: rel.Who, Action: ActHold, Channel: rel.Channel, Bundle: m.Number, To: RolloutHeld, Reason: rel.Note}
+		if prev != nil {
+			c.Base = prev.Number
+		}
+		if err := f.append(t, c); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.addTarget(r, t, m); err != nil {
 		return nil, err
 	}
 	return out, f.sweepStore()
@@ -309,7 +336,10 @@ func (f *Folder) manifests() ([]*bundle.Manifest, error) {
 		return nil, err
 	}
 	var out []*bundle.Manifest
-	for _, t := range r.targets.Signed.Targets {
+	for path, t := range r.targets.Signed.Targets {
+		if _, _, ok := bundle.ParseTargetPath(path); !ok {
+			continue
+		}
 		b, err := os.ReadFile(f.path("store/manifests/" + t.Hashes["sha256"].String()))
 		if err != nil {
 			return nil, err

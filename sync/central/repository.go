@@ -145,16 +145,19 @@ func seal[T metadata.Roles](f *Folder, m *metadata.Metadata[T], role, file strin
 // release signs the three and writes them, the timestamp last: until then the
 // release before is the one that counts. targets nil: those that are there.
 func (f *Folder) release(targets *metadata.Metadata[metadata.TargetsType], snapshot *metadata.Metadata[metadata.SnapshotType], timestamp *metadata.Metadata[metadata.TimestampType]) error {
+	step("before the release")
 	if targets != nil {
 		if err := seal(f, targets, "targets", fmt.Sprintf("%d.targets.json", targets.Signed.Version)); err != nil {
 			return err
 		}
 		snapshot.Signed.Meta["targets.json"] = metadata.MetaFile(targets.Signed.Version)
 	}
+	step("after the targets")
 	snapshot.Signed.Expires = f.expires(snapshotValid)
 	if err := seal(f, snapshot, "snapshot", fmt.Sprintf("%d.snapshot.json", snapshot.Signed.Version)); err != nil {
 		return err
 	}
+	step("after the snapshot")
 	timestamp.Signed.Meta["snapshot.json"] = metadata.MetaFile(snapshot.Signed.Version)
 	timestamp.Signed.Expires = f.expires(timestampValid)
 	return seal(f, timestamp, "timestamp", "timestamp.json")
@@ -217,12 +220,12 @@ func (f *Folder) renewTimestamp() (bool, error) {
 	return true, f.release(nil, r.snapshot, r.timestamp)
 }
 
-// latest bundle of a channel; nil where there is none yet.
-func (f *Folder) latest(r *repository, channel string) (*bundle.Manifest, error) {
+// latest bundle of a channel that is usable; nil where there is none yet.
+func (f *Folder) latest(r *repository, channel string, usable func(int64) bool) (*bundle.Manifest, error) {
 	var path string
 	var last int64
 	for p := range r.targets.Signed.Targets {
-		if c, n, ok := bundle.ParseTargetPath(p); ok && c == channel && n > last {
+		if c, n, ok := bundle.ParseTargetPath(p); ok && c == channel && n > last && usable(n) {
 			path, last = p, n
 		}
 	}
@@ -251,8 +254,21 @@ func (f *Folder) Newest() (map[string]int64, error) {
 	return out, nil
 }
 
-// addTarget makes m part of the signed metadata.
-func (f *Folder) addTarget(r *repository, m *bundle.Manifest) error {
+// numbers of a channel that are signed, ascending.
+func (r *repository) numbers(channel string) []int64 {
+	var out []int64
+	for p := range r.targets.Signed.Targets {
+		if c, n, ok := bundle.ParseTargetPath(p); ok && c == channel {
+			out = append(out, n)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// addTarget makes m part of the signed metadata, with the gates that follow from
+// the trail.
+func (f *Folder) addTarget(r *repository, t *trail, m *bundle.Manifest) error {
 	b, err := bundle.EncodeManifest(m)
 	if err != nil {
 		return err
@@ -268,18 +284,20 @@ func (f *Folder) addTarget(r *repository, m *bundle.Manifest) error {
 	if err := durable.Write(f.path("store/manifests/"+tf.Hashes["sha256"].String()), b); err != nil {
 		return err
 	}
-	t := r.targets.Signed.Targets
-	t[path] = tf
-	var numbers []int64
-	for p := range t {
-		if c, n, ok := bundle.ParseTargetPath(p); ok && c == m.Channel {
-			numbers = append(numbers, n)
+	r.targets.Signed.Targets[path] = tf
+	for _, n := range r.numbers(m.Channel) {
+		if !t.rolls.kept(m.Channel, n, r.numbers(m.Channel)) {
+			delete(r.targets.Signed.Targets, bundle.TargetPath(m.Channel, n))
 		}
 	}
-	slices.Sort(numbers)
-	for _, n := range numbers[:max(0, len(numbers)-keptBundles)] {
-		delete(t, bundle.TargetPath(m.Channel, n))
+	if _, err := f.setGates(r, t, m.Channel); err != nil {
+		return err
 	}
+	return f.releaseNext(r)
+}
+
+// releaseNext signs r with the next versions.
+func (f *Folder) releaseNext(r *repository) error {
 	r.targets.Signed.Version++
 	r.targets.Signed.Expires = f.expires(targetsValid)
 	r.snapshot.Signed.Version++
@@ -310,9 +328,13 @@ func (f *Folder) files() ([]file, error) {
 			return nil, err
 		}
 	}
-	for _, t := range r.targets.Signed.Targets {
+	for path, t := range r.targets.Signed.Targets {
 		h := t.Hashes["sha256"].String()
-		if err := add(bundle.ManifestName(h), "store/manifests/"+h); err != nil {
+		in := "store/manifests/"
+		if _, _, ok := bundle.ParseTargetPath(path); !ok {
+			in = gatesDir
+		}
+		if err := add(bundle.ManifestName(h), in+h); err != nil {
 			return nil, err
 		}
 	}

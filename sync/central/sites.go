@@ -33,6 +33,8 @@ type Site struct {
 	// Certificate and JWT given, so that a lost answer can be given again.
 	JWT         string `json:"jwt,omitempty"`
 	Certificate string `json:"certificate,omitempty"`
+	// Labels by which rollouts choose sites.
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 // Status in one word: waiting, expired, enrolled, revoked.
@@ -88,7 +90,11 @@ func (f *Folder) AddSite(id, channel string, validity time.Duration) (*enroll.Fi
 	if err != nil {
 		return nil, err
 	}
-	s = &Site{ID: id, Channel: channel, Added: now, Claim: pub, Expires: now.Add(validity)}
+	var labels map[string]string
+	if s != nil {
+		labels = s.Labels
+	}
+	s = &Site{ID: id, Channel: channel, Added: now, Claim: pub, Expires: now.Add(validity), Labels: labels}
 	token, err := f.userJWT(pub, id, keyRoleClaim, s.Expires)
 	if err != nil {
 		return nil, err
