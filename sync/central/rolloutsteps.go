@@ -147,10 +147,10 @@ func (f *Folder) CreateRollout(channel string, number int64, plan Plan, by By) (
 			}
 		}
 		for _, o := range l.t.rolls.of(channel) {
-			if o.Bundle == number || !o.unfinished() {
+			if o.Bundle == number || !o.unfinished() || o.Bundle > number && o.State == RolloutHeld {
 				continue
 			}
-			if o.Bundle > number || o.State != RolloutHeld {
+			if o.State != RolloutHeld {
 				return notNow("bundle %d of %s is %s; finish or abort it first", o.Bundle, channel, o.State)
 			}
 			// What was held before is part of this one, if this was built on it.
