@@ -241,6 +241,9 @@ func (f *Folder) Grant(t testing.TB, site string) *enroll.Identity {
 	if id.Root, id.Floor, err = f.anchor(); err != nil {
 		t.Fatal(err)
 	}
+	if err := f.saveSite(&Site{ID: site, Channel: "stable", Public: pub}); err != nil {
+		t.Fatal(err)
+	}
 	return id
 }
 

@@ -26,6 +26,7 @@ import (
 const (
 	asSite = "RXEDGE_TEST_SITE" // makes the test binary a site that pulls until a bundle is staged
 	asHub  = "RXEDGE_TEST_HUB"  // makes it a hub
+	asRoll = "RXEDGE_TEST_ROLL" // makes it the controller of rollouts of a folder
 )
 
 func TestMain(m *testing.M) {
@@ -35,6 +36,14 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	}
+	if dir := os.Getenv(asRoll); dir != "" {
+		f, err := central.Open(dir)
+		if err == nil {
+			err = f.RunRollouts(context.Background(), central.RunOptions{Who: "controller", Every: 20 * time.Millisecond})
+		}
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	if conf := os.Getenv(asHub); conf != "" {
 		if _, err := central.RunNode(conf, ""); err != nil {
