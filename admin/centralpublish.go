@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rxedge/daemon/box"
+	"rxedge/daemon/rollout/validate"
 	"rxedge/index/document"
 	"rxedge/sync/bundle"
 	"rxedge/sync/central"
@@ -24,26 +26,32 @@ type publishing struct {
 
 func (a *app) centralPublish(dir *string) *cobra.Command {
 	var rel central.Release
-	var models, adapters, profiles, hubs []string
+	var models, adapters, profiles, golden, hubs []string
 	var here bool
 	c := &cobra.Command{Use: "publish [PATH...]", Short: "Publish documents and models to a channel",
 		Long: `Publish what is under the paths (SPL XML, openFDA JSON, JSONL, Markdown, HTML, text) to a
 channel, beside what is published there already: a document of the same id takes the
 place of the older. Sites fetch what is new to them. A file that can't be read stops it.`,
 		Example: `  rxedge central publish labels/ --note "June labels"
+  rxedge central publish labels/ --golden questions.jsonl
   rxedge central publish --withdraw 5f2a-… --note recall`,
 		RunE: func(c *cobra.Command, given []string) error {
 			f, err := a.centre(*dir)
 			if err != nil {
 				return err
 			}
-			for kind, paths := range map[string][]string{bundle.KindModel: models, bundle.KindAdapter: adapters, bundle.KindProfile: profiles} {
+			for kind, paths := range map[string][]string{bundle.KindModel: models, bundle.KindAdapter: adapters, bundle.KindProfile: profiles, bundle.KindGolden: golden} {
 				for _, p := range paths {
+					if kind == bundle.KindGolden {
+						if err := checkGolden(p); err != nil {
+							return err
+						}
+					}
 					rel.Files = append(rel.Files, central.File{Name: filepath.Base(p), Kind: kind, Path: p})
 				}
 			}
 			if len(given)+len(rel.Files)+len(rel.Withdraw)+len(rel.Drop) == 0 {
-				return usage("name documents, --model, --adapter, --profile, --withdraw or --drop")
+				return usage("name documents, --model, --adapter, --profile, --golden, --withdraw or --drop")
 			}
 			if rel.Replace && len(given) == 0 {
 				return usage("--replace: name the documents that are all there is to be")
@@ -90,12 +98,26 @@ place of the older. Sites fetch what is new to them. A file that can't be read s
 	fl.StringArrayVar(&models, "model", nil, "`file` of a model (GGUF)")
 	fl.StringArrayVar(&adapters, "adapter", nil, "`file` of an adapter (GGUF)")
 	fl.StringArrayVar(&profiles, "profile", nil, "`file` of a firmware profile (TOML)")
+	fl.StringArrayVar(&golden, "golden", nil, "`file` of questions with known answers (JSONL, as 'eval answers' reads): a site asks itself these first")
 	fl.StringArrayVar(&rel.Drop, "drop", nil, "`name` of a file that is no longer part of it")
 	fl.StringVar(&rel.Requires.Rxedge, "min-rxedge", "", "`version` that a site needs at least")
 	fl.StringArrayVar(&rel.Requires.Profiles, "for-profile", nil, "`name` of a firmware profile that it is for (default all)")
 	fl.BoolVar(&here, "local", false, "sign it and do not give it to the hub")
 	fl.StringArrayVar(&hubs, "hub", nil, "`address` of the hub, where it is another than sites use")
 	return c
+}
+
+// checkGolden reads a file of golden questions as a site will.
+func checkGolden(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNotFound, err)
+	}
+	defer f.Close()
+	if _, err := validate.ReadGolden(path, f); err != nil {
+		return &refusedError{"nothing was published: " + err.Error()}
+	}
+	return nil
 }
 
 // publishable reads documents; the first that can't be read ends it.

@@ -183,9 +183,13 @@ const (
 	KindModel   = "model"
 	KindAdapter = "adapter"
 	KindProfile = "profile"
+	KindGolden  = "golden" // questions that a site asks itself before it uses the bundle
 )
 
-// Artefact is a file: a model, an adapter, a firmware profile.
+// MaxGolden is the most bytes of a file of golden questions.
+const MaxGolden = 8 << 20
+
+// Artefact is a file: a model, an adapter, a firmware profile, golden questions.
 type Artefact struct {
 	Name   string `json:"name"`
 	Kind   string `json:"kind"`
@@ -272,9 +276,9 @@ func ParseManifest(b []byte) (*Manifest, error) {
 		switch {
 		case !validName().MatchString(a.Name) || strings.Contains(a.Name, ".."):
 			return bad("name of an artefact")
-		case a.Kind != KindModel && a.Kind != KindAdapter && a.Kind != KindProfile:
+		case a.Kind != KindModel && a.Kind != KindAdapter && a.Kind != KindProfile && a.Kind != KindGolden:
 			return bad("kind of an artefact")
-		case a.Size < 1 || a.Size > maxFile:
+		case a.Size < 1 || a.Size > maxFile || a.Kind == KindGolden && a.Size > MaxGolden:
 			return bad("size of an artefact")
 		case int64(len(a.Lists)) != (a.Chunks()+hashesPerList-1)/hashesPerList:
 			return bad("chunks of an artefact")

@@ -17,6 +17,7 @@ import (
 	"rxedge/daemon/answer/evaluate"
 	"rxedge/index/chunk"
 	"rxedge/index/document"
+	"rxedge/sync/bundle"
 )
 
 // Golden is a question of which it is known where its answer stands. In a bundle
@@ -34,7 +35,7 @@ type Golden struct {
 const (
 	MaxGolden     = 2000
 	maxCohort     = 40
-	maxGoldenFile = 8 << 20
+	maxGoldenFile = bundle.MaxGolden
 )
 
 // ReadGolden reads a file of golden questions, one JSON object a line. name is

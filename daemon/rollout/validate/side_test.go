@@ -73,7 +73,7 @@ func readAll(t testing.TB, name string, text []byte) (docs []*document.Document)
 	return docs
 }
 
-// labels are 101 real ones.
+// labels are 24 real ones; DESIGN.md has what all 101 and 240 questions gave.
 func labels(t testing.TB) []*document.Document {
 	t.Helper()
 	dir := os.Getenv("RXEDGE_TESTDATA")
@@ -84,7 +84,7 @@ func labels(t testing.TB) []*document.Document {
 	if err != nil {
 		t.Skipf("the real labels are not on this machine; set RXEDGE_TESTDATA to their folder: %v", err)
 	}
-	return readAll(t, "spl_adr_train.jsonl", text)
+	return readAll(t, "spl_adr_train.jsonl", text)[:24]
 }
 
 func clone(docs []*document.Document) []*document.Document {

@@ -33,7 +33,7 @@ func judge(t *testing.T, cfg Config, serving, candidate pair) Verdict {
 // of texts finds at once.
 func drawnAlone(t *testing.T, serving, candidate pair, changed []string) Verdict {
 	t.Helper()
-	cfg := Config{Questions: 60}.complete()
+	cfg := Config{Questions: 24}.complete()
 	drawn, err := Draw(t.Context(), serving.snap, candidate.snap, DrawOptions{N: cfg.Questions, Changed: changed})
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestShuffledTexts(t *testing.T) {
 			} {
 				t.Run(c.name, func(t *testing.T) {
 					candidate := pairOf(t, c.docs)
-					if got := failed(judge(t, Config{Changed: c.changed, Questions: 60}, serving, candidate)); got != c.fails {
+					if got := failed(judge(t, Config{Changed: c.changed, Questions: 24}, serving, candidate)); got != c.fails {
 						t.Errorf("failed at %q, want %q", got, c.fails)
 					}
 					if c.detected == "-" {
@@ -115,7 +115,7 @@ func TestGoldenNumbers(t *testing.T) {
 			Relevant: []string{sectionOf(d, "Dosage and Administration")}, Numbers: numbersOf(docs, d.ID)}})
 	}
 	golden = slices.DeleteFunc(golden, func(g Golden) bool { return len(g.Numbers) == 0 || g.Relevant[0] == "" })
-	v := judge(t, Config{Golden: golden, Changed: ids(docs), Questions: 20}, pairOf(t, docs), pairOf(t, wrong))
+	v := judge(t, Config{Golden: golden, Changed: ids(docs), Questions: 10}, pairOf(t, docs), pairOf(t, wrong))
 	if failed(v) != Numbers {
 		t.Errorf("failed at %q, want %q", failed(v), Numbers)
 	}
@@ -202,7 +202,7 @@ func (f *fake) Ask(ctx context.Context, q answer.Question, ev answer.Events) (*a
 func TestSlowAndFailing(t *testing.T) {
 	t.Parallel()
 	p := pairOf(t, sample(t))
-	cfg := Config{ServingCorpus: p.snap, CandidateCorpus: p.snap, Changed: []string{}, Questions: 30, Budget: 400 * time.Millisecond}
+	cfg := Config{ServingCorpus: p.snap, CandidateCorpus: p.snap, Changed: []string{}, Questions: 14, Budget: 400 * time.Millisecond}
 	for _, c := range []struct {
 		want string
 		side *fake
