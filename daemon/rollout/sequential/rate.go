@@ -86,3 +86,10 @@ func logMean(x []float64) float64 {
 	}
 	return most + math.Log(sum/float64(len(x)))
 }
+
+// RateOf counts that were kept.
+func RateOf(limit float64, n, bad int) *Rate {
+	r := NewRate(limit)
+	r.n, r.bad = n, bad
+	return r
+}
