@@ -103,6 +103,9 @@ func (a *app) showAnswer(res *answer.Answer) {
 	if res.Withheld > 0 {
 		a.printf("    %d sentences of the language model were withheld: no passage supports them.\n", res.Withheld)
 	}
+	if res.Path == answer.PathShort {
+		a.printf("    A simple lookup: the language model was not asked.\n")
+	}
 	if res.Fallback != "" {
 		a.printf("    Note: %s.\n", res.Fallback)
 	}

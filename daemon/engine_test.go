@@ -158,6 +158,42 @@ func TestUnsupportedTextIsWithheld(t *testing.T) {
 	}
 }
 
+// A simple lookup takes the short path: the engine that is configured is not even
+// started, and the answer says so. Asked for, or told to in the configuration, it
+// takes the other.
+func TestShortPath(t *testing.T) {
+	t.Parallel()
+	for _, short := range []bool{true, false} {
+		s := withStories(t, func(c *config.Config) {
+			c.Model.Generator, c.Answer.MaxTokens, c.Answer.Passages, c.Answer.ShortPath = "stories260K", 20, 1, short
+		})
+		const lookup = "max dose of metformin"
+		a := s.ask(t, lookup)
+		if !short {
+			if a.Path != "" || a.Verification == nil || engineOf(s) == 0 {
+				t.Errorf("off: path %q, verification %v, engine %d", a.Path, a.Verification, engineOf(s))
+			}
+			continue
+		}
+		if a.Path != answer.PathShort || a.Model != "" || a.Mode != answer.ModeExtractive || a.Fallback != "" || a.Verification != nil {
+			t.Errorf("path %q, model %q, mode %s, fallback %q, verification %v", a.Path, a.Model, a.Mode, a.Fallback, a.Verification)
+		}
+		if len(a.Claims) == 0 || !strings.Contains(a.Claims[0].Text, "2,550 mg") {
+			t.Errorf("%+v", a.Claims)
+		}
+		if pid := engineOf(s); pid != 0 {
+			t.Errorf("an engine was started: %d", pid)
+		}
+		if again := s.ask(t, lookup); !again.Cached || again.Path != answer.PathShort {
+			t.Errorf("again: cached %v, path %q", again.Cached, again.Path)
+		}
+		// Not a lookup: the patient decides.
+		if a := s.ask(t, "Can metformin be started with an eGFR of 40?"); a.Path != "" || a.Verification == nil || engineOf(s) == 0 {
+			t.Errorf("the other path: %q, verification %v, engine %d", a.Path, a.Verification, engineOf(s))
+		}
+	}
+}
+
 // An engine that is killed while it writes: its caller hears of it at once,
 // and the next question is answered.
 func TestEngineKilled(t *testing.T) {

@@ -30,6 +30,9 @@ const (
 	ModeGenerated  = "generated"  // a language model, every sentence bound to a passage
 )
 
+// PathShort is the Path of an answer to a simple lookup.
+const PathShort = "short"
+
 // Question is what a client asks.
 type Question struct {
 	Text string `json:"question"`
@@ -64,7 +67,10 @@ type Answer struct {
 	// Retrieved are the passages looked at, best first.
 	Retrieved []Retrieved `json:"retrieved"`
 	Mode      string      `json:"mode"`
-	Model     string      `json:"model,omitempty"`
+	// Path is "short" where a language model is configured and was not asked: a
+	// simple lookup, which the sentences answer.
+	Path  string `json:"path,omitempty"`
+	Model string `json:"model,omitempty"`
 	// Fallback says in words why the answer was made in a lesser way than was
 	// asked or configured; empty when it was not. Fallbacks names each of them.
 	Fallback   string     `json:"fallback,omitempty"`

@@ -19,6 +19,7 @@ var focused = map[string]string{
 	"lactation": "lactation breastfeeding nursing mothers human milk",
 	"pediatric": "pediatric patients children dose",
 	"geriatric": "elderly geriatric patients dose",
+	"dose":      "recommended usual starting initial dosage dose range maximum mg once daily adults",
 }
 
 const (

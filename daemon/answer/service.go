@@ -52,6 +52,9 @@ type Service struct {
 	// Relevance judges for the guard how well claims answer a question: the judge
 	// that the guard was trained with. May be nil.
 	Relevance inference.Reranker
+	// ShortPath: a simple lookup is answered by the extract alone, though a language
+	// model is configured.
+	ShortPath bool
 	Passages  int // 0: 8
 	MaxTokens int // of a generated answer; 0: 256
 	Log       *slog.Logger
@@ -269,6 +272,9 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 		a.abstain(ReasonStale, fmt.Sprintf("The labels here that speak of this are older than %s, and this box does not answer from those.", s.staleBefore()))
 	} else if len(p.ex.Sentences) == 0 {
 		a.abstain(ReasonNoEvidence, cmp.Or(codeTrouble(p.found.Codes), noEvidence(p.snap, p.ex, len(p.about) == 0)))
+	} else if s.short(p) {
+		a.Path = PathShort
+		s.extracted(a, p, ev)
 	} else if done, err := s.generated(ctx, p.q, a, p.hits, lexicon{p.snap}, subjects{p.snap}, ev); err != nil {
 		return nil, err
 	} else if !done {
@@ -307,6 +313,12 @@ func (q *Question) check() error {
 		return &InvalidError{"mode", "is neither extractive nor generated"}
 	}
 	return nil
+}
+
+// short says whether the extract answers, and the language model that is
+// configured is not asked: a simple lookup, and labels that do not differ.
+func (s *Service) short(p *looked) bool {
+	return s.ShortPath && s.Generator != nil && p.q.Mode == "" && p.ex.Plain && len(p.differing) == 0 && len(p.strangers) == 0
 }
 
 // extracted fills a with verbatim sentences.

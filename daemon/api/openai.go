@@ -500,9 +500,19 @@ func (s *sources) claim(cl answer.Claim) string {
 			if ci.Version != "" {
 				line += ", version " + ci.Version
 			}
+			if ci.Stale {
+				line += ", old label"
+			}
 			s.lines = append(s.lines, line+" ("+ci.SectionID+")")
 		}
 		fmt.Fprintf(&b, " [%d]", n)
+	}
+	// As the page and rxedge ask have it.
+	switch cl.Support {
+	case answer.Partly:
+		b.WriteString(" (borne out in part: read the source)")
+	case answer.Unverified:
+		b.WriteString(" (not checked: read the source)")
 	}
 	b.WriteString("\n")
 	return b.String()

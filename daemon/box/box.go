@@ -119,7 +119,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	for _, n := range b.Index.Notes() {
 		log.Warn("index", "note", n)
 	}
-	b.Answers = &answer.Service{Index: b.Index, Passages: cfg.Answer.Passages, MaxTokens: cfg.Answer.MaxTokens, Log: log,
+	b.Answers = &answer.Service{Index: b.Index, ShortPath: cfg.Answer.ShortPath, Passages: cfg.Answer.Passages, MaxTokens: cfg.Answer.MaxTokens, Log: log,
 		StaleAfter: time.Duration(cfg.Answer.StaleAfter), StaleAbstains: cfg.Answer.Stale == "abstain"}
 	b.Answers.Reranker, b.Answers.Entailer, b.Answers.Relevance = b.Models.Order, b.Models.Judge, support.Builtin()
 	b.Answers.Embedder, b.Answers.Vectors = opt.EmbedderInfo, b.embedder != ""

@@ -116,6 +116,9 @@ type Answer struct {
 	// Stale is "show" (say so) or "abstain" (such labels answer nothing).
 	StaleAfter Duration `toml:"stale_after"`
 	Stale      string   `toml:"stale"`
+	// ShortPath: simple lookups ("max dose of X") are answered by the label's own
+	// sentences, and the language model is not asked.
+	ShortPath bool `toml:"short_path"`
 }
 
 // API holds the limits of the HTTP interface.
@@ -167,7 +170,7 @@ func Default() Config {
 		Log:    Log{Level: "info", Format: "text"},
 		Sample: true,
 		Model:  Model{Profile: Auto, Embedder: Auto, Reranker: Auto, Entailer: Auto, Idle: Duration(15 * time.Minute), Start: Duration(2 * time.Minute)},
-		Answer: Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second), StaleAfter: Duration(3 * 365 * 24 * time.Hour), Stale: "show"},
+		Answer: Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second), StaleAfter: Duration(3 * 365 * 24 * time.Hour), Stale: "show", ShortPath: true},
 		API:    API{MaxRequestBytes: 1 << 20, RawCompletions: true, Rate: 1000, Burst: 2000},
 		Cache:  Cache{Enabled: true, Answers: Duration(time.Hour), Earlier: Duration(30 * 24 * time.Hour), Embeddings: Duration(24 * time.Hour), Disk: 256, Memory: 32},
 		Sync:   Sync{SpoolMB: 64},

@@ -82,6 +82,10 @@ func (c *chooser) choose() []candidate {
 	c.headings()
 	c.complete()
 	leave()
+	// Nor is a child's dose shown as anybody's, where anybody's is shown.
+	if slices.ContainsFunc(c.out, func(s candidate) bool { return s.states && !s.special }) {
+		c.drop(func(s candidate) bool { return s.silent })
+	}
 	c.order()
 	return c.out
 }
@@ -379,6 +383,10 @@ func (c *chooser) order() {
 // unmet says that nothing taken speaks of the patients or of the other medicine
 // asked about.
 func (c *chooser) unmet() bool {
+	// A dose is asked for, and none of anybody's is there.
+	if c.q.wants.amount && c.q.patient.groups == 0 && !slices.ContainsFunc(c.out, func(s candidate) bool { return s.states && s.dosing && !s.special }) {
+		return true
+	}
 	need := c.q.patient.groups & (guarded | elderly)
 	partners := slices.ContainsFunc(c.passages, func(p Passage) bool { return len(p.Partners) > 0 })
 	return need != 0 && !slices.ContainsFunc(c.out, func(s candidate) bool { return s.fits }) ||

@@ -144,6 +144,8 @@ type Result struct {
 	// Unmet: nothing chosen speaks of the patients or of the other medicine that
 	// the question names, so that more passages are worth a look.
 	Unmet bool
+	// Plain: a simple lookup that the sentences answer; no model could add to them.
+	Plain bool
 	// Missing are the question's weightiest words that no document has at all,
 	// Absent the things asked about that no passage about the medicine has.
 	Missing, Absent []string
@@ -169,6 +171,7 @@ var instead = regexp.MustCompile(`(?i)\b(?:rather than|instead of)\b[^,;.?]*`)
 var howAsked = regexp.MustCompile(`(?i)\bhow (?:common|likely|frequent|frequently|often|soon|long|late|early|fast|quickly)\b`)
 
 type question struct {
+	text    string
 	terms   map[string]float64 // weight
 	order   []string           // terms as they were asked: sums are the same every time
 	words   map[string]string  // as asked, by term
@@ -179,6 +182,7 @@ type question struct {
 	wants   wants
 	patient patient
 	kin     map[string][]string // terms of the passages that have a question's term's stem
+	doses   []string            // ways to say dose, which no stem joins
 	looked  map[string]bool     // terms of the passages that kin was sought for
 	cut     map[string][]string // words of the other medicines, by how they were typed
 }
@@ -191,7 +195,7 @@ type other struct {
 }
 
 func read(text string, lex Lexicon, also []Also) question {
-	q := question{terms: map[string]float64{}, words: map[string]string{}, other: map[string][]other{}, cut: map[string][]string{}, kin: map[string][]string{}, looked: map[string]bool{},
+	q := question{text: text, terms: map[string]float64{}, words: map[string]string{}, other: map[string][]other{}, cut: map[string][]string{}, kin: map[string][]string{}, looked: map[string]bool{},
 		numbers: quantity.Numbers(instead.ReplaceAllString(text, "")), wants: wantsOf(text), patient: patientOf(text)}
 	skip := map[string]bool{}
 	for _, w := range strings.Fields(text) {
@@ -227,6 +231,7 @@ func read(text string, lex Lexicon, also []Also) question {
 			q.total += w
 		}
 	}
+	q.doses = lex.Terms("dose dosage dosing")
 	return q
 }
 
@@ -333,7 +338,8 @@ func (q *question) has(t string, terms map[string]bool) float64 {
 }
 
 // Asks are the patients that a question is about, by the names that the index
-// gives its cues: pediatric, geriatric, renal, hepatic, pregnancy, lactation.
+// gives its cues: pediatric, geriatric, renal, hepatic, pregnancy, lactation; and
+// "dose" where one is asked for in so many words.
 func Asks(question string) []string {
 	var out []string
 	groups := patientOf(question).groups
@@ -344,6 +350,9 @@ func Asks(question string) []string {
 		if groups&g.p != 0 {
 			out = append(out, g.name)
 		}
+	}
+	if wantsOf(question).amount {
+		out = append(out, "dose")
 	}
 	return out
 }
@@ -451,6 +460,7 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 		}
 		return res
 	}
+	res.Plain = named && c.plain(&res)
 	for _, s := range chosen {
 		res.Sentences = append(res.Sentences, s.Sentence)
 	}

@@ -19,8 +19,10 @@ type wants struct {
 	often                                bool // an interval
 	begin                                bool // the dose to begin with
 	most                                 bool // the greatest dose
+	usual                                bool // the usual one
 	amount                               bool // a dose, in so many words
 	unit                                 bool // a dose, by its unit: "mcg for …"
+	clock                                bool // the time of day
 	age                                  bool // from what age
 	content                              bool // how much of something is in it
 }
@@ -42,6 +44,7 @@ var askedBy = []struct {
 	{"how often|how frequent|how frequently|schedule|interval|intervals|frequency|how far", func(w *wants) { w.often = true }},
 	{"dose|dosing|dosage|how much|max dose|how many mg", func(w *wants) { w.amount = true }},
 	{"how high|max|maximum|max dose|ceiling|upper limit|highest|at most|most|limit|cap", func(w *wants) { w.most = true }},
+	{"usual|normal|typical|recommended|suggested|standard", func(w *wants) { w.usual = true }},
 	{"start|starts|begin|begins|initiate|starting|initial|first dose", func(w *wants) { w.begin = true }},
 	{"cutoff|cut-off|cut off|threshold|how low|below what|above what|what level|limit|egfr|gfr|crcl|platelets|inr", func(w *wants) { w.limit = true }},
 	{"ok|okay|can|could|should|safe|hold|stop|avoid|problem|allowed|contraindicated|needed|need|must|do|what now|give|use|adjust|reduce|restart|resume|switch|combine|together|with|pair|mix|keep|now what|what next|what to do|next step", func(w *wants) { w.act = true }},
@@ -69,6 +72,12 @@ func wantsOf(question string) wants {
 	if w.rate {
 		w.dose, w.amount, w.share = true, true, false
 	}
+	for _, p := range []string{" time of day ", " time of the day ", " best time ", " what time ", " am or pm ", " morning or "} {
+		w.clock = w.clock || strings.Contains(text, p)
+	}
+	if w.clock {
+		w.time, w.dose, w.amount = true, false, false
+	}
 	// "MRI must be finished within?"
 	w.time = w.time || strings.HasSuffix(text, " within ")
 	if unitAsked.MatchString(strings.ToLower(question)) {
@@ -76,6 +85,8 @@ func wantsOf(question string) wants {
 	}
 	return w
 }
+
+var clock = regexp.MustCompile(`(?i)\b(?:\d{1,2} ?[ap]\.?m\b|morning|evening|bedtime|night|noon|breakfast)`)
 
 // firstTime is a time without a figure.
 var firstTime = regexp.MustCompile(`(?i)\b(?:first|within an?|within) (?:minutes?|hours?|days?|weeks?|months?|year)\b`)
@@ -106,6 +117,9 @@ func (w wants) states(numbers []quantity.Number, sentence string) bool {
 		case strings.Contains(s, "daily") || strings.Contains(s, "weekly") || strings.Contains(s, "monthly") || strings.Contains(s, "annual") || strings.Contains(s, "yearly"):
 			return true
 		}
+	}
+	if w.clock {
+		return clock.MatchString(sentence)
 	}
 	if w.time && !w.dose && firstTime.MatchString(sentence) {
 		return true
@@ -146,13 +160,15 @@ func intervals(sentence string) bool {
 // tops says whether a sentence tells how much at most.
 func tops(sentence string) bool {
 	s := strings.ToLower(sentence)
-	for _, w := range []string{"maximum", "up to", "exceed", "more than", "limit", "highest"} {
+	for _, w := range []string{"maximum", "up to", "exceed", "more than", "limit", "highest", "doses above", "dosages above", "range", "upper"} {
 		if strings.Contains(s, w) {
 			return true
 		}
 	}
 	return false
 }
+
+var usually = regexp.MustCompile(`(?i)\b(?:usual|recommended|suggested|standard)\b.{0,60}\bdos(?:e|age|ing)`)
 
 // spans says whether a sentence states a range of amounts of a medicine.
 func spans(sentence string) bool {
@@ -229,7 +245,7 @@ func directs(sentence string) bool {
 // what to do.
 func reports(sentence string) bool {
 	s := strings.ToLower(sentence)
-	for _, w := range []string{" trial", " study", " studies", "were reported in", "was reported in", "were observed in", "was observed in", "randomized", "placebo", "unknown whether"} {
+	for _, w := range []string{" trial", " study", " studies", "were reported in", "was reported in", "were observed in", "was observed in", "randomized", "placebo", "unknown whether", "were taking", "was taking", "had received", "patients received", "cases of", "postmarketing"} {
 		if strings.Contains(s, w) {
 			return true
 		}

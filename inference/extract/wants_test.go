@@ -100,7 +100,7 @@ func TestNoOtherDose(t *testing.T) {
 	} {
 		lex := plain{}
 		ps, words := passage("dose", "zzol", c.text, true)
-		ps.Title, ps.Names = c.title, []string{"zzol"}
+		ps.Title, ps.Heading, ps.Names = c.title, "zzol "+c.title, []string{"zzol"}
 		for _, w := range append(words, strings.Fields(c.question)...) {
 			lex[strings.Trim(w, ".,:()")] = true
 		}

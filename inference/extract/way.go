@@ -8,7 +8,7 @@ import (
 // ways of giving a medicine: how a question names one, and how a label that has it
 // does. The dose of a tablet is none of a drip.
 var ways = []struct{ asked, said *regexp.Regexp }{
-	{regexp.MustCompile(`(?i)\b(?:iv|i\.v\.|intravenous(?:ly)?|infusion|infused?|drip|bolus|ivp|ivpb)\b`), regexp.MustCompile(`(?i)\b(?:IV|i\.v\.|intravenous(?:ly)?|infusions?|infused?|injections?|parenteral(?:ly)?)\b`)},
+	{regexp.MustCompile(`(?i)\b(?:iv|i\.v\.|intravenous(?:ly)?|infusion|infused?|drip|bolus|ivp|ivpb|by injection|injectable)\b`), regexp.MustCompile(`(?i)\b(?:IV|i\.v\.|intravenous(?:ly)?|infusions?|infused?|injections?|parenteral(?:ly)?)\b`)},
 	{regexp.MustCompile(`(?i)\b(?:intramuscular(?:ly)?|i\.m\.)\b|\bIM\b`), regexp.MustCompile(`(?i)\b(?:intramuscular(?:ly)?|i\.m\.|injections?|parenteral(?:ly)?)\b|\bIM\b`)},
 	{regexp.MustCompile(`(?i)\b(?:subcutaneous(?:ly)?|subq|subcut|sub-?q|sq)\b`), regexp.MustCompile(`(?i)\b(?:subcutaneous(?:ly)?|injections?|s\.c\.)\b|\bSC\b`)},
 	{regexp.MustCompile(`(?i)\b(?:nebs?|nebuli[sz]ed?|nebuli[sz]er|nebules?|nebuli[sz]ation)\b`), regexp.MustCompile(`(?i)\bnebul`)},

@@ -20,12 +20,22 @@ type candidate struct {
 	fits   bool // its patients are those asked about
 	// It gives a dose to ages that leave the patient out.
 	excludes bool
+	// It gives a dose to children, failing kidneys or a failing liver, and none of
+	// those was asked about; silent: without naming them itself.
+	special, silent bool
 	// It names the other medicines of the question, or there are none.
 	partnered bool
 }
 
 // tried are sections that tell what was given to people, not what to give them.
 var tried = regexp.MustCompile(`(?i)adverse|clinical (?:studies|trials|pharmacology)|pharmacokinetics|pharmacodynamics|overdosage|nonclinical|toxicology`)
+
+var studied = regexp.MustCompile(`(?i)clinical (?:studies|trials|pharmacology)|pharmacokinetics|pharmacodynamics|nonclinical|toxicology`)
+
+// together is how labels begin what holds beside another medicine.
+var together = regexp.MustCompile(`(?i)\b(?:(?:in|for) patients (?:taking|receiving|treated with|on)|co-?administ|concomitant|in combination with|added to)`)
+
+var animals = regexp.MustCompile(`(?i)\b(?:rats?|mice|mouse|rabbits?|dogs?|monkeys?|animals?|hamsters?|AUC|human (?:dose|exposure)|systemic exposure)\b`)
 
 var impaired = regexp.MustCompile(`(?i)impair|insufficien|failure|disease|dysfunction|cirrho|dialysis|clearance|Child-Pugh|\bC(?:r|l)Cl\b`)
 
@@ -36,11 +46,16 @@ type read1 struct {
 	all     map[string]bool
 }
 
-func readPassage(p *Passage, lex Lexicon, abbr map[string]string) read1 {
+func readPassage(p *Passage, lex Lexicon, abbr map[string]string, doses []string) read1 {
 	r := read1{heading: set(lex.Terms(p.Heading)), own: make([]map[string]bool, len(p.Sentences)), all: map[string]bool{}}
 	for i := range p.Sentences {
 		// Child-Pugh is no child.
 		r.own[i] = set(lex.Terms(childPugh.ReplaceAllString(expand(p.sentence(i), abbr), "Pugh")))
+		if slices.ContainsFunc(doses, func(d string) bool { return r.own[i][d] }) {
+			for _, d := range doses {
+				r.own[i][d] = true
+			}
+		}
 		for t := range r.own[i] {
 			r.all[t] = true
 		}
@@ -50,7 +65,7 @@ func readPassage(p *Passage, lex Lexicon, abbr map[string]string) read1 {
 
 // weigh scores each sentence of p and says how much of the question p covers.
 func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]candidate, float64) {
-	r := readPassage(p, lex, abbr)
+	r := readPassage(p, lex, abbr, q.doses)
 	// The whole document is about its medicine, whatever that is called.
 	q.akin(r.all)
 	named := map[string]bool{}
@@ -104,8 +119,9 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 		numbers := quantity.Numbers(text)
 		c.dosing = slices.ContainsFunc(numbers, dosing)
 		c.states = q.wants.number() && q.wants.states(numbers, text)
-		if c.states && q.wants.amount && !q.wants.share && (tried.MatchString(p.Title) || reports(text)) {
+		if c.states && q.wants.amount && !q.wants.share && (tried.MatchString(p.Heading) || reports(text)) {
 			c.states = false // what was given in a trial is not what is to be given
+			c.excludes = c.dosing && studied.MatchString(p.Heading)
 		}
 		states = states || c.states
 		c.acts = directs(text)
@@ -115,9 +131,15 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 		if q.wants.begin && begins(text) {
 			score += 0.5 * starting * mean
 		}
-		if q.wants.begin && begins(text) && c.dosing && !(q.wants.amount && tried.MatchString(p.Title)) {
+		if q.wants.begin && begins(text) && c.dosing && !(q.wants.amount && tried.MatchString(p.Heading)) {
 			score += starting * mean
 			c.states = c.states || q.wants.dose
+		}
+		if q.wants.usual && c.states && c.dosing && usually.MatchString(text) {
+			score += starting * mean
+		}
+		if q.wants.most && q.wants.amount && c.states && !tops(text) && !spans(text) {
+			c.states = false
 		}
 		if q.wants.most && c.states {
 			switch {
@@ -129,6 +151,10 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 				score -= starting * mean
 			}
 		}
+		if q.wants.begin && q.wants.dose && !q.wants.most && c.states && tops(text) && !begins(text) { // the most
+			score -= starting * mean
+			c.states = false
+		}
 		if q.wants.act && c.acts {
 			score += directing * mean
 		}
@@ -139,11 +165,23 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 		var bonus float64
 		c.partnered = true
 		if limits, holds := q.patient.aged(text); limits && !holds {
-			c.excludes = c.dosing
+			c.excludes = c.excludes || c.dosing
 		}
-		bonus, factor, c.fits = q.patient.judge(text, c.groups, own[i] != 0, q.wants.dose || c.excludes)
+		bonus, factor, c.fits = q.patient.judge(text, c.groups, own[i] != 0, q.wants.dose || c.dosing)
 		if p.Aside && c.fits && q.patient.groups&(renal|hepatic) != 0 && q.patient.groups&ages == 0 && !impaired.MatchString(text) {
 			bonus, c.fits = 0, false // how the organ works, not what to do where it fails
+		}
+		if q.wants.dose && animals.MatchString(text) && !animals.MatchString(q.text) {
+			c.states, c.excludes = false, true // no rat's dose
+			score *= 0.5
+		}
+		if q.wants.dose && q.patient.groups == 0 && c.dosing && c.groups&(child|renal|hepatic) != 0 && c.groups&(adult|elderly) == 0 {
+			c.special, c.silent = true, own[i]&(child|renal|hepatic) == 0
+			factor = min(factor, others)
+		}
+		if q.wants.amount && len(p.Partners) == 0 && c.dosing && together.MatchString(text) && !together.MatchString(q.text) {
+			c.special = true // the dose beside another medicine
+			factor = min(factor, others)
 		}
 		score += bonus * mean
 		if len(p.Partners) > 0 {
@@ -157,7 +195,7 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 		}
 		// A sentence that shares no word of its own with the question answers
 		// nothing, whatever its heading says.
-		if direct == 0 && met < 0.5 && !(c.fits && q.rest == 0) {
+		if direct == 0 && met < 0.5 && !(c.fits && q.rest == 0) && !(q.wants.amount && c.states && p.Asked >= 1) {
 			score *= 0.3
 		}
 		if len(r.own[i]) < 3 { // a heading or a table's lone cell
