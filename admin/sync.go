@@ -72,6 +72,10 @@ func (a *app) showSync(s box.SyncStatus) {
 	}
 	if u := s.Uplink; u != nil {
 		w := u.Waiting
+		if u.Spool != "" {
+			a.printf("Waiting     not known: %s; is the disk full?\n", u.Spool)
+			return
+		}
 		a.printf("Waiting     %d messages, %s of %s", w.Messages, size(int64(w.Bytes)), size(w.MaxBytes))
 		if w.Messages > 0 {
 			a.printf(", the oldest %s", ago(w.Oldest))

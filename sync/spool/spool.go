@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -102,6 +103,9 @@ type Spool struct {
 	cons     jetstream.Consumer
 	closed   bool
 	reopened time.Time
+	failed   atomic.Bool // a write has failed; the server takes none after that
+	mending  sync.WaitGroup
+	ending   chan struct{} // closed by Close
 
 	room    sync.Mutex // one makes room at a time
 	drops   durable.Pair
@@ -113,7 +117,8 @@ const (
 	streamName   = "SPOOL"
 	consumerName = "uplink"
 	readyIn      = 20 * time.Second
-	writeIn      = 5 * time.Second // a store whose disk was full never answers again
+	healEvery    = time.Second
+	writeIn      = 3 * time.Second // a store whose disk was full never answers again
 )
 
 // Open the spool in dir. A store that can't be opened is set aside, not deleted,
@@ -128,7 +133,7 @@ func Open(dir string, opt Options) (*Spool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening the spool: %w", err)
 	}
-	s := &Spool{dir: dir, opt: opt, drops: durable.Pair{Path: filepath.Join(dir, "dropped")}, dropped: map[Class]uint64{}}
+	s := &Spool{dir: dir, opt: opt, drops: durable.Pair{Path: filepath.Join(dir, "dropped")}, dropped: map[Class]uint64{}, ending: make(chan struct{})}
 	if b, _, err := s.drops.Load(); err == nil {
 		_ = json.Unmarshal(b, &s.dropped)
 	} else if !errors.Is(err, durable.ErrNone) {
@@ -256,7 +261,7 @@ func (s *Spool) Put(ctx context.Context, class Class, kind string, data []byte) 
 			if err := s.makeRoom(ctx, class); err != nil {
 				return "", err
 			}
-		case try == 0 && !errors.Is(err, ErrClosed) && ctx.Err() == nil && s.heal(true):
+		case try == 0 && !errors.Is(err, ErrClosed) && ctx.Err() == nil && s.heal(false):
 			// The store had failed, for example on a full disk, and is open again. Were
 			// the message there after all, its id would tell.
 		default:
@@ -271,13 +276,36 @@ func (s *Spool) publish(ctx context.Context, m *nats.Msg) error {
 	if s.closed {
 		return ErrClosed
 	}
-	if s.js == nil {
+	if s.js == nil || s.failed.Load() {
 		return errStore
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeIn)
+	within, cancel := context.WithTimeout(ctx, writeIn)
 	defer cancel()
-	_, err := s.js.PublishMsg(ctx, m)
+	_, err := s.js.PublishMsg(within, m)
+	if err != nil && ctx.Err() == nil && !isFull(err) {
+		s.lame() // nobody else is to wait for an answer that never comes
+	}
 	return err
+}
+
+// lame marks the store as one that takes no more writes, and has it opened again
+// as soon as that can be done, whether or not anybody asks for it.
+func (s *Spool) lame() {
+	if !s.failed.CompareAndSwap(false, true) {
+		return
+	}
+	s.opt.Log.Warn("the spool could not write; is the disk full?")
+	s.mending.Go(func() {
+		tick := time.NewTicker(healEvery)
+		defer tick.Stop()
+		for s.failed.Load() && !s.heal(false) {
+			select {
+			case <-s.ending:
+				return
+			case <-tick.C:
+			}
+		}
+	})
 }
 
 // NewID is 128 random bits in 22 letters.
@@ -346,14 +374,13 @@ func (s *Spool) count(c Class, n uint64) error {
 	return nil
 }
 
-// heal opens the store again where the server has given it up, or, with force,
-// where it takes no more writes: after one has failed it never does. At most once
-// a second.
+// heal opens the store again where a write has failed or the server has given it
+// up, or with force; not again within healEvery.
 func (s *Spool) heal(force bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sound := s.srv != nil && s.srv.JetStreamEnabled() && s.nc.IsConnected() && !s.streamOffline()
-	if s.closed || sound && !force || time.Since(s.reopened) < time.Second {
+	sound := !s.failed.Load() && s.srv != nil && s.srv.JetStreamEnabled() && s.nc.IsConnected() && !s.streamOffline()
+	if s.closed || sound && !force || time.Since(s.reopened) < healEvery {
 		return false
 	}
 	s.reopened = time.Now()
@@ -362,6 +389,8 @@ func (s *Spool) heal(force bool) bool {
 		s.opt.Log.Warn("the spool can't be opened again yet", "error", err)
 		return false
 	}
+	s.failed.Store(false)
+	s.opt.Log.Info("the spool is open again")
 	return true
 }
 
@@ -382,9 +411,11 @@ func (s *Spool) Fetch(ctx context.Context, max int) ([]*Message, error) {
 	}
 	cons := s.cons
 	s.mu.RUnlock()
-	if cons == nil {
-		s.heal(false)
-		return nil, ErrClosed
+	if cons == nil || s.failed.Load() {
+		if !s.heal(false) {
+			return nil, errStore
+		}
+		return nil, nil
 	}
 	batch, err := cons.FetchNoWait(max)
 	var out []*Message
@@ -445,13 +476,14 @@ func message(msg jetstream.Msg) *Message {
 // Waiting says what is in the spool.
 func (s *Spool) Waiting(ctx context.Context) (Waiting, error) {
 	s.mu.RLock()
-	if s.closed || s.stream == nil {
+	if s.closed || s.stream == nil || s.failed.Load() {
 		closed := s.closed
 		s.mu.RUnlock()
-		if !closed {
-			s.heal(false)
+		if closed {
+			return Waiting{}, ErrClosed
 		}
-		return Waiting{}, ErrClosed
+		s.heal(false)
+		return Waiting{}, fmt.Errorf("spool: %w", errStore)
 	}
 	info, err := s.stream.Info(ctx)
 	s.mu.RUnlock()
@@ -484,10 +516,16 @@ func (s *Spool) shut() {
 // Close ends it; what waits stays on disk.
 func (s *Spool) Close() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.closed = true
-		s.shut()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
 	}
+	s.closed = true
+	close(s.ending)
+	s.mu.Unlock()
+	s.mending.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shut()
 	return nil
 }

@@ -388,11 +388,22 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Remove(filler.Name()); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(30 * time.Second); !put(); time.Sleep(100 * time.Millisecond) {
+	// Nobody asks for anything, and it is open again.
+	began := time.Now()
+	for end := began.Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if w, err := s.Waiting(t.Context()); err == nil && w.Messages >= uint64(len(acked)) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("it is not open again although there is room")
+		}
+	}
+	for end := time.Now().Add(30 * time.Second); !put(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it takes no message although there is room")
 		}
 	}
+	t.Logf("it took messages again %v after there was room", time.Since(began).Round(time.Millisecond))
 	have := map[string]bool{}
 	for _, m := range all(t, s) {
 		have[m.ID] = true

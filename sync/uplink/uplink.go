@@ -54,6 +54,8 @@ type Status struct {
 	LastAck time.Time     `json:"last_ack,omitzero"`
 	Sent    uint64        `json:"sent"` // acknowledged since the start
 	Waiting spool.Waiting `json:"waiting"`
+	// Spool says why what waits is not known, nor forwarded; "": it is.
+	Spool string `json:"spool_error,omitempty"`
 }
 
 // Uplink runs from Start to Close. Safe for concurrent use.
@@ -235,8 +237,9 @@ func (u *Uplink) Status(ctx context.Context) Status {
 	if u.opt.Spool != nil {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
-		if w, err := u.opt.Spool.Waiting(ctx); err == nil {
-			st.Waiting = w
+		var err error
+		if st.Waiting, err = u.opt.Spool.Waiting(ctx); err != nil {
+			st.Spool = err.Error()
 		}
 	}
 	return st
