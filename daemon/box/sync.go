@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -205,6 +206,11 @@ func (b *Box) syncLoop(ctx context.Context) {
 			continue
 		case ctx.Err() != nil:
 			return
+		case bundle.CodeOf(err) == bundle.NoRoom, errors.Is(err, syscall.ENOSPC):
+			b.log.Warn("sync", "error", err)
+			if wait *= 2; wait < retryFirst || wait > retryMost || b.awaitRoom(ctx, r) {
+				wait = retryFirst
+			}
 		case bundle.CodeOf(err) != "":
 			b.log.Warn("sync", "error", err)
 			wait = retryMost
@@ -215,6 +221,15 @@ func (b *Box) syncLoop(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// awaitRoom waits until there is room on the disk, a minute at most, and says
+// whether it had to wait. The disk is asked, not the hub.
+func (b *Box) awaitRoom(ctx context.Context, r *bundle.Receiver) (waited bool) {
+	for end := time.Now().Add(retryMost); !r.HasRoom() && ctx.Err() == nil && time.Now().Before(end); waited = true {
+		sleepFor(ctx, time.Second)
+	}
+	return waited
 }
 
 func sleepFor(ctx context.Context, d time.Duration) {

@@ -63,6 +63,7 @@ type Receiver struct {
 	book     *book
 	gating   gating
 	progress *Progress
+	need     int64 // bytes that have to be free, by the last refusal for want of room
 }
 
 // Open the folder of a site's bundles, and make it where it is not there.
@@ -108,6 +109,18 @@ func diskFree(dir string) (int64, error) {
 		return 0, err
 	}
 	return int64(st.Bavail) * st.Bsize, nil
+}
+
+// leastRoom is what writing down a state may take.
+const leastRoom = 4 << 20
+
+// HasRoom says whether the disk has room for what the last pull wanted to fetch.
+func (r *Receiver) HasRoom() bool {
+	r.mu.Lock()
+	need := r.need
+	r.mu.Unlock()
+	free, err := r.cfg.DiskFree(r.local.dir)
+	return err == nil && free >= max(need, leastRoom)
 }
 
 // Now is the clock, but never before a time that the centre has signed.
@@ -293,7 +306,11 @@ func (r *Receiver) stage(ctx context.Context, src Source, t target, fetched *ato
 	if err != nil {
 		return err
 	}
-	if need := 2*total + r.cfg.DiskFloor(); free < need {
+	need := 2*total + r.cfg.DiskFloor()
+	r.mu.Lock()
+	r.need = need
+	r.mu.Unlock()
+	if free < need {
 		return refuse(NoRoom, nil, "bundle %d needs %d MB and %d MB of the disk are free", t.number, need/1e6+1, free/1e6)
 	}
 	p := &Progress{Number: t.number, Total: total}
