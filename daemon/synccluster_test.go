@@ -179,6 +179,13 @@ func (c *cluster) killNode(i int) {
 	c.nodes[i] = nil
 }
 
+// stopNode as a service is stopped.
+func (c *cluster) stopNode(i int) {
+	_ = c.nodes[i].Process.Signal(syscall.SIGTERM)
+	_ = c.nodes[i].Wait()
+	c.nodes[i] = nil
+}
+
 func (c *cluster) startSite() {
 	cmd := exec.Command(os.Args[0], "--data", c.data, "--listen", "127.0.0.1:0")
 	cmd.Env = append(os.Environ(), asDaemon+"=1", clockFile+"="+c.clock)

@@ -122,7 +122,7 @@ var faults = []fault{
 	clockBy("clock a day back, then right", -24*time.Hour),
 	{"rolling restart", 15 * time.Second, func(ctx context.Context, c *cluster, _ *rand.Rand) {
 		for i := range c.nodes {
-			c.killNode(i)
+			c.stopNode(i)
 			pauseFor(ctx, time.Second)
 			c.startNode(i)
 			pauseFor(ctx, 4*time.Second)

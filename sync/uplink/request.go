@@ -17,10 +17,14 @@ const (
 	answerIn = 10 * time.Second // where nothing much comes in meanwhile
 	answerBy = 3 * time.Minute  // in any case
 	moving   = 1 << 10          // bytes in a second: more than pings, so something large is on its way
+	askAgain = 2 * time.Second  // of such quiet, after which a small request is sent once more
+	small    = 4 << 10
 )
 
 // ask sends a request and waits for its answer: while the line is up, and as
-// long as bytes come in, for on a slow line an answer waits behind a chunk.
+// long as bytes come in, for on a slow line an answer waits behind a chunk. What
+// went down with a node of the hub is asked again of those that are left; all that
+// is asked may be asked twice, as the hub knows a message by its id.
 func (u *Uplink) ask(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 	epoch, up := u.current()
 	if !up {
@@ -29,38 +33,46 @@ func (u *Uplink) ask(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerBy)
 	defer cancel()
 	defer context.AfterFunc(epoch, cancel)()
-	done := make(chan struct{})
-	defer close(done)
-	go func() {
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		quiet, before := time.Duration(0), u.read.Load()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-			}
-			now := u.read.Load()
-			if quiet += time.Second; now-before > moving {
-				quiet = 0
-			}
-			if before = now; quiet >= answerIn {
-				cancel()
-				return
-			}
-		}
-	}()
-	r, err := u.nc.RequestMsgWithContext(ctx, m)
-	switch {
-	case err == nil:
-		return r, nil
-	case epoch.Err() != nil:
-		return nil, ErrDown
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return nil, fmt.Errorf("the hub did not answer: %w", err)
+	type answer struct {
+		msg *nats.Msg
+		err error
 	}
-	return nil, err
+	answers := make(chan answer, 3)
+	send := func() {
+		r, err := u.nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data})
+		answers <- answer{r, err}
+	}
+	go send()
+	sent := 1
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	quiet, before := time.Duration(0), u.read.Load()
+	for {
+		select {
+		case a := <-answers:
+			switch {
+			case a.err == nil:
+				return a.msg, nil
+			case epoch.Err() != nil:
+				return nil, ErrDown
+			case errors.Is(a.err, context.Canceled), errors.Is(a.err, context.DeadlineExceeded):
+				return nil, fmt.Errorf("the hub did not answer: %w", a.err)
+			}
+			return nil, a.err
+		case <-tick.C:
+		}
+		now := u.read.Load()
+		if quiet += time.Second; now-before > moving {
+			quiet = 0
+		}
+		before = now
+		if quiet >= answerIn {
+			cancel()
+		} else if quiet >= askAgain*time.Duration(sent) && sent < cap(answers) && len(m.Data) <= small {
+			sent++
+			go send()
+		}
+	}
 }
 
 // Source is the hub as bundle wants it.
