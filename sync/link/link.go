@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -154,6 +155,16 @@ func parseProxy(s string) (*url.URL, error) {
 	return u, nil
 }
 
+// ProxyError is a proxy that did not make the connection.
+type ProxyError struct {
+	Status int // that it answered; 0: none
+	Why    string
+	Err    error // cause, or nil
+}
+
+func (e *ProxyError) Error() string { return "the proxy: " + e.Why }
+func (e *ProxyError) Unwrap() error { return e.Err }
+
 // dialer connects, through the proxy where there is one.
 type dialer struct {
 	proxy       *url.URL
@@ -168,6 +179,13 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 		to = d.proxy.Host
 	}
 	c, err := net.DialTimeout(network, to, dialTimeout)
+	if err != nil && d.proxy != nil {
+		why := "it is not reached: " + err.Error()
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			why = "it is not reached: nothing listens at " + to // the NATS client makes less of the error's own words
+		}
+		return nil, &ProxyError{Why: why, Err: err}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -188,16 +206,24 @@ func (d *dialer) tunnel(c net.Conn, address string) error {
 		req.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+pw)))
 	}
 	if err := req.Write(c); err != nil {
-		return fmt.Errorf("proxy: %w", err)
+		return &ProxyError{Why: "it hung up: " + err.Error(), Err: err}
 	}
 	// The hub says nothing before it is spoken to, so nothing is read too far.
 	resp, err := http.ReadResponse(bufio.NewReaderSize(&oneByte{c}, 16), req)
 	if err != nil {
-		return fmt.Errorf("proxy: %w", err)
+		return &ProxyError{Why: "it gave no answer: " + err.Error(), Err: err}
 	}
 	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("proxy: it answered %s", resp.Status)
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusProxyAuthRequired:
+		why := "it wants a name and a password (407); give them in sync.proxy, as http://user:password@host:port"
+		if d.proxy.User != nil {
+			why = "it does not take the name and password of sync.proxy (407)"
+		}
+		return &ProxyError{Status: resp.StatusCode, Why: why}
+	default:
+		return &ProxyError{Status: resp.StatusCode, Why: fmt.Sprintf("it does not connect to %s (%d); whoever runs it has to allow that", address, resp.StatusCode)}
 	}
 	return c.SetDeadline(time.Time{})
 }

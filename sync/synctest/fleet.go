@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +20,8 @@ import (
 type Fleet struct {
 	*central.Folder
 	Address string // of the hub
+	// WebSocket is wss://host:port of the hub, where the fleet has one.
+	WebSocket string
 
 	config string
 	hub    *central.Hub
@@ -39,13 +42,24 @@ func FreePort(t testing.TB) string {
 // NewFleet makes a centre, starts its hub and answers enrolments.
 func NewFleet(t testing.TB) *Fleet {
 	t.Helper()
+	return newFleet(t, "")
+}
+
+// NewWebSocketFleet is one whose hub is heard by WebSocket too.
+func NewWebSocketFleet(t testing.TB) *Fleet {
+	t.Helper()
+	return newFleet(t, "wss://"+FreePort(t))
+}
+
+func newFleet(t testing.TB, webSocket string) *Fleet {
+	t.Helper()
 	addr := FreePort(t)
 	dir := filepath.Join(t.TempDir(), "central")
 	f, err := central.Init(dir, central.InitOptions{Name: "test fleet", Hubs: []string{addr}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	fl := &Fleet{Folder: f, Address: addr}
+	fl := &Fleet{Folder: f, Address: addr, WebSocket: webSocket}
 	fl.StartHub(t)
 	t.Cleanup(func() { fl.StopHub() })
 	fl.Serve(t)
@@ -56,7 +70,7 @@ func NewFleet(t testing.TB) *Fleet {
 func (f *Fleet) StartHub(t testing.TB) {
 	t.Helper()
 	var err error
-	if f.config, err = f.WriteNode(filepath.Join(f.Dir, "hub"), central.Node{Number: 1, Listen: f.Address}); err != nil {
+	if f.config, err = f.WriteNode(filepath.Join(f.Dir, "hub"), central.Node{Number: 1, Listen: f.Address, WebSocket: strings.TrimPrefix(f.WebSocket, "wss://")}); err != nil {
 		t.Fatal(err)
 	}
 	if f.hub, err = central.RunNode(f.config, os.Getenv("RXEDGE_TEST_HUB_LOG")); err != nil {

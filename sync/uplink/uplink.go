@@ -249,14 +249,17 @@ const codeNotAdmitted = "not_admitted"
 
 // explain an error of the connection to a technician.
 func explain(err error) (code, why string) {
-	var op *net.OpError
+	var (
+		op    *net.OpError
+		proxy *link.ProxyError
+	)
 	switch {
 	case err == nil:
 		return "starting", "no attempt has ended yet"
+	case errors.As(err, &proxy):
+		return "proxy", err.Error()
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired), strings.Contains(err.Error(), "uthorization"), strings.Contains(err.Error(), "uthentication"):
 		return codeNotAdmitted, "the hub does not admit this site: it was revoked, or enrolled anew on another box"
-	case strings.Contains(err.Error(), "proxy:"):
-		return "proxy", err.Error()
 	case strings.Contains(err.Error(), "x509:"), strings.Contains(err.Error(), "tls:"):
 		return "certificate", "the hub and this box do not accept each other's certificate: " + err.Error()
 	case errors.Is(err, nats.ErrStaleConnection), strings.Contains(err.Error(), "i/o timeout") && !strings.Contains(err.Error(), "dial"):
