@@ -43,6 +43,7 @@ type station interface {
 	FeedbackSummary(context.Context) (feedback.Summary, error)
 	FeedbackRecords(ctx context.Context, text bool) ([]feedback.Record, error)
 	RemoveFeedback(ctx context.Context, before time.Time) (int, error)
+	Telemetry(ctx context.Context, hours int) (box.Telemetry, error)
 	Enroll(ctx context.Context, file []byte) (string, error)
 	SyncStatus(context.Context) (box.SyncStatus, error)
 	SyncPull(ctx context.Context, retry bool, progress func(box.IngestProgress)) (bundle.Result, error)

@@ -48,6 +48,9 @@ type Question struct {
 	// Previous are the questions asked before in this conversation, oldest first:
 	// one that names no medicine is about theirs.
 	Previous []string `json:"previous,omitempty"`
+	// Cohort is a coarse group that the patient is of, such as an age band: for
+	// telling whether a group is refused more often. Never a person.
+	Cohort string `json:"cohort,omitempty"`
 
 	carried *names.Carried
 }
@@ -98,6 +101,9 @@ type Answer struct {
 	// Notices of the documents that are cited, each once.
 	Notices []string `json:"notices,omitempty"`
 	Timings Timings  `json:"timings_ms"`
+
+	// Cohort of the question; it is counted and told to nobody.
+	Cohort string `json:"-"`
 
 	staleBefore string // the date
 }

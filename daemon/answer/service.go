@@ -120,6 +120,7 @@ func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 	}
 	if err == nil {
 		s.named(a)
+		a.Cohort = q.Cohort
 	}
 	if s.Observe != nil {
 		s.Observe(a, err)
@@ -311,6 +312,8 @@ func (q *Question) check() error {
 		return &InvalidError{"k", fmt.Sprintf("%d is outside 1 to %d", q.K, MaxPassages)}
 	case q.Mode != "" && q.Mode != ModeExtractive && q.Mode != ModeGenerated:
 		return &InvalidError{"mode", "is neither extractive nor generated"}
+	case q.Cohort != "" && !cohort(q.Cohort):
+		return &InvalidError{"cohort", "is the name of a coarse group, such as 65+ or 0-17: at most 32 lower-case letters, digits and . _ + -"}
 	}
 	return nil
 }
@@ -319,6 +322,15 @@ func (q *Question) check() error {
 // configured is not asked: a simple lookup, and labels that do not differ.
 func (s *Service) short(p *looked) bool {
 	return s.ShortPath && s.Generator != nil && p.q.Mode == "" && p.ex.Plain && len(p.differing) == 0 && len(p.strangers) == 0
+}
+
+func cohort(s string) bool {
+	for i, r := range s {
+		if i >= 32 || (r < 'a' || r > 'z') && (r < '0' || r > '9') && (i == 0 || !strings.ContainsRune("._+-", r)) {
+			return false
+		}
+	}
+	return true
 }
 
 // extracted fills a with verbatim sentences.

@@ -69,6 +69,7 @@ type Box struct {
 	cards               cards
 	metrics             *metrics
 	sync                syncing
+	telemetry           *watching
 }
 
 // Open takes the data folder for this process and opens what is in it. The
@@ -92,7 +93,10 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	if b.Quarantine, err = document.OpenQuarantine(cfg.Data, 0); err != nil {
 		return b, err
 	}
-	if b.Feedback, err = feedback.Open(filepath.Join(cfg.Data, "feedback"), feedback.Options{Log: log}); err != nil {
+	if err := b.openTelemetry(); err != nil {
+		return b, err
+	}
+	if b.Feedback, err = feedback.Open(filepath.Join(cfg.Data, "feedback"), feedback.Options{Log: log, Said: b.said}); err != nil {
 		return b, err
 	}
 	if n := b.Feedback.Note(); n != "" {
@@ -137,12 +141,14 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 		b.sync.note = "the link to the centre is off: " + err.Error()
 		log.Error("sync is off", "error", err)
 	}
+	b.telemetry.recorder.Start()
 	return b, nil
 }
 
 // observe counts an answer and remembers its id, so that feedback on it is taken.
 func (b *Box) observe(a *answer.Answer, err error) {
 	b.metrics.observe(a, err)
+	b.telemetry.observe(a, err)
 	if err == nil {
 		b.Feedback.Gave(feedback.GivenOf(a, time.Now()))
 	}
@@ -165,6 +171,9 @@ func (b *Box) Close() error {
 	}
 	if b.Feedback != nil {
 		errs = append(errs, b.Feedback.Close())
+	}
+	if b.telemetry != nil {
+		errs = append(errs, b.telemetry.recorder.Close())
 	}
 	if b.lock != nil {
 		errs = append(errs, b.lock.Close()) // the lock goes with the descriptor
@@ -213,6 +222,9 @@ func (b *Box) Health() api.Health {
 	}
 	if b.sync.note != "" {
 		h.Degraded = append(h.Degraded, b.sync.note)
+	}
+	if n := b.telemetry.recorder.Note(); n != "" {
+		h.Degraded = append(h.Degraded, n)
 	}
 	return h
 }

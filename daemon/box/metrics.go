@@ -143,6 +143,9 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 		put(cacheEvicted, float64(st.Evicted))
 		put(cacheDamaged, float64(st.Damaged))
 	}
+	if t := g.b.told(); t != nil {
+		t.collect(put)
+	}
 	kept, _ := g.b.Feedback.Counts()
 	put(feedbackRecords, float64(kept))
 	for _, m := range g.b.Models.States() {

@@ -280,6 +280,11 @@ func (c *Client) RemoveFeedback(ctx context.Context, before time.Time) (int, err
 	return plain[int](ctx, c, "feedback-remove", before)
 }
 
+// Telemetry of the last hours.
+func (c *Client) Telemetry(ctx context.Context, hours int) (box.Telemetry, error) {
+	return plain[box.Telemetry](ctx, c, "telemetry", hours)
+}
+
 // Enroll makes the box a site.
 func (c *Client) Enroll(ctx context.Context, file []byte) (string, error) {
 	return plain[string](ctx, c, "enroll", file)

@@ -155,6 +155,7 @@ func Handler(b *box.Box, public http.Handler) http.Handler {
 	call(mux, "feedback-remove", func(ctx context.Context, before time.Time, _ func(any)) (any, error) {
 		return b.RemoveFeedback(ctx, before)
 	})
+	call(mux, "telemetry", func(ctx context.Context, hours int, _ func(any)) (any, error) { return b.Telemetry(ctx, hours) })
 	call(mux, "enroll", func(ctx context.Context, file []byte, _ func(any)) (any, error) { return b.Enroll(ctx, file) })
 	call(mux, "sync-status", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.SyncStatus(ctx) })
 	call(mux, "sync-pull", func(ctx context.Context, retry bool, p func(any)) (any, error) {

@@ -39,6 +39,8 @@ type Options struct {
 	MaxRecords, MaxAnswers int
 	Now                    func() time.Time
 	Log                    *slog.Logger
+	// Said is called with each item that was added. May be nil.
+	Said func(Item)
 }
 
 // Store is the folder of feedback. Safe for concurrent use.
@@ -276,6 +278,9 @@ func (s *Store) Add(item Item) (r Record, again bool, err error) {
 	if !again {
 		s.next++
 		s.count++
+		if s.opt.Said != nil {
+			s.opt.Said(item)
+		}
 	}
 	return r, again, nil
 }

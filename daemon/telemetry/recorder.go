@@ -65,8 +65,9 @@ type Recorder struct {
 	order  []string // ids in recall, a ring
 	next   int
 
-	stop  chan struct{}
-	ended chan struct{}
+	started bool
+	stop    chan struct{}
+	ended   chan struct{}
 }
 
 // Open opens or makes the store in dir. A damaged one is set aside beside it,
@@ -96,8 +97,13 @@ func Open(dir string, opt Options) (*Recorder, error) {
 	if err := r.openKey(filepath.Join(dir, "question.key")); err != nil {
 		return nil, errors.Join(err, r.db.Close())
 	}
-	go r.run()
 	return r, nil
+}
+
+// Start writes from now on what is counted, once a minute, and calls Options.Day.
+func (r *Recorder) Start() {
+	r.started = true
+	go r.run()
 }
 
 // openKey reads the key under which questions are hashed. It never leaves the box,
@@ -408,7 +414,10 @@ func Sum(ws []*Window) (*Window, error) {
 
 // Close writes what was counted.
 func (r *Recorder) Close() error {
-	close(r.stop)
-	<-r.ended
-	return r.db.Close()
+	if r.started {
+		close(r.stop)
+		<-r.ended
+		return r.db.Close()
+	}
+	return errors.Join(r.Flush(), r.db.Close())
 }

@@ -48,6 +48,7 @@ func open(t *testing.T, dir string, c *clock, day func(*Window)) *Recorder {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Start()
 	return r
 }
 

@@ -26,7 +26,10 @@ const (
 
 // Counts of a group: of a confusion matrix.
 type Counts struct {
-	TP, FP, TN, FN int64
+	TP int64 `json:"tp"`
+	FP int64 `json:"fp"`
+	TN int64 `json:"tn"`
+	FN int64 `json:"fn"`
 }
 
 // N is the size of the group.
