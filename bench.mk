@@ -1,5 +1,5 @@
 # Benchmarks beside peers from packages. Each prints ratios of one run.
-.PHONY: bench-dense bench-lexical bench-answers bench-liar
+.PHONY: bench-dense bench-lexical bench-answers bench-liar bench-meaning bench-support
 
 # Debian: apt-get install python3-faiss libopenblas0-pthread libhnswlib-dev
 # Sizes: 'make bench-dense BENCH_DENSE="-sizes 10000,100000,500000,2000000"'.
@@ -19,3 +19,17 @@ bench-answers: ## measure answers over HTTP on 100,000 passages, and 50 question
 # Seeds and examples: 'make bench-liar BENCH_LIAR="-seed 2 -examples 3"'.
 bench-liar: ## let a generator lie about real labels, and count what is shown
 	$(GO) run ./bench/liar $(BENCH_LIAR)
+
+# NFCorpus's dev queries, the tenth of MedQuAD that no training saw, and the label
+# questions as they are and in lay words, from the texts in MEANING_DATA. About
+# 3 minutes. 'make bench-meaning BENCH_MEANING="-split train -labels=false"' for others.
+MEANING_DATA ?= ../shared/data
+bench-meaning: ## set words, vectors, both and both with a reranker beside one another, with paired tests
+	$(GO) run ./inference/semantic/train -data $(MEANING_DATA) -held-out .cache/medquad-held-out
+	$(GO) run ./bench/meaning -data $(MEANING_DATA) -medquad .cache/medquad-held-out -runs .cache/meaning $(BENCH_MEANING)
+
+# Trains what 'make support-model' trains and writes no model. The scores are for
+# 'python3 inference/support/train/auc.py .cache/support-scores.jsonl' (python3-sklearn).
+bench-support: ## AUC of the built-in judge on what it was not trained on, and how many changed doses it catches
+	@mkdir -p .cache
+	$(GO) run ./inference/support/train -data $(SUPPORT_DATA) -out "" -scores .cache/support-scores.jsonl

@@ -3,6 +3,7 @@ package evaluate
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
@@ -23,6 +24,9 @@ type RetrievalRequest struct {
 	// Reranker, where set, orders the first RerankDepth passages anew, which are
 	// then cut to what it can read.
 	Reranker Reranker
+	// Blend, from 0 to 1, is how much the search's own score counts beside the
+	// reranker's: 0, and its order is the reranker's alone.
+	Blend    float64
 	Dir      string               // for the temporary index; "": the system's
 	Progress func(index.Progress) // may be nil
 	// Run, where set, is called with each query's ranking, documents best first.
@@ -61,15 +65,8 @@ const depth = 1000
 // without a relevant document are left out of the means.
 func Retrieval(ctx context.Context, req RetrievalRequest) (RetrievalReport, error) {
 	var rep RetrievalReport
-	qrels, err := ReadQrels(req.Qrels)
+	queries, qrels, err := readJudged(req)
 	if err != nil {
-		return rep, err
-	}
-	queries, err := ReadQueries(req.Queries)
-	if err != nil {
-		return rep, err
-	}
-	if err := judged(queries, qrels, req); err != nil {
 		return rep, err
 	}
 	dir, err := os.MkdirTemp(req.Dir, "rxedge-eval-")
@@ -91,6 +88,24 @@ func Retrieval(ctx context.Context, req RetrievalRequest) (RetrievalReport, erro
 	if _, err := ix.Apply(ctx, index.Changes{Put: ReadCorpus(req.Corpus)}, req.Progress); err != nil {
 		return rep, err
 	}
+	return measured(ctx, req, ix, queries, qrels)
+}
+
+// readJudged reads the queries, and what is judged of them.
+func readJudged(req RetrievalRequest) ([]Text, map[string]Judgements, error) {
+	qrels, err := ReadQrels(req.Qrels)
+	if err != nil {
+		return nil, nil, err
+	}
+	queries, err := ReadQueries(req.Queries)
+	if err != nil {
+		return nil, nil, err
+	}
+	return queries, qrels, judged(queries, qrels, req)
+}
+
+// measured runs the queries over an index of the corpus.
+func measured(ctx context.Context, req RetrievalRequest, ix *index.Index, queries []Text, qrels map[string]Judgements) (rep RetrievalReport, err error) {
 	snap := ix.Acquire()
 	defer snap.Release()
 	if snap.Generation().Documents == 0 {
@@ -123,7 +138,7 @@ func Retrieval(ctx context.Context, req RetrievalRequest) (RetrievalReport, erro
 			return rep, fmt.Errorf("query %s: %w", q.ID, err)
 		}
 		if req.Reranker != nil {
-			ranking = follow(first, ranking)
+			ranking = follow(blend(first, ranking, req.Blend), ranking)
 		}
 		if req.Run != nil {
 			req.Run(q.ID, ranking)
@@ -217,6 +232,41 @@ func reranked(ctx context.Context, r Reranker, query string, hits []index.Hit) (
 	}
 	Order(out)
 	return out, nil
+}
+
+// blend mixes a reranker's scores of some documents with the search's own of the
+// same, both brought to 0…1 among them; how much the latter count is share.
+func blend(judged, all []Scored, share float64) []Scored {
+	if share == 0 || len(judged) == 0 {
+		return judged
+	}
+	at := make(map[string]float64, len(all))
+	for _, s := range all {
+		at[s.ID] = s.Score
+	}
+	own := make([]Scored, len(judged))
+	for i, s := range judged {
+		own[i] = Scored{s.ID, at[s.ID]}
+	}
+	scaled := func(ss []Scored) func(int) float64 {
+		low, high := math.Inf(1), math.Inf(-1)
+		for _, s := range ss {
+			low, high = min(low, s.Score), max(high, s.Score)
+		}
+		return func(i int) float64 {
+			if high > low {
+				return (ss[i].Score - low) / (high - low)
+			}
+			return 1
+		}
+	}
+	search, judge := scaled(own), scaled(judged)
+	out := make([]Scored, len(judged))
+	for i, s := range judged {
+		out[i] = Scored{s.ID, share*search(i) + (1-share)*judge(i)}
+	}
+	Order(out)
+	return out
 }
 
 // follow puts what the reranker did not see behind what it did, in its old order.

@@ -93,6 +93,15 @@ func TestBuiltinKnowsWhatMeansTheSame(t *testing.T) {
 	}
 }
 
+// BenchmarkLoad reads the built-in model: what it adds to a start.
+func BenchmarkLoad(b *testing.B) {
+	for b.Loop() {
+		if _, err := Read([]byte(builtin)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkEmbedQuery(b *testing.B) {
 	m, err := Builtin()
 	if err != nil {
