@@ -2,6 +2,7 @@ package support
 
 import (
 	"math"
+	"strings"
 
 	"rxedge/inference/quantity"
 )
@@ -47,7 +48,7 @@ const (
 	fFinds      // words of the window that report a finding
 	fAims       // and an aim or a doubt
 	fObject     // what the claim says is more or less, beside what the window says of it
-	fTwice      // numbers that the claim states more often than the window
+	fTwice      // numbers that the claim states more often than the window, not as the part it is there, or beside another one's
 	claimFeatures
 )
 
@@ -353,7 +354,7 @@ func numbers(x []float32, c, w *text) {
 		if lone(c, n) {
 			continue
 		}
-		found, best, rival := false, 0.0, 0.0
+		found, whole, best, rival := false, false, 0.0, 0.0
 		for _, o := range w.numbers {
 			if n.Unit != "" && o.Unit != "" && n.Unit != o.Unit && !quantity.Same(n, o) {
 				continue
@@ -361,6 +362,7 @@ func numbers(x []float32, c, w *text) {
 			a := agree(c, n, w, o)
 			if quantity.Same(n, o) {
 				found, best = true, math.Max(best, a)
+				whole = whole || samePart(c, n, w, o)
 			} else {
 				rival = math.Max(rival, a)
 			}
@@ -369,11 +371,14 @@ func numbers(x []float32, c, w *text) {
 			x[fNumbersMissing]++
 			continue
 		}
-		if n.Unit != "" && times(c, n) > times(w, n) {
+		if !whole || n.Unit != "" && times(c, n) > times(w, n) {
 			x[fTwice]++
 		}
 		x[fContext] = min(x[fContext], float32(best))
 		x[fRival] = max(x[fRival], float32(rival-best))
+	}
+	if mixed(c, w) {
+		x[fTwice]++
 	}
 	for _, o := range w.numbers {
 		other := true
@@ -401,6 +406,79 @@ func numbers(x []float32, c, w *text) {
 			x[fBounds]++
 		}
 	}
+}
+
+// mixed says whether a claim takes one number from one sentence of a window and
+// another from the next, though the next says another value in the first one's place:
+// of "10 mg was given in 2 trials. 20 mg was given in 3 trials." it is wrong that 10 mg
+// was given in 3.
+func mixed(c, w *text) bool {
+	if w.seam == 0 || len(c.numbers) < 2 {
+		return false
+	}
+	for _, n := range c.numbers {
+		if n.Unit == "" {
+			continue
+		}
+		var own, rival [2]float64 // by sentence
+		for _, o := range w.numbers {
+			half := 0
+			if o.Start >= w.seam {
+				half = 1
+			}
+			switch a := agree(c, n, w, o); {
+			case quantity.Same(n, o):
+				own[half] = max(own[half], a)
+			case o.Unit == n.Unit:
+				rival[half] = max(rival[half], a)
+			}
+		}
+		for half := range 2 {
+			if own[half] == 0 || own[1-half] > 0 || rival[1-half] < own[half]-parallel {
+				continue
+			}
+			for _, other := range c.numbers {
+				if !quantity.Same(n, other) && !lone(c, other) && !states(w, half, c, other) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// states says whether one of the two sentences of a window has a number of a claim.
+func states(w *text, half int, c *text, n quantity.Number) bool {
+	for _, o := range w.numbers {
+		if (o.Start >= w.seam) == (half == 1) && quantity.Same(n, o) && samePart(c, n, w, o) {
+			return true
+		}
+	}
+	return false
+}
+
+// samePart says whether a claim has a number as a part of as many as the window has
+// it: of "2 of the 3 trials" neither "3 trials" nor "each of the 3" may be said.
+func samePart(c *text, n quantity.Number, w *text, o quantity.Number) bool {
+	is, ok := part(w, o)
+	if !ok {
+		return true
+	}
+	said, ok := part(c, n)
+	return ok && quantity.Same(said, is)
+}
+
+// part gives the number that is said of another: 2 of "2 of the 3".
+func part(t *text, n quantity.Number) (quantity.Number, bool) {
+	for i, o := range t.numbers {
+		if i+1 < len(t.numbers) && t.numbers[i+1] == n && o.Unit == "" && o.UnitEnd <= n.Start {
+			switch strings.Join(strings.Fields(strings.ToLower(t.raw[o.UnitEnd:n.Start])), " ") {
+			case "of", "of the", "out of", "out of the", "of all", "of these":
+				return o, true
+			}
+		}
+	}
+	return quantity.Number{}, false
 }
 
 // times is how often a text states a number.

@@ -12,7 +12,7 @@ func Conflicts(x []float32) string {
 	case x[fNumbersMissing] > 0:
 		return "number"
 	case x[fTwice] > 0:
-		return "number stated once"
+		return "number stated once or elsewhere"
 	case x[fBounds] > 0:
 		return "limit"
 	case x[fFrequency] > 0:
@@ -44,4 +44,7 @@ const (
 	// rivalMargin by which the words around another number of the same unit may
 	// agree better with the claim: beyond it the claim took the wrong number.
 	rivalMargin = 0.2
+	// parallel are sentences whose words around two numbers agree with the claim as
+	// well but for so much.
+	parallel = 0.05
 )

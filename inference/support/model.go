@@ -11,12 +11,13 @@ import (
 	"sync"
 )
 
-// Model is what is trained: weights of words and three forests.
+// Model is what is trained: weights of words and four forests.
 type Model struct {
 	Words      Words
 	Support    Forest // claim beside window: supported?
 	Contradict Forest // and contradicted?
 	Answers    Forest // question beside passage: answered?
+	Passages   Forest // claim beside a passage of many sentences: supported?
 }
 
 //go:embed model.bin
@@ -32,7 +33,12 @@ var builtin = sync.OnceValue(func() *Model {
 	return m
 })
 
-const magic = "rxsup1\n"
+const magic = "rxsup2\n"
+
+// forests in the order of the file.
+func (m *Model) forests() []*Forest {
+	return []*Forest{&m.Support, &m.Contradict, &m.Answers, &m.Passages}
+}
 
 // Encode writes a model: magic; the words as count, weight of others, hashes,
 // weights; each forest as base, roots, nodes, curve. Little-endian.
@@ -45,7 +51,7 @@ func (m *Model) Encode() []byte {
 	}
 	b.WriteString(magic)
 	put(uint32(len(m.Words.Hashes)), m.Words.Other, m.Words.Hashes, m.Words.Values)
-	for _, f := range []*Forest{&m.Support, &m.Contradict, &m.Answers} {
+	for _, f := range m.forests() {
 		put(f.Base, uint32(len(f.Roots)), uint32(len(f.Nodes)), uint32(len(f.Curve)), f.Roots)
 		for _, n := range f.Nodes {
 			put(n.Feature, n.Left, n.Value)
@@ -89,7 +95,7 @@ func decode(data []byte) (*Model, error) {
 	m.Words.Hashes, m.Words.Values = make([]uint32, words), make([]byte, words)
 	get(m.Words.Hashes)
 	get(m.Words.Values)
-	for i, f := range []*Forest{&m.Support, &m.Contradict, &m.Answers} {
+	for i, f := range m.forests() {
 		get(&f.Base)
 		roots, nodes, curve := count(4), count(10), count(8)
 		f.Roots, f.Nodes, f.Curve = make([]int32, roots), make([]Node, nodes), make([]Point, curve)
@@ -104,7 +110,7 @@ func decode(data []byte) (*Model, error) {
 			get(&f.Curve[i].Y)
 		}
 		if err == nil {
-			err = f.check([]int{claimFeatures, claimFeatures, questionFeatures}[i])
+			err = f.check([]int{claimFeatures, claimFeatures, questionFeatures, passageFeatures}[i])
 		}
 	}
 	if err == nil && r.Len() > 0 {

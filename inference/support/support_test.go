@@ -73,6 +73,22 @@ func TestEntail(t *testing.T) {
 	}
 }
 
+// What was so in some of a number was not so in all of it.
+func TestPart(t *testing.T) {
+	t.Parallel()
+	const premise = "Horizant Adverse reactions\nThe 600-mg dose of HORIZANT was a treatment arm in 2 of the 3 double-blind, placebo-controlled, 12-week clinical trials. " +
+		"The 1,200-mg dose of HORIZANT was a treatment arm in each of the 3 double-blind, placebo-controlled, 12-week clinical trials."
+	for claim, supported := range map[string]bool{
+		"The 600-mg dose of HORIZANT was a treatment arm in 2 of the 3 double-blind, placebo-controlled, 12-week clinical trials.":      true,
+		"The 1,200-mg dose of HORIZANT was a treatment arm in each of the 3 double-blind, placebo-controlled, 12-week clinical trials.": true,
+		"The 600-mg dose of HORIZANT was a treatment arm in each of the 3 double-blind, placebo-controlled, 12-week clinical trials.":   false,
+	} {
+		if p := entail(t, premise, claim); (p.Entail >= Threshold) != supported {
+			t.Errorf("%q: %+v, want supported %v", claim, p, supported)
+		}
+	}
+}
+
 // However much else agrees, a changed dose stays under the ceiling, and under the
 // same claim with the right dose.
 func TestNothingOutweighsAChangedDose(t *testing.T) {
@@ -107,6 +123,62 @@ func TestNothingOutweighsAChangedDose(t *testing.T) {
 		x[fNumbersMissing] = float32(rapid.IntRange(1, 3).Draw(t, "missing"))
 		if e, _ := Builtin().m.Judge(x); e > ceiling {
 			t.Fatalf("%v: %.3f", x, e)
+		}
+	})
+}
+
+// metforminLabel is longer than what is judged by its best window alone.
+const metforminLabel = metformin + " Diarrhea, nausea and vomiting were reported in more than 5 % of patients. " +
+	"Lactic acidosis is rare and serious. Take the tablets with a meal. Do not use metformin in patients with metabolic acidosis."
+
+// Beside a whole passage, too, what it says is supported, and what conflicts with
+// every window of it never is.
+func TestPassage(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		claim     string
+		supported bool
+	}{
+		{"The recommended starting dose of metformin is 500 mg orally twice a day.", true},
+		{"The maximum dose of metformin is 2.55 g per day.", true},
+		{"Discontinue metformin if the eGFR falls below 30 mL/min/1.73 m².", true},
+		{"Do not use metformin in patients with metabolic acidosis.", true},
+
+		{"The recommended starting dose of metformin is 5000 mg orally twice a day.", false},
+		{"The recommended starting dose of metformin is 500 mcg orally twice a day.", false},
+		{"The maximum dose of metformin is 25.5 g per day.", false},
+		{"The recommended starting dose of warfarin is 500 mg orally twice a day.", false},
+		{"Discontinue metformin if the eGFR falls below 60 mL/min/1.73 m².", false},
+		{"Metformin cures baldness in most patients.", false},
+		{"", false},
+		{"Yes.", false},
+		{"Metformin.", false},
+		{"Metformin is a medicine.", false},
+	} {
+		p := entail(t, metforminLabel, c.claim)
+		if (p.Entail >= Threshold) != c.supported {
+			t.Errorf("%q: %+v, want supported %v", c.claim, p, c.supported)
+		}
+		if s := p.Entail + p.Neutral + p.Contradict; math.Abs(float64(s)-1) > 1e-5 || p.Entail < 0 || p.Neutral < 0 || p.Contradict < 0 {
+			t.Errorf("%q: %+v are no probabilities", c.claim, p)
+		}
+	}
+	m := Builtin().m
+	if n := len(m.passage(metforminLabel).sentences); n <= windowed {
+		t.Fatalf("%d sentences are judged by their best window", n)
+	}
+	// A number that the passage does not state conflicts with every window, and the
+	// forest of passages is never over the ceiling then.
+	rapid.Check(t, func(t *rapid.T) {
+		dose := rapid.IntRange(1, 999).Filter(func(n int) bool { return n != 500 && n != 45 && n != 30 && n != 5 }).Draw(t, "dose")
+		unit := rapid.SampledFrom(strings.Fields("mg mcg mL units tablets")).Draw(t, "unit")
+		begin := rapid.SampledFrom([]string{"The recommended starting dose of metformin is ", "Increase the dose in increments of ", "Take the tablets with a meal, at most "}).Draw(t, "begin")
+		ps, err := Builtin().Entail(context.Background(), []inference.Pair{{Premise: metforminLabel, Hypothesis: begin + itoa(dose) + " " + unit + "."}})
+		if err != nil || ps[0].Entail > ceiling {
+			t.Fatalf("%d %s: %+v %v", dose, unit, ps, err)
+		}
+		if p := rapid.Float64Range(0, 1).Draw(t, "p"); ResolvePassage(true, p) > ceiling || ResolvePassage(false, p) != p {
+			t.Fatalf("%v: %v, %v", p, ResolvePassage(true, p), ResolvePassage(false, p))
 		}
 	})
 }
@@ -178,6 +250,7 @@ func TestModelFile(t *testing.T) {
 
 func FuzzEntail(f *testing.F) {
 	f.Add(metformin, "The dose is 500 mg.")
+	f.Add(metforminLabel, "The dose is 5 mg.")
 	f.Add("\n", "don't")
 	f.Add("IL-2 ’s 5-", "’n't 1.73 m2 µg ≥ 5%")
 	f.Fuzz(func(t *testing.T, premise, claim string) {
@@ -192,6 +265,22 @@ func BenchmarkEntail(b *testing.B) {
 	c := Builtin()
 	for b.Loop() {
 		_, _ = c.Entail(context.Background(), []inference.Pair{{Premise: metformin, Hypothesis: "The recommended starting dose of metformin is 500 mg orally twice a day."}})
+	}
+}
+
+// BenchmarkLoad reads the embedded model: what it adds to a start.
+func BenchmarkLoad(b *testing.B) {
+	for b.Loop() {
+		if _, err := decode(embedded); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkEntailPassage(b *testing.B) {
+	c := Builtin()
+	for b.Loop() {
+		_, _ = c.Entail(context.Background(), []inference.Pair{{Premise: metforminLabel, Hypothesis: "The recommended starting dose of metformin is 500 mg orally twice a day."}})
 	}
 }
 

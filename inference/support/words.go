@@ -43,6 +43,8 @@ type text struct {
 	short       []string
 	finds, aims int // words that report a finding, and an aim or a doubt
 	raw         string
+	// seam is where the second of two sentences begins; 0: there is one, or it is not known.
+	seam int
 	// groups counts words of which only one of a group can be true: once, twice.
 	groups map[string]int
 }

@@ -9,13 +9,22 @@ import (
 )
 
 // row is an example: features, whether it is so, and what it belongs to. Rows of
-// one group are never on both sides of a fold.
+// one group are never on both sides of a fold, and neither is what they are about:
+// the group of the text that is judged, 0 where it is of none.
 type row struct {
 	x      []float32
 	y      bool
 	weight float64
 	group  uint64
+	about  uint64
 	kind   string
+}
+
+func (r row) fold() int { return int(r.group % folds) }
+
+// in says whether a row may be trained on where a fold is kept out.
+func (r row) in(without int) bool {
+	return r.fold() != without && (r.about == 0 || int(r.about%folds) != without)
 }
 
 // options of gradient boosting (Friedman 2001, with Newton steps as in Chen and

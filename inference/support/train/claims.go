@@ -2,6 +2,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"rxedge/inference/support"
 )
@@ -25,20 +26,53 @@ var weights = map[string]float64{supports: 1, contradicts: 1, beside: 0.15, cite
 type pair struct {
 	claim, window, heading string
 	kind                   string
+	section                string // of a label's sentence, whole
 	supports, contradicts  bool
 	weight                 float64
-	group                  uint64
+	group, about           uint64 // as of a row
 }
 
-// scifact gives the pairs of a claim with the sentences of its abstracts. A
-// claim that several abstracts judge keeps its group.
+// related gives the group of each claim, and of each abstract that is judged for
+// one: those that are joined by claims and abstracts that were judged for one
+// another are of one group.
+func related(c *corpus) (claims, abstracts map[string]uint64) {
+	parent := map[string]string{}
+	root := func(s string) string {
+		for parent[s] != "" {
+			s = parent[s]
+		}
+		return s
+	}
+	for _, cl := range c.claims {
+		for _, id := range append(slices.Clone(cl.Cited), cl.DocID) {
+			if id == "" {
+				continue
+			}
+			if a, b := root("claim "+cl.ID), root("abstract "+id); a != b {
+				parent[max(a, b)] = min(a, b)
+			}
+		}
+	}
+	claims, abstracts = map[string]uint64{}, map[string]uint64{}
+	for _, cl := range c.claims {
+		claims[cl.ID] = group("scifact " + root("claim "+cl.ID))
+		for _, id := range append(slices.Clone(cl.Cited), cl.DocID) {
+			if id != "" {
+				abstracts[id] = group("scifact " + root("abstract "+id))
+			}
+		}
+	}
+	return claims, abstracts
+}
+
+// scifact gives the pairs of a claim with the sentences of its abstracts.
 func scifact(c *corpus, rng *rand.Rand) []pair {
+	groups, about := related(c)
 	var out []pair
 	for _, cl := range c.claims {
-		g := group("scifact " + cl.ID)
 		add := func(a abstract, i int, kind string) {
-			out = append(out, pair{claim: cl.Claim, window: a.Abstract[i], heading: a.Title, kind: kind, group: g, weight: weights[kind],
-				supports: kind == supports, contradicts: kind == contradicts})
+			out = append(out, pair{claim: cl.Claim, window: a.Abstract[i], heading: a.Title, kind: kind, group: groups[cl.ID], about: about[a.DocID],
+				weight: weights[kind], supports: kind == supports, contradicts: kind == contradicts})
 		}
 		if cl.Label != "" {
 			a := c.abstracts[cl.DocID]
@@ -78,7 +112,7 @@ func scifact(c *corpus, rng *rand.Rand) []pair {
 func vectors(m *support.Model, pairs []pair) (sup, con []row) {
 	for _, p := range pairs {
 		x := m.ClaimVector(p.claim, p.window, p.heading)
-		r := row{x: x, weight: p.weight, group: p.group, kind: p.kind, y: p.supports}
+		r := row{x: x, weight: p.weight, group: p.group, about: p.about, kind: p.kind, y: p.supports}
 		sup = append(sup, r)
 		r.y = p.contradicts
 		con = append(con, r)

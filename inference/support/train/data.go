@@ -83,7 +83,8 @@ type corpus struct {
 	abstracts map[string]abstract
 	order     []string // ids of the abstracts, as they come
 	sections  []section
-	medquad   []qa // without what is held out and without empty answers
+	spl       []section // of labels in full, which only the doses are taken from
+	medquad   []qa      // without what is held out and without empty answers
 }
 
 func load(dir string) (*corpus, error) {
@@ -99,6 +100,9 @@ func load(dir string) (*corpus, error) {
 		if err == nil {
 			err = read(filepath.Join(dir, "labels", f+".jsonl"), func(v section) { c.sections = append(c.sections, v) })
 		}
+	}
+	if err == nil {
+		c.spl, err = splFolder(filepath.Join(dir, "spl_xml"))
 	}
 	if err == nil {
 		err = read(filepath.Join(dir, "medquad/medquad.jsonl"), func(v qa) {

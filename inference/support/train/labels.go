@@ -52,7 +52,7 @@ func labels(c *corpus, rng *rand.Rand) []pair {
 			}
 			add := func(claim, kind string) {
 				if claim != "" {
-					out = append(out, pair{claim: claim, window: window, heading: heading, kind: kind, group: group("label " + strings.ToLower(s.Drug)),
+					out = append(out, pair{claim: claim, window: window, heading: heading, section: s.Text, kind: kind, group: group("label " + strings.ToLower(s.Drug)),
 						weight: 0.3, supports: isTrue(kind), contradicts: !isTrue(kind) && kind != labelOther})
 				}
 			}

@@ -1,6 +1,6 @@
 // Command train makes the model of inference/support from texts outside the
-// repository: 'make support-model'. The same texts give the same forests of
-// claims to the byte; that of questions differs in last digits.
+// repository, and prints what it reaches: 'make support-model'. The same texts give
+// the same file.
 package main
 
 import (
@@ -18,17 +18,22 @@ const folds = 5
 
 func main() {
 	data := flag.String("data", "../shared/data", "folder of the texts")
-	out := flag.String("out", "inference/support/model.bin", "file to write")
+	out := flag.String("out", "inference/support/model.bin", "file to write; \"\": none")
+	to := flag.String("scores", "", "file for the scores of what a model was not trained on, for auc.py")
 	flag.Parse()
 	log.SetFlags(0)
-	if err := run(*data, *out); err != nil {
+	if err := run(*data, *out, *to); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(data, out string) error {
+func run(data, out, to string) error {
 	began := time.Now()
 	c, err := load(data)
+	if err != nil {
+		return err
+	}
+	sc, err := newScores(to)
 	if err != nil {
 		return err
 	}
@@ -56,8 +61,21 @@ func run(data, out string) error {
 	var foldS, foldC []support.Forest
 	m.Support, foldS, oofS = crossed(sup, claimOptions)
 	m.Contradict, foldC, oofC = crossed(con, claimOptions)
-	reportClaims(m, sup, con, oofS, oofC)
-	if err := reportPassages(m, passages(m, c), foldS, foldC); err != nil {
+	reportClaims(sup, con, oofS, oofC)
+	without := make([]support.Model, folds)
+	for k := range folds {
+		without[k] = support.Model{Words: m.Words, Support: foldS[k], Contradict: foldC[k]}
+	}
+	for i, p := range pairs {
+		e, _ := support.Resolve(sup[i].x, oofS[i], oofC[i])
+		sc.add("window", sup[i], p.claim, e)
+	}
+	whole(m, passages(m, c, pairs), without, sc)
+	fmt.Printf("%.1f s\n", time.Since(began).Seconds())
+	if err := reportDoses(doses(c, rand.New(rand.NewPCG(1, 2))), without, sc); err != nil {
+		return err
+	}
+	if err := sc.close(); err != nil {
 		return err
 	}
 
@@ -71,6 +89,9 @@ func run(data, out string) error {
 	m.Answers, _, oof = crossed(rows, options{trees: 120, depth: 4, rate: 0.08, ridge: 5, least: 5})
 	reportQuestions(as, oof)
 
+	if out == "" {
+		return nil
+	}
 	if err := os.WriteFile(out, m.Encode(), 0o644); err != nil {
 		return err
 	}
@@ -87,14 +108,14 @@ func crossed(rows []row, o options) (support.Forest, []support.Forest, []float64
 	for k := range folds {
 		var in []row
 		for _, r := range rows {
-			if int(r.group%folds) != k {
+			if r.in(k) {
 				in = append(in, r)
 			}
 		}
 		f := boost(in, o)
 		without = append(without, f)
 		for i, r := range rows {
-			if int(r.group%folds) == k {
+			if r.fold() == k {
 				raw[i] = f.Score(r.x)
 			}
 		}
@@ -104,13 +125,13 @@ func crossed(rows []row, o options) (support.Forest, []support.Forest, []float64
 		var s []float64
 		var in []row
 		for i, r := range rows {
-			if int(r.group%folds) != k {
+			if r.fold() != k {
 				s, in = append(s, raw[i]), append(in, r)
 			}
 		}
 		f := support.Forest{Curve: isotonic(s, in)}
 		for i, r := range rows {
-			if int(r.group%folds) == k {
+			if r.fold() == k {
 				scores[i] = f.Calibrated(raw[i])
 			}
 		}

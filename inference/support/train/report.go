@@ -9,7 +9,7 @@ import (
 )
 
 // reportClaims prints what forests trained without a claim say of it.
-func reportClaims(m *support.Model, sup, con []row, s, c []float64) {
+func reportClaims(sup, con []row, s, c []float64) {
 	final := make([]float64, len(s))
 	for i := range s {
 		final[i], _ = support.Resolve(sup[i].x, s[i], c[i])
