@@ -40,8 +40,8 @@ machine, 'site add' writes the file that makes a box a site, 'publish' sends doc
   rxedge central publish labels/`, RunE: group}
 	c.PersistentFlags().StringVar(&dir, "dir", "", centreFlag)
 	site := &cobra.Command{Use: "site", Short: "The sites of the fleet", Example: `  rxedge central site list`, RunE: group}
-	site.AddCommand(a.siteAdd(&dir), a.siteList(&dir), a.siteRevoke(&dir))
-	c.AddCommand(a.centralInit(&dir), a.centralHub(&dir), a.centralHubConfig(&dir), site, a.centralPublish(&dir), a.centralPush(&dir), a.centralUpdates(&dir), a.centralWatch(&dir))
+	site.AddCommand(a.siteAdd(&dir), a.siteList(&dir), a.siteRevoke(&dir), a.siteLabel(&dir))
+	c.AddCommand(a.centralInit(&dir), a.centralHub(&dir), a.centralHubConfig(&dir), site, a.centralPublish(&dir), a.centralPush(&dir), a.centralUpdates(&dir), a.centralWatch(&dir), a.centralRollout(&dir))
 	return c
 }
 
@@ -128,12 +128,14 @@ func (a *app) siteList(dir *string) *cobra.Command {
 				Added    time.Time  `json:"added"`
 				Enrolled *time.Time `json:"enrolled,omitempty"`
 				Revoked  *time.Time `json:"revoked,omitempty"`
+
+				Labels map[string]string `json:"labels,omitempty"`
 			}
 			list, rows := []row{}, []table.Row{}
 			for _, s := range sites {
-				r := row{s.ID, s.Channel, s.Status(time.Now()), s.Added, s.Enrolled, s.Revoked}
+				r := row{s.ID, s.Channel, s.Status(time.Now()), s.Added, s.Enrolled, s.Revoked, s.Labels}
 				list = append(list, r)
-				rows = append(rows, table.Row{r.Site, r.Channel, r.Status, r.Added.Local().Format(time.DateTime)})
+				rows = append(rows, table.Row{r.Site, r.Channel, r.Status, r.Added.Local().Format(time.DateTime), central.LabelText(r.Labels)})
 			}
 			if a.json {
 				return a.print(list)
@@ -142,7 +144,7 @@ func (a *app) siteList(dir *string) *cobra.Command {
 				a.printf("There are no sites yet; 'rxedge central site add NAME' adds one.\n")
 				return nil
 			}
-			a.table(table.Row{"site", "channel", "status", "added"}, rows)
+			a.table(table.Row{"site", "channel", "status", "added", "labels"}, rows)
 			return nil
 		}}
 }

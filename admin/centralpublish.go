@@ -31,7 +31,8 @@ func (a *app) centralPublish(dir *string) *cobra.Command {
 	c := &cobra.Command{Use: "publish [PATH...]", Short: "Publish documents and models to a channel",
 		Long: `Publish what is under the paths (SPL XML, openFDA JSON, JSONL, Markdown, HTML, text) to a
 channel, beside what is published there already: a document of the same id takes the
-place of the older. Sites fetch what is new to them. A file that can't be read stops it.`,
+place of the older. Sites fetch what is new to them. A file that can't be read stops it.
+With --hold no site has it until a rollout lets it: see 'rxedge central rollout'.`,
 		Example: `  rxedge central publish labels/ --note "June labels"
   rxedge central publish labels/ --golden questions.jsonl
   rxedge central publish --withdraw 5f2a-… --note recall`,
@@ -83,6 +84,9 @@ place of the older. Sites fetch what is new to them. A file that can't be read s
 					return err
 				}
 			} else {
+				if p.Held {
+					defer a.printf("No site may have it yet: 'rxedge central rollout create --bundle %d' lets it out in waves.\n", p.Number)
+				}
 				a.printf("Bundle %d of %s: %d documents (%d new or changed, %d unchanged, %d taken out), %d files.\nA site in step fetches %s, a new one %s.\n", p.Number, p.Channel, p.Documents, p.Put, p.Unchanged, p.Removed, p.Artefacts, size(p.NewBytes+int64(p.Manifest)), size(p.SetBytes+int64(p.Manifest)))
 			}
 			if perr != nil {
@@ -102,6 +106,8 @@ place of the older. Sites fetch what is new to them. A file that can't be read s
 	fl.StringArrayVar(&rel.Drop, "drop", nil, "`name` of a file that is no longer part of it")
 	fl.StringVar(&rel.Requires.Rxedge, "min-rxedge", "", "`version` that a site needs at least")
 	fl.StringArrayVar(&rel.Requires.Profiles, "for-profile", nil, "`name` of a firmware profile that it is for (default all)")
+	fl.BoolVar(&rel.Hold, "hold", false, "no site may have it until a rollout lets it")
+	fl.StringVar(&rel.Who, "as", whoami(), "`name` of who publishes, for the record of --hold")
 	fl.BoolVar(&here, "local", false, "sign it and do not give it to the hub")
 	fl.StringArrayVar(&hubs, "hub", nil, "`address` of the hub, where it is another than sites use")
 	return c

@@ -23,7 +23,8 @@ type standing struct {
 	Told    *time.Time `json:"told,omitempty"`
 	Version string     `json:"version,omitempty"`
 	Active  int64      `json:"active"`
-	Newest  int64      `json:"newest"` // that the centre has signed
+	Newest  int64      `json:"newest"`         // that the centre has signed for it
+	Held    int64      `json:"held,omitempty"` // a newer one, for which its wave has not come
 	Behind  bool       `json:"behind"`
 	Code    string     `json:"code,omitempty"`
 	Why     string     `json:"why,omitempty"`
@@ -38,13 +39,17 @@ func (a *app) standings(ctx context.Context, f *central.Folder, hubs []string) (
 	if err != nil {
 		return nil, err
 	}
-	newest, err := f.Newest()
+	allowed, err := f.Allowed()
 	if err != nil {
 		return nil, err
 	}
 	out := []standing{}
 	for _, s := range sites {
-		st := standing{Site: s.ID, Channel: s.Channel, Status: s.Status(time.Now()), Newest: newest[s.Channel]}
+		may, newest := allowed(s)
+		st := standing{Site: s.ID, Channel: s.Channel, Status: s.Status(time.Now()), Newest: may}
+		if may < newest {
+			st.Held = newest
+		}
 		if t, ok := states[s.ID]; ok {
 			var told struct {
 				Version    string               `json:"version"`

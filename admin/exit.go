@@ -66,6 +66,7 @@ func classify(err error) (code int, fix string) {
 		item    *feedback.InvalidError
 		bundled *bundle.Error
 		claim   *enroll.RefusedError
+		notNow  *central.NotNowError
 	)
 	switch {
 	case errors.As(err, &use), errors.As(err, &invalid), errors.As(err, &filter) && !filter.Unknown, errors.As(err, &item):
@@ -74,9 +75,11 @@ func classify(err error) (code int, fix string) {
 		return exitRefused, ""
 	case errors.As(err, &bundled), errors.As(err, &claim), errors.Is(err, central.ErrExists), errors.Is(err, central.ErrSiteExists):
 		return exitRefused, ""
+	case errors.As(err, &notNow), errors.Is(err, central.ErrRolloutOpen), errors.Is(err, central.ErrController), errors.Is(err, central.ErrAudit):
+		return exitRefused, ""
 	case errors.Is(err, central.ErrNoFolder):
 		return exitNotFound, "Name its folder with --dir, or RXEDGE_CENTRAL."
-	case errors.Is(err, central.ErrNoSite), errors.Is(err, enroll.ErrNotEnrolled):
+	case errors.Is(err, central.ErrNoSite), errors.Is(err, central.ErrNoRollout), errors.Is(err, enroll.ErrNotEnrolled):
 		return exitNotFound, ""
 	case errors.Is(err, box.ErrSyncOff):
 		return exitUnreachable, "'rxedge bundle import FILE' works without it."

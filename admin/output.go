@@ -21,6 +21,13 @@ func (a *app) print(v any) error {
 	return enc.Encode(v)
 }
 
+// line writes v as JSON on one line.
+func (a *app) line(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
 // table writes rows under a header, in plain columns.
 func (a *app) table(header table.Row, rows []table.Row) {
 	t := table.NewWriter()

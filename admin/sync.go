@@ -48,6 +48,9 @@ func (a *app) showSync(s box.SyncStatus) {
 	default:
 		a.printf("Active      bundle %d since %s, the newest\n", b.Active.Number, b.Active.At.Local().Format(time.DateTime))
 	}
+	if h := b.Held; h != nil {
+		a.printf("Held        bundle %d is not for this site yet: %s\n", h.Bundle, h.Why)
+	}
 	if p := b.Progress; p != nil {
 		a.printf("Fetching    bundle %d: %s of %s\n", p.Number, size(p.Done), size(p.Total))
 	}

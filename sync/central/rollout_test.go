@@ -140,7 +140,7 @@ func (x *table) actions(t testing.TB) string {
 	}
 	var out []string
 	for _, s := range all {
-		c, err := s.record()
+		c, err := s.Read()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -508,8 +508,11 @@ func TestAuditIsChecked(t *testing.T) {
 		}
 		return b.Bytes()
 	}
-	if c, err := x.VerifyAudit(export(all)); err != nil || c.Records != 4 || c.Head != all[3].Hash {
+	if c, err := x.VerifyAudit(export(all)); err != nil || c.Records != 4 || c.Head != all[3].Hash || !c.Complete {
 		t.Fatal(c, err)
+	}
+	if c, err := x.VerifyAudit(export(all[:2])); err != nil || c.Complete {
+		t.Fatal("an older one", c, err)
 	}
 	other := newTable(t, 8)
 	if _, err := other.VerifyAudit(export(all)); err == nil {

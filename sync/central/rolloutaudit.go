@@ -108,14 +108,19 @@ func (f *Folder) trail() (*trail, error) {
 		rest = rest[i+1:]
 		t.whole += int64(i) + 1
 	}
-	return t, f.checkHeads(t)
+	missing, err := f.checkHeads(t)
+	if err == nil && missing > 0 {
+		err = fmt.Errorf("%w (the signed gates name record %d, which is not there)", ErrAudit, missing)
+	}
+	return t, err
 }
 
-// checkHeads: what the signed gates say of the trail is in it.
-func (f *Folder) checkHeads(t *trail) error {
+// checkHeads: what the signed gates say of the trail is so. missing is the last
+// record that they name, where the trail ends before it.
+func (f *Folder) checkHeads(t *trail) (missing int64, err error) {
 	r, err := f.repository()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for path, tf := range r.targets.Signed.Targets {
 		channel := filepath.Dir(path)
@@ -123,17 +128,17 @@ func (f *Folder) checkHeads(t *trail) error {
 			continue
 		}
 		g, err := f.gatesFile(tf)
-		if err != nil {
-			return err
-		}
-		if g.Audit == nil {
-			continue
-		}
-		if n := g.Audit.Seq; n > int64(len(t.signed)) || t.signed[n-1].Hash != g.Audit.Hash {
-			return fmt.Errorf("%w (the gates of %s name record %d, which is not there)", ErrAudit, channel, n)
+		switch {
+		case err != nil:
+			return 0, err
+		case g.Audit == nil:
+		case g.Audit.Seq > int64(len(t.signed)):
+			missing = max(missing, g.Audit.Seq)
+		case t.signed[g.Audit.Seq-1].Hash != g.Audit.Hash:
+			return 0, fmt.Errorf("%w (record %d is not the one that the gates of %s name)", ErrAudit, g.Audit.Seq, channel)
 		}
 	}
-	return nil
+	return missing, nil
 }
 
 func (t *trail) add(s Signed, keys map[string]bool) error {
@@ -178,8 +183,8 @@ func (s *Signed) check(keys map[string]bool) (*Record, error) {
 	return &c, nil
 }
 
-// record of it, unchecked.
-func (s *Signed) record() (*Record, error) {
+// Read the record, unchecked.
+func (s *Signed) Read() (*Record, error) {
 	var c Record
 	return &c, json.Unmarshal(s.Record, &c)
 }
@@ -297,6 +302,8 @@ func (f *Folder) Audit() ([]Signed, error) {
 type Checked struct {
 	Records int         `json:"records"`
 	Head    bundle.Hash `json:"head"`
+	// Complete: it goes as far as the gates that are signed now.
+	Complete bool `json:"complete"`
 }
 
 // VerifyAudit checks a trail that 'rollout audit --json' wrote, by the fleet's
@@ -316,5 +323,9 @@ func (f *Folder) VerifyAudit(b []byte) (*Checked, error) {
 			return nil, fmt.Errorf("record %d of %d: %w", i+1, len(all), err)
 		}
 	}
-	return &Checked{len(all), t.head}, f.checkHeads(t)
+	missing, err := f.checkHeads(t)
+	if err != nil {
+		return nil, err
+	}
+	return &Checked{len(all), t.head, missing == 0}, nil
 }

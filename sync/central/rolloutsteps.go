@@ -185,7 +185,7 @@ func (f *Folder) ResumeRollout(channel string, number int64, by By) (*Rollout, e
 func (l *ledger) failedSites(r *Rollout) []string {
 	out := slices.Clone(r.Forgiven)
 	for _, s := range slices.Backward(l.t.signed) {
-		c, err := s.record()
+		c, err := s.Read()
 		if err != nil || c.Channel != r.Channel || c.Bundle != r.Bundle || c.Rollout != r.ID {
 			continue
 		}
