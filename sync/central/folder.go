@@ -214,7 +214,8 @@ delete here:
   tuf/offline/root-3.key     year. Give them to three people.
   ca/offline/ca.key          signs the issuing CA
 
-Needed at each publish (an admin's machine):
+Needed at each publish and each step of a rollout (an admin's machine), and by
+'rxedge central rollout run' all the time:
   tuf/keys/targets.key
 
 Needed by 'rxedge central hub' all the time:
