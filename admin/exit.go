@@ -9,6 +9,7 @@ import (
 	"rxedge/daemon/box"
 	"rxedge/daemon/control"
 	"rxedge/daemon/feedback"
+	"rxedge/daemon/upgrade"
 	"rxedge/index"
 	"rxedge/inference"
 	"rxedge/sync/bundle"
@@ -77,6 +78,12 @@ func classify(err error) (code int, fix string) {
 		return exitRefused, ""
 	case errors.As(err, &notNow), errors.Is(err, central.ErrRolloutOpen), errors.Is(err, central.ErrController), errors.Is(err, central.ErrAudit):
 		return exitRefused, ""
+	case errors.Is(err, upgrade.ErrNoRelease):
+		return exitNotFound, ""
+	case errors.Is(err, upgrade.ErrExists), errors.Is(err, upgrade.ErrRuns), errors.Is(err, upgrade.ErrNothing):
+		return exitRefused, ""
+	case errors.Is(err, upgrade.ErrBad):
+		return exitRefused, "'--again' tries it once more."
 	case errors.Is(err, central.ErrNoFolder):
 		return exitNotFound, "Name its folder with --dir, or RXEDGE_CENTRAL."
 	case errors.Is(err, central.ErrNoSite), errors.Is(err, central.ErrNoRollout), errors.Is(err, enroll.ErrNotEnrolled):

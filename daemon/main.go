@@ -45,6 +45,13 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "rxedged:", err)
 		return exitUsage
 	}
+	if code == selfTestCode {
+		if err := selfTest(ctx, stdout); err != nil {
+			fmt.Fprintln(stderr, "rxedged: the self-test failed:", err)
+			return exitFailed
+		}
+		return 0
+	}
 	if code >= 0 {
 		return code
 	}
@@ -81,6 +88,7 @@ Flags:
 	listen := fs.String("listen", "", "loopback `address` of the HTTP interface (default 127.0.0.1:8731)")
 	check := fs.Bool("check", false, "check the configuration and exit")
 	version := fs.Bool("version", false, "print the version and exit")
+	self := fs.Bool("self-test", false, "answer a question in a folder of its own, and exit")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return config.Config{}, 0, nil
@@ -93,6 +101,9 @@ Flags:
 	if *version {
 		fmt.Fprintln(stdout, "rxedged", box.Version)
 		return config.Config{}, 0, nil
+	}
+	if *self {
+		return config.Config{}, selfTestCode, nil
 	}
 	if *data != "" && *file == "" {
 		os.Setenv("RXEDGE_DATA", *data) // the file is looked for there

@@ -26,12 +26,18 @@ import (
 // asDaemon makes the test binary a rxedged, so that a test can kill one.
 const asDaemon = "RXEDGE_TEST_DAEMON"
 
+// asVersion is what it says it is.
+const asVersion = "RXEDGE_TEST_VERSION"
+
 func TestMain(m *testing.M) {
 	if conf := os.Getenv(asHub); conf != "" {
 		os.Exit(hubNode(conf))
 	}
 	if f := os.Getenv(clockFile); f != "" {
 		box.SyncClock = func() time.Time { return shifted(f) }
+	}
+	if v := os.Getenv(asVersion); v != "" {
+		box.Version = v
 	}
 	if os.Getenv(asDaemon) != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -34,8 +34,8 @@ import (
 	"rxedge/inference/support"
 )
 
-// Version of rxedge.
-const Version = "0.1.0"
+// Version of rxedge; a release is built with -ldflags "-X rxedge/daemon/box.Version=…".
+var Version = "0.1.0"
 
 // HeldError says that another process holds the data folder.
 type HeldError struct {

@@ -1,0 +1,33 @@
+package control
+
+import (
+	"context"
+	"fmt"
+
+	"rxedge/index"
+)
+
+// Probe of the daemon of a data folder: it is of a version, ready, and finds its
+// way through its index.
+func Probe(dir string) func(ctx context.Context, version string) error {
+	return func(ctx context.Context, version string) error {
+		c, err := Dial(dir)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		h, err := c.Status(ctx)
+		switch {
+		case err != nil:
+			return err
+		case h.Version != version:
+			return fmt.Errorf("the daemon is of version %s", h.Version)
+		case !h.Ready:
+			return fmt.Errorf("the daemon is not ready")
+		}
+		if _, err := c.Search(ctx, index.Query{Text: "dose", K: 1, Mode: index.ModeBM25}); err != nil {
+			return fmt.Errorf("searching: %w", err)
+		}
+		return nil
+	}
+}
