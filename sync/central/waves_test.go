@@ -400,7 +400,7 @@ func TestWaves(t *testing.T) {
 	// A good one, with a person's word between the waves.
 	three := f.publish(t, "three", true)
 	must(f.CreateRollout("stable", three, quickPlan(func(p *central.Plan) { p.ApproveEach, p.Waves = true, []float64{5, 50, 100} }), by))
-	r = f.reach(t, three, central.RolloutAwaiting, 1)
+	f.reach(t, three, central.RolloutAwaiting, 1)
 	must(f.ApproveRollout("stable", three, by))
 	f.reach(t, three, central.RolloutAwaiting, 2)
 	must(f.PauseRollout("stable", three, by))
