@@ -85,7 +85,10 @@ func (r *Root) Run(ctx context.Context, opt RunOptions) error {
 			opt.Log.Error("a release was given up", "why", s.FellBack, "now", s.Version)
 		}
 		again, err := r.once(ctx, s, opt)
-		if !again || ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case !again:
 			return err
 		}
 		opt.Log.Error("a release was given up", "version", s.Version, "why", err)
