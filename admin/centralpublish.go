@@ -27,6 +27,7 @@ type publishing struct {
 func (a *app) centralPublish(dir *string) *cobra.Command {
 	var rel central.Release
 	var models, adapters, profiles, golden, hubs []string
+	var version string
 	var here bool
 	c := &cobra.Command{Use: "publish [PATH...]", Short: "Publish documents and models to a channel",
 		Long: `Publish what is under the paths (SPL XML, openFDA JSON, JSONL, Markdown, HTML, text) to a
@@ -48,7 +49,7 @@ With --hold no site has it until a rollout lets it: see 'rxedge central rollout'
 							return err
 						}
 					}
-					rel.Files = append(rel.Files, central.File{Name: filepath.Base(p), Kind: kind, Path: p})
+					rel.Files = append(rel.Files, central.File{Name: filepath.Base(p), Kind: kind, Path: p, Version: version})
 				}
 			}
 			if len(given)+len(rel.Files)+len(rel.Withdraw)+len(rel.Drop) == 0 {
@@ -103,6 +104,7 @@ With --hold no site has it until a rollout lets it: see 'rxedge central rollout'
 	fl.StringArrayVar(&adapters, "adapter", nil, "`file` of an adapter (GGUF)")
 	fl.StringArrayVar(&profiles, "profile", nil, "`file` of a firmware profile (TOML)")
 	fl.StringArrayVar(&golden, "golden", nil, "`file` of questions with known answers (JSONL, as 'eval answers' reads): a site asks itself these first")
+	fl.StringVar(&version, "file-version", "", "`text` that names the version of the files (default the number of the bundle)")
 	fl.StringArrayVar(&rel.Drop, "drop", nil, "`name` of a file that is no longer part of it")
 	fl.StringVar(&rel.Requires.Rxedge, "min-rxedge", "", "`version` that a site needs at least")
 	fl.StringArrayVar(&rel.Requires.Profiles, "for-profile", nil, "`name` of a firmware profile that it is for (default all)")

@@ -191,10 +191,13 @@ const MaxGolden = 8 << 20
 
 // Artefact is a file: a model, an adapter, a firmware profile, golden questions.
 type Artefact struct {
-	Name   string `json:"name"`
-	Kind   string `json:"kind"`
-	Size   int64  `json:"size"`
-	SHA256 Hash   `json:"sha256"`
+	Name string `json:"name"`
+	Kind string `json:"kind"`
+	// Version for people; where nobody gave one, the number of the bundle that
+	// brought these bytes.
+	Version string `json:"version,omitempty"`
+	Size    int64  `json:"size"`
+	SHA256  Hash   `json:"sha256"`
 	// Lists are chunks that hold the hashes of the file's chunks, in order, each
 	// of ChunkSize but the last.
 	Lists []Hash `json:"lists"`
@@ -278,6 +281,8 @@ func ParseManifest(b []byte) (*Manifest, error) {
 			return bad("name of an artefact")
 		case a.Kind != KindModel && a.Kind != KindAdapter && a.Kind != KindProfile && a.Kind != KindGolden:
 			return bad("kind of an artefact")
+		case a.Version != "" && !validName().MatchString(a.Version):
+			return bad("version of an artefact")
 		case a.Size < 1 || a.Size > maxFile || a.Kind == KindGolden && a.Size > MaxGolden:
 			return bad("size of an artefact")
 		case int64(len(a.Lists)) != (a.Chunks()+hashesPerList-1)/hashesPerList:

@@ -267,3 +267,21 @@ func (f *Folder) SignGates(t testing.TB, b []byte) {
 
 // SetStep calls do at each step of what the centre writes.
 func SetStep(do func(string)) { step = do }
+
+// TargetsKeyID is the id of the key that signs bundles.
+func (f *Folder) TargetsKeyID(t testing.TB) string {
+	t.Helper()
+	k, err := f.signingKey("tuf/keys/targets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mk, err := metadata.KeyFromPublicKey(k.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := mk.ID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}

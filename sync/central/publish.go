@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,6 +25,7 @@ import (
 // File to publish.
 type File struct {
 	Name, Kind, Path string
+	Version          string // "": the number of the bundle
 }
 
 // Release is what is to be published to a channel.
@@ -145,11 +147,14 @@ func (f *Folder) Publish(rel Release) (*Published, error) {
 		if err != nil {
 			return nil, err
 		}
+		if a.Version = x.Version; a.Version == "" {
+			a.Version = strconv.FormatInt(m.Number, 10)
+		}
 		i := slices.IndexFunc(m.Artefacts, func(b bundle.Artefact) bool { return b.Name == a.Name && b.Kind == a.Kind })
 		switch {
 		case i < 0:
 			m.Artefacts = append(m.Artefacts, *a)
-		case m.Artefacts[i].SHA256 == a.SHA256:
+		case m.Artefacts[i].SHA256 == a.SHA256 && (x.Version == "" || x.Version == m.Artefacts[i].Version):
 			continue
 		default:
 			m.Artefacts[i] = *a
