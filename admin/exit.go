@@ -74,7 +74,7 @@ func classify(err error) (code int, fix string) {
 		return exitUsage, ""
 	case errors.As(err, &refused):
 		return exitRefused, ""
-	case errors.As(err, &bundled), errors.As(err, &claim), errors.Is(err, central.ErrExists), errors.Is(err, central.ErrSiteExists):
+	case errors.As(err, &bundled), errors.As(err, &claim), errors.Is(err, central.ErrExists), errors.Is(err, central.ErrRoot), errors.Is(err, central.ErrSiteExists):
 		return exitRefused, ""
 	case errors.As(err, &notNow), errors.Is(err, central.ErrRolloutOpen), errors.Is(err, central.ErrController), errors.Is(err, central.ErrAudit):
 		return exitRefused, ""

@@ -39,6 +39,9 @@ func (a *app) showSync(s box.SyncStatus) {
 	default:
 		a.printf("Hub         not connected since %s (%s), %d attempts: %s (%s)\n", u.Since.Local().Format(time.DateTime), ago(u.Since), u.Attempts, u.Why, u.Code)
 	}
+	if !s.Admitted.IsZero() {
+		a.printf("Admitted    until %s; a connected site renews that by itself\n", s.Admitted.Local().Format(time.DateOnly))
+	}
 	b := s.Bundles
 	switch {
 	case b.Active == nil:

@@ -38,10 +38,10 @@ func writeLabels(t *testing.T, path string, n, version int) {
 }
 
 // child starts a daemon of its own process over data.
-func child(t *testing.T, data string) (*exec.Cmd, *control.Client) {
+func child(t *testing.T, data string, env ...string) (*exec.Cmd, *control.Client) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "--data", data, "--listen", "127.0.0.1:0")
-	cmd.Env = append(os.Environ(), asDaemon+"=1")
+	cmd.Env = append(append(os.Environ(), asDaemon+"=1"), env...)
 	log := &buffer{}
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {

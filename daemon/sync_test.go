@@ -192,6 +192,54 @@ func TestSiteListensOnItsPortAlone(t *testing.T) {
 	}
 }
 
+// A site whose certificate has a third of its time left asks for a new one, keeps
+// it and connects with it. The clock is the site's: two and a half years ahead.
+func TestSiteRenewsItself(t *testing.T) {
+	t.Parallel()
+	f := synctest.NewFleet(t)
+	data, clock := filepath.Join(t.TempDir(), "var"), filepath.Join(t.TempDir(), "clock")
+	before := f.Enroll(t, filepath.Join(data, "sync"), "site-1", "stable")
+	if err := os.WriteFile(clock, []byte(fmt.Sprint(int((2*365+180)*24*time.Hour/time.Second))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd, k := child(t, data, clockFile+"="+clock)
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	defer k.Close()
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		now, err := enroll.Load(filepath.Join(data, "sync"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, serr := k.SyncStatus(t.Context())
+		if now.Certificate != before.Certificate && now.JWT != before.JWT && now.Seed == before.Seed && serr == nil && st.Uplink != nil && st.Uplink.Connected {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%+v, %v", st, serr)
+		}
+	}
+	if n, err := k.SyncReport(t.Context(), box.Reports{Class: spool.High, Kind: "n", Each: []json.RawMessage{[]byte(`{"n":1}`)}}); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		seen := 0
+		if err := f.Collect(t.Context(), nil, 0, func(r central.Report) error {
+			if r.Kind == "n" {
+				seen++
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if seen == 1 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d reports with the new certificate", seen)
+		}
+	}
+}
+
 // listening TCP addresses of a process, as the kernel writes them.
 func listening(t *testing.T, pid int) (out []string) {
 	t.Helper()

@@ -47,7 +47,10 @@ type SyncStatus struct {
 	Bundles  *bundle.Status `json:"bundles,omitempty"`
 	// Uplink is there while the daemon runs.
 	Uplink *uplink.Status `json:"uplink,omitempty"`
-	Quiet  bool           `json:"quiet_hours,omitempty"` // nothing is fetched now
+	// Admitted until then, unless its certificate is renewed, which a connected site
+	// does when a third of the time is left.
+	Admitted time.Time `json:"admitted_until,omitzero"`
+	Quiet    bool      `json:"quiet_hours,omitempty"` // nothing is fetched now
 }
 
 // SyncClock is what signed metadata and certificates are judged by. A test sets it
@@ -117,11 +120,11 @@ func (b *Box) startUplink() error {
 	if err != nil {
 		return err
 	}
-	u, err := uplink.Start(uplink.Options{Identity: s.id, Spool: sp, Proxy: b.Config.Sync.Proxy, Now: s.receiver.Now, News: s.wake, Log: b.log})
-	if err != nil {
+	s.spool = sp
+	if s.uplink, err = uplink.Start(b.uplinkOptions()); err != nil {
+		s.spool, s.uplink = nil, nil
 		return errors.Join(err, sp.Close())
 	}
-	s.spool, s.uplink = sp, u
 	b.log.Info("this box is a site", "site", s.id.Site, "channel", s.id.Channel, "took", time.Since(began).Round(time.Millisecond))
 	return nil
 }
@@ -131,6 +134,12 @@ func (s *syncing) wake() {
 	case s.news <- struct{}{}:
 	default:
 	}
+}
+
+func (s *syncing) identity() *enroll.Identity {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.id
 }
 
 func (s *syncing) parts() (*bundle.Receiver, *uplink.Uplink) {
@@ -200,6 +209,9 @@ func (b *Box) syncLoop(ctx context.Context) {
 			}
 		}
 		b.tell()
+		if err := b.renewIdentity(ctx); err != nil && ctx.Err() == nil {
+			b.log.Warn("this site's certificate could not be renewed; it is tried again", "error", err)
+		}
 		switch {
 		case err == nil:
 			wait = lookEvery/2 + rand.N(lookEvery)
@@ -364,9 +376,10 @@ func (b *Box) SyncStatus(ctx context.Context) (SyncStatus, error) {
 	if r == nil {
 		return SyncStatus{}, nil
 	}
-	st := SyncStatus{Enrolled: true, Site: b.sync.id.Site, Quiet: b.quiet(time.Now())}
+	st := SyncStatus{Enrolled: true, Site: b.sync.identity().Site, Quiet: b.quiet(time.Now())}
 	bs := r.Status()
 	st.Bundles = &bs
+	_, st.Admitted, _ = b.sync.identity().Expires()
 	if u != nil {
 		us := u.Status(ctx)
 		st.Uplink = &us

@@ -209,17 +209,17 @@ var attacks = []attack{
 	}), false},
 	{"a root that one of three has signed", bundle.Unsigned, func(t *testing.T, _ *scene, f *central.Folder, _ *bundle.Config) *hostile {
 		h := hubOf(t, f)
-		h.files["2.root.json"] = f.NextRoot(t, 1, false, func(*metadata.RootType) {})
+		h.files["2.root.json"] = f.ForgeRoot(t, 1, false, func(*metadata.RootType) {})
 		return h
 	}, false},
 	{"a root that three strangers have signed", bundle.Unsigned, func(t *testing.T, _ *scene, f *central.Folder, _ *bundle.Config) *hostile {
 		h := hubOf(t, f)
-		h.files["2.root.json"] = f.NextRoot(t, 3, true, func(*metadata.RootType) {})
+		h.files["2.root.json"] = f.ForgeRoot(t, 3, true, func(*metadata.RootType) {})
 		return h
 	}, false},
 	{"a root of the wrong version, rightly signed", bundle.Rollback, func(t *testing.T, _ *scene, f *central.Folder, _ *bundle.Config) *hostile {
 		h := hubOf(t, f)
-		h.files["2.root.json"] = f.NextRoot(t, 3, false, func(r *metadata.RootType) { r.Version += 5 })
+		h.files["2.root.json"] = f.ForgeRoot(t, 3, false, func(r *metadata.RootType) { r.Version += 5 })
 		return h
 	}, false},
 	{"targets of a key that the root has taken out", bundle.Unsigned, func(t *testing.T, _ *scene, f *central.Folder, _ *bundle.Config) *hostile {

@@ -25,6 +25,7 @@ const (
 	caYears      = 20
 	issuingYears = 10
 	leafYears    = 3
+	leafValid    = leafYears * 365 * 24 * time.Hour
 	backdate     = time.Hour // for clocks that are a little behind
 )
 
@@ -193,7 +194,7 @@ func (f *Folder) issueCSR(csr, cn string) (string, error) {
 	if k, ok := r.PublicKey.(*ecdsa.PublicKey); !ok || k.Curve != elliptic.P256() {
 		return "", errors.New("the certificate request's key is not of P-256")
 	}
-	return f.issue(r.PublicKey, cn, leafYears*365*24*time.Hour, false)
+	return f.issue(r.PublicKey, cn, leafValid, false)
 }
 
 func hostOf(hub string) string {

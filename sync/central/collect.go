@@ -43,28 +43,71 @@ func (f *Folder) Collect(ctx context.Context, hubs []string, most int, do func(R
 	if most > 0 {
 		left = min(left, uint64(most))
 	}
-	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
-	if err != nil {
-		return err
-	}
+	next, tries := uint64(0), 0
 	for left > 0 {
-		b, err := c.Fetch(int(min(left, 500)), jetstream.FetchMaxWait(5*time.Second))
-		if err != nil {
-			return err
+		got, err := fetchReports(ctx, s, &next, &left, do)
+		if got > 0 {
+			tries = 0
 		}
-		got := 0
-		for m := range b.Messages() {
-			got++
-			left--
-			if err := do(report(m)); err != nil {
-				return err
+		var mine *doError
+		switch {
+		case errors.As(err, &mine):
+			return mine.err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case left > 0 && got == 0:
+			// A cluster that changes its leader answers nothing for a while.
+			if tries++; tries > 20 {
+				return errors.Join(errors.New("the hub gave fewer reports than it has"), err)
 			}
-		}
-		if got == 0 {
-			return errors.Join(errors.New("the hub gave fewer reports than it has"), b.Error())
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(500 * time.Millisecond):
+			}
 		}
 	}
 	return nil
+}
+
+// doError is what the caller's function said, which ends it.
+type doError struct{ err error }
+
+func (e *doError) Error() string { return e.err.Error() }
+
+// fetchReports from the sequence next on, until there is no more or a failure.
+func fetchReports(ctx context.Context, s jetstream.Stream, next, left *uint64, do func(Report) error) (got int, err error) {
+	cfg := jetstream.OrderedConsumerConfig{}
+	if *next > 0 {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, *next
+	}
+	c, err := s.OrderedConsumer(ctx, cfg)
+	if err != nil {
+		return 0, err
+	}
+	for *left > 0 && ctx.Err() == nil {
+		b, err := c.Fetch(int(min(*left, 500)), jetstream.FetchMaxWait(5*time.Second))
+		if err != nil {
+			return got, err
+		}
+		n := 0
+		for m := range b.Messages() {
+			meta, err := m.Metadata()
+			if err != nil || meta.Sequence.Stream < *next {
+				continue // given before
+			}
+			if err := do(report(m)); err != nil {
+				return got, &doError{err}
+			}
+			*next = meta.Sequence.Stream + 1
+			*left--
+			n++
+		}
+		if got += n; n == 0 {
+			return got, b.Error()
+		}
+	}
+	return got, ctx.Err()
 }
 
 func report(m jetstream.Msg) Report {

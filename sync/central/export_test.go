@@ -158,9 +158,9 @@ func (f *Folder) Foreign(t testing.TB, role string) {
 	}
 }
 
-// NextRoot is a root of the next version, signed by some of the root keys, with
+// ForgeRoot is a root of the next version, signed by some of the root keys, with
 // foreign ones in their place where foreign is set.
-func (f *Folder) NextRoot(t testing.TB, signers int, foreign bool, change func(*metadata.RootType)) []byte {
+func (f *Folder) ForgeRoot(t testing.TB, signers int, foreign bool, change func(*metadata.RootType)) []byte {
 	t.Helper()
 	root, err := metadata.Root().FromFile(f.path("tuf/repo/1.root.json"))
 	if err != nil {
@@ -200,7 +200,7 @@ func (f *Folder) RotateTargets(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := f.NextRoot(t, 2, false, func(r *metadata.RootType) {
+	b := f.ForgeRoot(t, 2, false, func(r *metadata.RootType) {
 		o, _ := metadata.KeyFromPublicKey(old.Public())
 		id, _ := o.ID()
 		_ = r.RevokeKey(id, "targets")
@@ -244,6 +244,52 @@ func (f *Folder) Grant(t testing.TB, site string) *enroll.Identity {
 	if err := f.saveSite(&Site{ID: site, Channel: "stable", Public: pub}); err != nil {
 		t.Fatal(err)
 	}
+	return id
+}
+
+// GrantAt is Grant at a time of the centre's clock, for as long as a claim would.
+func (f *Folder) GrantAt(t testing.TB, site string, at time.Time) *enroll.Identity {
+	t.Helper()
+	was := f.now
+	defer func() { f.now = was }()
+	f.now = func() time.Time { return at }
+	id := f.Grant(t, site)
+	kp, err := nkeys.FromSeed([]byte(id.Seed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, _ := kp.PublicKey()
+	if id.JWT, err = f.userJWT(pub, site, keyRoleSite, at.Add(leafValid)); err != nil {
+		t.Fatal(err)
+	}
+	if id.Certificate, id.Key, err = f.issueWithKey("site-"+site, leafValid, false); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// RootKeys are the three that people keep.
+func (f *Folder) RootKeys(t testing.TB) (out [][]byte) {
+	t.Helper()
+	for _, n := range []string{"1", "2", "3"} {
+		b, err := os.ReadFile(f.path("tuf/offline/root-" + n + ".key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+// RootKeyID of a root key.
+func (f *Folder) RootKeyID(t testing.TB, key []byte) string {
+	t.Helper()
+	k, err := parseSigningKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mk, _ := metadata.KeyFromPublicKey(k.Public())
+	id, _ := mk.ID()
 	return id
 }
 

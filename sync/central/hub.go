@@ -141,6 +141,11 @@ func (f *Folder) Serve(ctx context.Context, hubs []string, log *slog.Logger, rea
 		return err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
+	renew, err := nc.QueueSubscribe("renew.*", "enroller", func(m *nats.Msg) { f.answerRenewal(m, log) })
+	if err != nil {
+		return err
+	}
+	defer func() { _ = renew.Unsubscribe() }()
 	if err := nc.FlushTimeout(10 * time.Second); err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"rxedge/sync/durable"
 )
@@ -54,8 +53,8 @@ func (f *Folder) WriteNode(dir string, n Node) (string, error) {
 	if n.Prefix != "" {
 		at = n.Prefix
 	}
-	if _, err := os.Stat(file(".key")); err != nil {
-		cert, key, err := f.issueWithKey(name, leafYears*365*24*time.Hour, true)
+	if f.hubCertificateDue(file(".crt")) {
+		cert, key, err := f.issueWithKey(name, leafValid, true)
 		if err != nil {
 			return "", err
 		}

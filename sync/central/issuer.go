@@ -19,6 +19,7 @@ import (
 var sitePublish = []string{
 	"tel.{{name()}}.*.*",
 	"state.{{name()}}",
+	"renew.{{name()}}",
 	"$JS.API.DIRECT.GET." + StreamArtefacts + ".art.*",
 	"$JS.API.DIRECT.GET." + StreamUpdates + ".upd.>",
 }

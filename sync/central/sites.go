@@ -203,7 +203,7 @@ func (f *Folder) claim(id string, data []byte) enroll.Reply {
 	if s.Certificate, err = f.issueCSR(q.CSR, "site-"+id); err != nil {
 		return refuse(enroll.CodeBadRequest, "the certificate request can't be used")
 	}
-	if s.JWT, err = f.userJWT(q.PublicKey, id, keyRoleSite, time.Time{}); err != nil {
+	if s.JWT, err = f.userJWT(q.PublicKey, id, keyRoleSite, f.now().Add(leafValid)); err != nil {
 		return refuse(enroll.CodeInternal, "the centre can't issue")
 	}
 	now := f.now().UTC().Truncate(time.Second)

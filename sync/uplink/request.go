@@ -75,6 +75,17 @@ func (u *Uplink) ask(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 	}
 }
 
+// Ask sends a request on a subject that this site may use, and returns the answer.
+func (u *Uplink) Ask(ctx context.Context, subject string, data []byte) ([]byte, error) {
+	m := nats.NewMsg(subject)
+	m.Data = data
+	r, err := u.ask(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	return r.Data, nil
+}
+
 // Source is the hub as bundle wants it.
 func (u *Uplink) Source() bundle.Source { return source{u} }
 
