@@ -53,7 +53,7 @@ func (s *Snapshot) Mentions(text string) ([]names.Subject, error) {
 // known says whether the documents have a word.
 func (s *Snapshot) known(word string) bool {
 	for _, t := range s.Terms(word) {
-		if s.DocumentFrequency(t) > 0 {
+		if s.view.Lexical().Has(t) {
 			return true
 		}
 	}

@@ -48,7 +48,18 @@ type found struct {
 // which Result.Mode shows. An empty Mode is ModeHybrid.
 func (s *Snapshot) Search(ctx context.Context, q Query) (Result, error) {
 	start := time.Now()
-	pace.Question()
+	mode, err := s.mode(q.Mode)
+	if err != nil {
+		return Result{Generation: s.view.Info().Label(), Mode: mode}, err
+	}
+	q.Mode = mode
+	var v vector
+	beside := mode == ModeHybrid && pace.Idle()
+	if mode != ModeBM25 && !beside && !q.Prefix {
+		v = s.embedded(ctx, q.Text) // which may wait for another process
+	}
+	turn := pace.Question()
+	defer turn.End()
 	allowed, drugs, err := s.allow(&q.Filter)
 	if err != nil {
 		return Result{Generation: s.view.Info().Label(), Mode: q.Mode}, err
@@ -60,7 +71,7 @@ func (s *Snapshot) Search(ctx context.Context, q Query) (Result, error) {
 		}
 		q.Text = completed
 	}
-	fs, reading, coded, mode, embed, err := s.find(ctx, q, allowed)
+	fs, reading, coded, mode, embed, err := s.find(ctx, q, allowed, v, beside)
 	res := Result{Hits: make([]Hit, 0, len(fs)), Generation: s.view.Info().Label(), Mode: mode, Explain: reading, Codes: coded, Drugs: drugs, Completed: completed}
 	if err != nil {
 		return res, err
@@ -102,7 +113,10 @@ func (s *Snapshot) Rank(ctx context.Context, q Query) ([]Ranked, error) {
 			return nil, err
 		}
 	}
-	fs, _, _, _, _, err := s.find(ctx, q, allowed)
+	if q.Mode, err = s.mode(q.Mode); err != nil {
+		return nil, err
+	}
+	fs, _, _, _, _, err := s.find(ctx, q, allowed, vector{}, q.Mode == ModeHybrid)
 	if err != nil {
 		return nil, err
 	}
@@ -121,9 +135,29 @@ func (s *Snapshot) Rank(ctx context.Context, q Query) ([]Ranked, error) {
 // more: fusion/DESIGN.md.
 const candidates = 50
 
-// find searches both sources at the same time. It also says how the question
-// was read, which mode was searched and how long the embedder took.
-func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowed) (_ []found, reading names.Reading, coded []Code, mode Mode, _ time.Duration, _ error) {
+// mode that is searched where one is asked for.
+func (s *Snapshot) mode(asked Mode) (Mode, error) {
+	switch asked {
+	case ModeBM25:
+	case ModeDense:
+		if !s.usable() {
+			return asked, ErrNoVectors
+		}
+	case ModeHybrid, "":
+		if !s.usable() {
+			return ModeBM25, nil
+		}
+		return ModeHybrid, nil
+	default:
+		return asked, fmt.Errorf("search mode %q is none of bm25, dense, hybrid", asked)
+	}
+	return asked, nil
+}
+
+// find searches both sources: beside each other, or one after the other. v is the
+// question's vector where it was made before. It also says how the question was
+// read, which mode was searched and how long the embedder took.
+func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowed, v vector, beside bool) (_ []found, reading names.Reading, coded []Code, mode Mode, _ time.Duration, _ error) {
 	if q.K <= 0 {
 		q.K = 10
 	}
@@ -132,98 +166,96 @@ func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowe
 	}
 	q.Depth = max(q.Depth, q.K)
 	mode = q.Mode
-	switch mode {
-	case ModeBM25:
-	case ModeDense:
-		if !s.usable() {
-			return nil, reading, coded, mode, 0, ErrNoVectors
+	var near []dense.Scored
+	vectors := func(first func() []wordHit) {
+		if !v.made {
+			v = s.embedded(ctx, q.Text)
 		}
-	case ModeHybrid, "":
-		mode = ModeHybrid
-		if !s.usable() {
-			mode = ModeBM25
+		if v.err == nil && v.of != nil {
+			near, v.err = s.searchDense(v.of, q.Depth, allowed, first)
 		}
-	default:
-		return nil, reading, coded, mode, 0, fmt.Errorf("search mode %q is none of bm25, dense, hybrid", mode)
 	}
-	type denseResult struct {
-		hits  []dense.Scored
-		embed time.Duration
-		err   error
-	}
-	vectors := make(chan denseResult, 1)
-	var first chan []wordHit // what the vectors wait for
-	if mode == ModeHybrid && s.ix.opt.Feedback > 0 {
-		first = make(chan []wordHit, 1)
-		defer close(first)
-	}
-	if mode != ModeBM25 {
+	first, done := make(chan []wordHit, 1), make(chan struct{})
+	if beside {
 		go func() {
-			var r denseResult
-			r.hits, r.embed, r.err = s.searchDense(ctx, q.Text, q.Depth, allowed, first)
-			vectors <- r
+			defer close(done)
+			vectors(func() []wordHit { return <-first })
 		}()
 	}
-	q.Mode = mode
 	quotes := s.phrases(q.Text)
 	var words []wordHit
 	var about []lexical.Range
+	var err error
 	if mode != ModeDense {
-		var err error
-		if words, about, reading, coded, err = s.searchWords(ctx, q, quotes, ranges(allowed)); err != nil {
-			return nil, reading, coded, mode, 0, s.outcome("read the names", err)
-		}
+		words, about, reading, coded, err = s.searchWords(ctx, q, quotes, ranges(allowed))
 	}
-	if first != nil {
+	switch {
+	case beside: // which reads the view
 		first <- words
+		<-done
+	case mode != ModeBM25 && err == nil:
+		vectors(func() []wordHit { return words })
 	}
-	var r denseResult
-	if mode != ModeBM25 {
-		r = <-vectors
+	if err != nil {
+		return nil, reading, coded, mode, 0, s.outcome("read the names", err)
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, reading, coded, mode, r.embed, err
+		return nil, reading, coded, mode, v.took, err
 	}
-	var err error
-	if r.hits, err = quotes.near(ctx, r.hits); err != nil {
-		return nil, reading, coded, mode, r.embed, s.outcome("read a passage", err)
+	if near, err = quotes.near(ctx, near); err != nil {
+		return nil, reading, coded, mode, v.took, s.outcome("read a passage", err)
 	}
-	if r.err != nil {
+	if v.err != nil {
 		if mode == ModeDense {
-			return nil, reading, coded, mode, r.embed, fmt.Errorf("embed the query: %w", r.err)
+			return nil, reading, coded, mode, v.took, fmt.Errorf("embed the query: %w", v.err)
 		}
-		s.ix.opt.Logger.Warn("the embedder failed; searching by BM25 alone", "error", r.err)
+		s.ix.opt.Logger.Warn("the embedder failed; searching by BM25 alone", "error", v.err)
 		mode = ModeBM25
 	}
-	return fuse(mode, s.ix.opt.Fusion, words, r.hits, about, q.K), reading, coded, mode, r.embed, nil
+	return fuse(mode, s.ix.opt.Fusion, words, near, about, q.K), reading, coded, mode, v.took, nil
 }
 
 func milliseconds(d time.Duration) float64 { return max(0, float64(d)/float64(time.Millisecond)) }
 
-func (s *Snapshot) searchDense(ctx context.Context, text string, k int, allowed *generation.Allowed, first <-chan []wordHit) ([]dense.Scored, time.Duration, error) {
+// vector of a question.
+type vector struct {
+	made bool
+	of   []float32 // of unit length; nil: the embedder knows no word of the question
+	took time.Duration
+	err  error
+}
+
+// embedded is a question as the embedder sees it.
+func (s *Snapshot) embedded(ctx context.Context, text string) (v vector) {
+	v.made = true
 	start := time.Now()
 	if k, ok := s.held.embedder.(Knower); ok && !k.Knows(text) {
-		return nil, time.Since(start), nil
+		v.took = time.Since(start)
+		return v
 	}
 	vs, err := s.held.embedder.Embed(ctx, []string{text})
-	took := time.Since(start)
-	if err != nil {
-		return nil, took, err
+	v.took = time.Since(start)
+	switch {
+	case err != nil:
+		v.err = err
+	case len(vs) != 1:
+		v.err = fmt.Errorf("the embedder returned %d vectors for one text", len(vs))
+	default:
+		v.of = append([]float32(nil), vs[0]...)
+		v.err = dense.Normalise(v.of)
 	}
-	if len(vs) != 1 {
-		return nil, took, fmt.Errorf("the embedder returned %d vectors for one text", len(vs))
-	}
-	v := append([]float32(nil), vs[0]...)
-	if err := dense.Normalise(v); err != nil {
-		return nil, took, err
-	}
-	if first != nil {
-		if err := s.lean(v, <-first); err != nil {
-			return nil, took, err
+	return v
+}
+
+// searchDense finds the k passages nearest to q; where the index leans questions
+// towards what words found first, that is waited for.
+func (s *Snapshot) searchDense(q []float32, k int, allowed *generation.Allowed, first func() []wordHit) ([]dense.Scored, error) {
+	if s.ix.opt.Feedback > 0 {
+		if err := s.lean(q, first()); err != nil {
+			return nil, err
 		}
 	}
-	hits, err := s.view.Dense(v, k, allowed)
-	return hits, took, err
+	return s.view.Dense(q, k, allowed)
 }
 
 func (s *Snapshot) hit(f found) (Hit, error) {

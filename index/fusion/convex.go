@@ -42,26 +42,22 @@ func Convex[T cmp.Ordered](sources []Source[T], most int) []Ranked[T] {
 			low, high = min(low, x.Score), max(high, x.Score)
 		}
 		for r, x := range s.Items {
-			item := g.item(x.ID)
-			if item.Ranks[l] > 0 {
+			i := g.item(x.ID)*len(sources) + l
+			if g.ranks[i] > 0 {
 				continue
 			}
-			item.Ranks[l] = r + 1
+			g.ranks[i] = r + 1
 			n := 1.0
 			if high > low {
 				n = (x.Score - low) / (high - low)
 			}
-			item.Shares[l] = s.Weight * n
+			g.shares[i] = s.Weight * n
 		}
 	}
-	for i := range g.out {
-		x := &g.out[i]
-		for l := range x.Shares {
-			if total > 0 {
-				x.Shares[l] /= total
-			}
-			x.Score += x.Shares[l]
+	if total > 0 {
+		for i := range g.shares {
+			g.shares[i] /= total
 		}
 	}
-	return best(g.out, most)
+	return g.best(most)
 }

@@ -31,58 +31,64 @@ func RRF[T cmp.Ordered](lists [][]T, k float64, most int) []Ranked[T] {
 	g := newGathering[T](n, len(lists))
 	for l, list := range lists {
 		for r, id := range list {
-			if x := g.item(id); x.Ranks[l] == 0 {
-				x.Ranks[l] = r + 1
+			if i := g.item(id)*len(lists) + l; g.ranks[i] == 0 {
+				g.ranks[i] = r + 1
+				g.shares[i] = 1 / (k + float64(r+1))
 			}
 		}
 	}
-	for i := range g.out {
-		x := &g.out[i]
-		for l, r := range x.Ranks {
-			if r > 0 {
-				x.Shares[l] = 1 / (k + float64(r))
-				x.Score += x.Shares[l]
-			}
-		}
-	}
-	return best(g.out, most)
+	return g.best(most)
 }
 
 // gathering is the items of several lists, each once.
 type gathering[T cmp.Ordered] struct {
 	at      map[T]int
-	out     []Ranked[T]
-	ranks   []int // one piece of memory for all
+	ids     []T
+	ranks   []int // of item after item, in each list
 	shares  []float64
 	sources int
 }
 
 func newGathering[T cmp.Ordered](n, sources int) *gathering[T] {
-	return &gathering[T]{make(map[T]int, n), make([]Ranked[T], 0, n), make([]int, n*sources), make([]float64, n*sources), sources}
+	return &gathering[T]{make(map[T]int, n), make([]T, 0, n), make([]int, n*sources), make([]float64, n*sources), sources}
 }
 
-// item of that id; until the next call.
-func (g *gathering[T]) item(id T) *Ranked[T] {
+// item of that id.
+func (g *gathering[T]) item(id T) int {
 	i, ok := g.at[id]
 	if !ok {
-		i = len(g.out)
+		i = len(g.ids)
 		g.at[id] = i
-		from, to := i*g.sources, (i+1)*g.sources
-		g.out = append(g.out, Ranked[T]{ID: id, Ranks: g.ranks[from:to:to], Shares: g.shares[from:to:to]})
+		g.ids = append(g.ids, id)
 	}
-	return &g.out[i]
+	return i
 }
 
-// order by score, of equal ones by id.
-func order[T cmp.Ordered](a, b Ranked[T]) int {
-	if a.Score != b.Score {
-		return cmp.Compare(b.Score, a.Score)
-	}
-	return cmp.Compare(a.ID, b.ID)
+// scored item of a gathering.
+type scored[T cmp.Ordered] struct {
+	score float64
+	id    T
+	item  int
 }
 
-// best sorts the best most; 0: all. A search shows few of what it fuses.
-func best[T cmp.Ordered](of []Ranked[T], most int) []Ranked[T] {
+// before by score, of equal ones by id.
+func (a *scored[T]) before(b *scored[T]) bool {
+	if a.score != b.score {
+		return a.score > b.score
+	}
+	return a.id < b.id
+}
+
+// best most items by the sum of their shares, in order; 0: all. A search shows few
+// of what it fuses.
+func (g *gathering[T]) best(most int) []Ranked[T] {
+	of := make([]scored[T], len(g.ids))
+	for i, id := range g.ids {
+		of[i] = scored[T]{id: id, item: i}
+		for _, s := range g.shares[i*g.sources : (i+1)*g.sources] {
+			of[i].score += s
+		}
+	}
 	if most > 0 && most < len(of) {
 		top := of[:most] // a heap, the last of them on top
 		down := func(i int) {
@@ -91,10 +97,10 @@ func best[T cmp.Ordered](of []Ranked[T], most int) []Ranked[T] {
 				if c >= most {
 					return
 				}
-				if c+1 < most && order(top[c], top[c+1]) < 0 {
+				if c+1 < most && top[c].before(&top[c+1]) {
 					c++
 				}
-				if order(top[i], top[c]) >= 0 {
+				if !top[i].before(&top[c]) {
 					return
 				}
 				top[i], top[c] = top[c], top[i]
@@ -104,14 +110,24 @@ func best[T cmp.Ordered](of []Ranked[T], most int) []Ranked[T] {
 		for i := most / 2; i >= 0; i-- {
 			down(i)
 		}
-		for _, x := range of[most:] {
-			if order(x, top[0]) < 0 {
-				top[0] = x
+		for i := range of[most:] {
+			if x := &of[most+i]; x.before(&top[0]) {
+				top[0] = *x
 				down(0)
 			}
 		}
 		of = top
 	}
-	slices.SortFunc(of, order[T])
-	return of
+	slices.SortFunc(of, func(a, b scored[T]) int {
+		if a.before(&b) {
+			return -1
+		}
+		return 1
+	})
+	out := make([]Ranked[T], len(of))
+	for i, x := range of {
+		from, to := x.item*g.sources, (x.item+1)*g.sources
+		out[i] = Ranked[T]{x.id, x.score, g.ranks[from:to:to], g.shares[from:to:to]}
+	}
+	return out
 }

@@ -45,8 +45,7 @@ type scratch struct {
 	values                []uint32 // of which the n-th largest is wanted
 	packed                []uint64 // candidates to be sorted
 
-	sums       [window]uint32      // by passage of the window
-	hit        [window / 64]uint64 // passages with a sum
+	sums       [window]uint32 // by passage of the window; 0 between windows
 	candidates [window]candidate
 }
 
@@ -192,40 +191,63 @@ func (c *cursor) find(doc uint32) int {
 // refine adds what the list has for candidates, which ascend, and keeps those
 // that can still reach need with the rest of the lists.
 func (c *cursor) refine(found []candidate, need uint32) []candidate {
-	n := 0
-	keep := func(f candidate) {
-		found[n] = f
-		n += int(uint64(int64(need)-int64(f.sum)-1) >> 63) // sum ≥ need
-	}
-	i := 0
+	n, i := 0, 0
 	for b := c.at; b < c.blocks && i < len(found); b++ {
 		last := c.lastOf(b)
 		if last < found[i].doc {
 			continue
 		}
-		first, most := c.firstOf(b), c.impactOf(b)*c.step
+		first := c.firstOf(b)
+		before := i
 		for i < len(found) && found[i].doc < first {
-			keep(found[i])
 			i++
 		}
-		for ; i < len(found) && found[i].doc <= last; i++ {
-			f := found[i]
-			if f.sum+most < need {
-				continue
+		n += reaching(found[n:], found[before:i], need)
+		before = i
+		for i < len(found) && found[i].doc <= last {
+			i++
+		}
+		// The block is read where it may lift one of them.
+		within := found[n : n+reaching(found[n:], found[before:i], need-min(need, c.impactOf(b)*c.step))]
+		if len(within) == 0 {
+			continue
+		}
+		if !c.load(b) {
+			return nil
+		}
+		c.block.addTo(within, c.step)
+		n += reaching(within, within, need)
+	}
+	n += reaching(found[n:], found[i:], need)
+	return found[:n]
+}
+
+// reaching copies the candidates whose sums reach need to the front of to, which
+// may be where they are, and gives their number.
+func reaching(to, from []candidate, need uint32) int {
+	n := 0
+	for _, f := range from {
+		to[n] = f
+		n += int(uint64(int64(need)-int64(f.sum)-1) >> 63) // sum ≥ need
+	}
+	return n
+}
+
+// addTo adds what the block has for candidates between its first passage and its
+// last, which ascend.
+func (k *block) addTo(of []candidate, step uint32) {
+	switch {
+	case k.kind == layoutShort && k.n == blockSize:
+		addShort((*[2 * blockSize]byte)(k.docs), (*[blockSize]byte)(k.impacts), k.first, step, of)
+	case k.kind == layoutBitmap:
+		addBitmap(k.docs, k.impacts, k.first, step, of)
+	default:
+		for i := range of {
+			if j := k.find(of[i].doc); j >= 0 {
+				of[i].sum += uint32(k.impacts[j]) * step
 			}
-			if !c.load(b) {
-				return nil
-			}
-			if j := c.block.find(f.doc); j >= 0 {
-				f.sum += uint32(c.impacts[j]) * c.step
-			}
-			keep(f)
 		}
 	}
-	for ; i < len(found); i++ {
-		keep(found[i])
-	}
-	return found[:n]
 }
 
 // search collects the live passages of a range that may be among the first k:
@@ -270,17 +292,14 @@ func (sc *scratch) window(s *Searcher, p *part, lo, hi uint32) {
 	var found []candidate
 	if len(essential) == 1 {
 		found = sc.one(&sc.cursors[essential[0]], lo, hi, need-min(need, rest))
-		if sc.masked {
-			found = sc.allowed(found, lo)
-		}
 	} else {
 		for _, i := range essential {
 			sc.cursors[i].accumulate(lo, hi, sc)
 		}
-		if sc.masked {
-			sc.drop()
-		}
-		found = sc.collect(lo, need-min(need, rest))
+		found = sc.candidates[:drain(&sc.sums, lo, max(1, need-min(need, rest)), &sc.candidates)]
+	}
+	if sc.masked {
+		found = sc.allowed(found, lo)
 	}
 	for i := first - 1; i >= 0 && len(found) > 0; i-- {
 		c := &sc.cursors[sc.order[i]]
@@ -481,11 +500,21 @@ func (sc *scratch) one(c *cursor, lo, hi, need uint32) []candidate {
 		if !c.load(b) {
 			return nil
 		}
-		whole := c.each(func(i int, doc uint32) bool {
-			if m := uint32(c.impacts[i]); m >= least && doc >= lo && doc < hi && n < window {
+		k := &c.block
+		take := func(i int, doc uint32) {
+			if m := uint32(k.impacts[i]); m >= least && doc >= lo && doc < hi && n < window {
 				sc.candidates[n] = candidate{doc, m * c.step}
 				n++
 			}
+		}
+		if k.n == blockSize && k.kind != layoutLong {
+			if !k.eachStrong(uint8(least), take) {
+				c.bad = true
+			}
+			continue
+		}
+		whole := k.each(func(i int, doc uint32) bool {
+			take(i, doc)
 			return doc < hi
 		})
 		if !whole {
@@ -495,23 +524,44 @@ func (sc *scratch) one(c *cursor, lo, hi, need uint32) []candidate {
 	return sc.candidates[:n]
 }
 
-// collect takes the passages whose sums reach need, and clears all sums.
-func (sc *scratch) collect(lo, need uint32) []candidate {
-	n := 0
-	for w, v := range sc.hit {
-		if v == 0 {
-			continue
+// eachStrong calls fn with the postings of a full block, short or a bitmap, whose
+// impact is at least that. False where the block holds fewer than it should.
+func (k *block) eachStrong(least uint8, fn func(i int, doc uint32)) bool {
+	s := strong((*[blockSize]byte)(k.impacts), least)
+	if k.kind == layoutShort {
+		for w, v := range s {
+			for ; v != 0; v &= v - 1 {
+				i := w*64 + trailing(v)
+				fn(i, k.first+uint32(binary.LittleEndian.Uint16(k.docs[2*i:])))
+			}
 		}
-		sc.hit[w] = 0
-		for ; v != 0; v &= v - 1 {
-			o := uint32(w*64 + trailing(v))
-			sum := sc.sums[o]
-			sc.sums[o] = 0
-			sc.candidates[n&(window-1)] = candidate{lo + o, sum}
-			n += int(uint64(int64(need)-int64(sum)-1) >> 63) // sum ≥ need
-		}
+		return true
 	}
-	return sc.candidates[:n]
+	i := uint(0) // of the first posting of the word
+	for w := 0; w < len(k.docs); w += 8 {
+		v := binary.LittleEndian.Uint64(k.docs[w:])
+		n := uint(bits.OnesCount64(v))
+		if i+n > blockSize {
+			return false
+		}
+		// Of the postings of the word, those that are strong.
+		those := s[0]>>i | s[1]<<(64-i)
+		if i >= 64 {
+			those = s[1] >> (i - 64)
+		}
+		if n < 64 {
+			those &= 1<<n - 1
+		}
+		for j := 0; those != 0; j++ {
+			if those&1 != 0 {
+				fn(int(i)+j, k.first+uint32(8*w+trailing(v)))
+			}
+			v &= v - 1
+			those >>= 1
+		}
+		i += n
+	}
+	return i == blockSize
 }
 
 // accumulate adds the bounds of a list's postings to the sums of a window.
@@ -558,9 +608,7 @@ func (c *cursor) accumulate(lo, hi uint32, sc *scratch) {
 }
 
 func (sc *scratch) add(o, v uint32) {
-	o &= window - 1
-	sc.sums[o] += v
-	sc.hit[o>>6] |= 1 << (o & 63)
+	sc.sums[o&(window-1)] += v
 }
 
 // addBitmap adds the postings of a bitmap between two of its bits.
@@ -584,12 +632,6 @@ func (k *block) addBitmap(from, to, shift, step uint32, sc *scratch) bool {
 		impacts := k.impacts[i : i+n]
 		i += n
 		base := shift + 64*w
-		sc.hit[base>>6&(window/64-1)] |= v << (base & 63)
-		if base&63 != 0 {
-			if h := v >> (64 - base&63); h != 0 {
-				sc.hit[(base>>6+1)&(window/64-1)] |= h
-			}
-		}
 		for _, m := range impacts {
 			sc.sums[(base+uint32(trailing(v)))&(window-1)] += uint32(m) * step
 			v &= v - 1

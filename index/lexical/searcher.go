@@ -83,6 +83,18 @@ func (s *Searcher) DocumentFrequency(term string) int {
 	return max(0, n)
 }
 
+// Has says whether a live passage has the term in any field.
+func (s *Searcher) Has(term string) bool {
+	hash := hashTerm(term)
+	for i := range s.parts {
+		e, at, _ := s.parts[i].Segment.find(term, hash)
+		if int(e.df) > s.parts[i].Dead.documentFrequency(at.number) {
+			return true
+		}
+	}
+	return false
+}
+
 // IDF is ln(1 + (N − df + ½)/(df + ½)), as Lucene has it: never negative. A
 // term that is nowhere has the greatest.
 func (s *Searcher) IDF(term string) float64 { return s.stats.idf(s.DocumentFrequency(term)) }

@@ -274,20 +274,13 @@ func (k *block) find(doc uint32) int {
 			return i
 		}
 	case layoutShort:
-		at := 0
 		if k.n == blockSize {
-			d := (*[2 * blockSize]byte)(k.docs)
-			for step := blockSize / 2; step > 0; step >>= 1 {
-				i := (at + step) & (blockSize - 1)
-				if uint32(binary.LittleEndian.Uint16(d[2*i:2*i+2])) <= x {
-					at = i
-				}
-			}
-		} else {
-			for step := blockSize / 2; step > 0; step >>= 1 {
-				if i := at + step; i < k.n && uint32(binary.LittleEndian.Uint16(k.docs[2*i:])) <= x {
-					at = i
-				}
+			return findShort((*[2 * blockSize]byte)(k.docs), x)
+		}
+		at := 0
+		for step := blockSize / 2; step > 0; step >>= 1 {
+			if i := at + step; i < k.n && uint32(binary.LittleEndian.Uint16(k.docs[2*i:])) <= x {
+				at = i
 			}
 		}
 		if uint32(binary.LittleEndian.Uint16(k.docs[2*at:])) == x {

@@ -1,9 +1,6 @@
 package lexical
 
-import (
-	"math/bits"
-	"sort"
-)
+import "sort"
 
 // nearby is how far apart two ranges may lie that share a window: passing over
 // what lies between them costs less than to begin another.
@@ -92,16 +89,6 @@ func (sc *scratch) broad(p *part, ranges []Range) bool {
 		}
 	}
 	return n*seedShare >= uint64(p.end-p.Base)
-}
-
-// drop the sums of passages that may not be found.
-func (sc *scratch) drop() {
-	for w, v := range sc.hit {
-		for gone := v &^ sc.mask[w]; gone != 0; gone &= gone - 1 {
-			sc.sums[w*64+bits.TrailingZeros64(gone)] = 0
-		}
-		sc.hit[w] = v & sc.mask[w]
-	}
 }
 
 // allowed keeps the candidates that may be found.

@@ -6,7 +6,8 @@
 //
 // Going to the end of Go's line alone is not fair: a processor takes several from
 // it at a time, and while they wait for it in a line of its own, another gets back
-// the one that it just gave up. So questions begin in the order in which they came.
+// the one that it just gave up. So as many questions as there are processors are
+// answered at a time, and begin in the order in which they came.
 // And work comes in batches with several goroutines each, which together would have
 // half of the processors while they last. So while questions come, all work has a
 // third of them at most; where none come, it is not held up.
@@ -28,49 +29,67 @@ import (
 // Step is how long work goes on before others have their turn.
 const Step = 500 * time.Microsecond
 
-// Question is called where a question begins, and returns when it is its turn.
-func Question() {
+// Question is called where a question begins, and returns when it is its turn; End
+// where it is answered. What waits for other than a processor, such as another
+// process, is not done between.
+func Question() Turn {
 	shared.asked.Store(time.Now().UnixNano())
-	p := questions.come()
-	runtime.Gosched()
-	questions.begin(p)
+	questions.begin(runtime.GOMAXPROCS(0))
+	runtime.Gosched() // long work has its turn
+	return Turn{}
 }
+
+// Turn of a question.
+type Turn struct{}
+
+// End of a question, once.
+func (Turn) End() { questions.end() }
+
+// Idle says whether there are so few questions that one may have two processors.
+// Else a part of it that is handed to another goroutine waits for its turn, and the
+// question with it.
+func Idle() bool { return questions.idle(runtime.GOMAXPROCS(0)) }
 
 var questions line
 
-// line of those that came and have not begun.
+// line of questions: as many as there are processors are answered, the others
+// begin in the order in which they came.
 type line struct {
 	mu      sync.Mutex
-	waiting []*place // the first is the next
+	begun   int
+	waiting []chan struct{} // the first is the next
 }
 
-// place in a line. One that has the processor before its turn gives it up: begin
-// is closed when the turn has come.
-type place struct{ begin chan struct{} }
-
-// come is where a question joins the line.
-func (l *line) come() *place {
-	p := &place{}
+func (l *line) begin(most int) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.waiting = append(l.waiting, p)
-	return p
-}
-
-// begin returns when those that came before have begun.
-func (l *line) begin(p *place) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.waiting[0] != p {
-		p.begin = make(chan struct{})
+	if l.begun < most && len(l.waiting) == 0 {
+		l.begun++
 		l.mu.Unlock()
-		<-p.begin
-		l.mu.Lock()
+		return
 	}
+	turn := make(chan struct{})
+	l.waiting = append(l.waiting, turn)
+	l.mu.Unlock()
+	<-turn
+}
+
+// end gives the place to the next.
+func (l *line) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) == 0 {
+		l.begun--
+		return
+	}
+	close(l.waiting[0])
 	l.waiting[0] = nil
-	if l.waiting = l.waiting[1:]; len(l.waiting) > 0 && l.waiting[0].begin != nil {
-		close(l.waiting[0].begin)
-	}
+	l.waiting = l.waiting[1:]
+}
+
+func (l *line) idle(processors int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return 2*(l.begun+len(l.waiting)+1) <= processors
 }
 
 // Work is a piece of long work in one goroutine.

@@ -14,7 +14,7 @@ func TestTurns(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	for name, pause := range map[string]func(){
 		"work":     (&Work{time.Now().Add(-Step)}).Pause,
-		"question": Question,
+		"question": func() { Question().End() },
 	} {
 		var had atomic.Bool
 		go had.Store(true)
@@ -25,52 +25,73 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// Questions begin in the order in which they came, whichever has the processor
-// first.
+// As many questions as may be are answered at a time, and begin in the order in
+// which they came.
 func TestOrder(t *testing.T) {
 	t.Parallel()
-	const n = 20
+	const n, most = 20, 3
 	var l line
-	var places []*place
-	for range n {
-		places = append(places, l.come())
-	}
-	parked := func(p *place) bool {
+	waiting := func() int {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return p.begin != nil
+		return len(l.waiting)
 	}
-	began := make(chan int, n)
+	for range most {
+		l.begin(most)
+	}
+	began := make(chan int)
 	var wg sync.WaitGroup
-	for i := n - 1; i >= 0; i-- {
+	for i := range n {
 		wg.Go(func() {
-			l.begin(places[i])
+			l.begin(most)
 			began <- i
 		})
-		for i > 0 && !parked(places[i]) {
+		for waiting() != i+1 {
 			runtime.Gosched()
 		}
-		if i == 1 && len(began) > 0 {
-			t.Fatalf("%d began before the first", <-began)
+	}
+	for i := range n {
+		l.end()
+		if got := <-began; got != i {
+			t.Fatalf("%d began as number %d", got, i)
+		}
+		if l.begun != most {
+			t.Fatalf("%d are answered at a time, not %d", l.begun, most)
 		}
 	}
 	wg.Wait()
-	if len(l.waiting) > 0 {
-		t.Errorf("%d are left in the line", len(l.waiting))
+	for range most {
+		l.end()
 	}
-	// As many as there are come and go at once.
-	for range n {
-		wg.Go(func() {
-			for range 200 {
-				p := l.come()
-				runtime.Gosched()
-				l.begin(p)
-			}
-		})
+	if l.begun != 0 || len(l.waiting) != 0 {
+		t.Errorf("%d are answered and %d wait, of none", l.begun, len(l.waiting))
 	}
-	wg.Wait()
-	if len(l.waiting) > 0 {
-		t.Errorf("%d are left in the line", len(l.waiting))
+	// Who comes where the processors were more than they are now waits, too.
+	l.begin(2)
+	l.begin(2)
+	go l.begin(1)
+	for waiting() != 1 {
+		runtime.Gosched()
+	}
+	l.end()
+	l.end()
+	l.end()
+}
+
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	var l line
+	for processors, want := range map[int]int{1: 0, 2: 1, 4: 2, 5: 2} {
+		n := 0
+		for ; l.idle(processors); n++ {
+			l.begin(processors)
+		}
+		for range n {
+			l.end()
+		}
+		if n != want {
+			t.Errorf("of %d processors %d questions have two, want %d", processors, n, want)
+		}
 	}
 }
 
