@@ -184,7 +184,7 @@ type Query struct {
 	Text  string
 	K     int // passages wanted; 0: 10
 	Mode  Mode
-	Depth int // candidates taken from each source before fusion; 0: max(K, 50)
+	Depth int // candidates taken from each source before fusion; 0: max(K, 30)
 	// Plain searches the words as they stand: no names, shorthand or sections.
 	Plain bool
 	// Prefix takes the last word for the beginning of one, as in a search that is

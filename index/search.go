@@ -133,7 +133,7 @@ func (s *Snapshot) Rank(ctx context.Context, q Query) ([]Ranked, error) {
 
 // candidates are taken from each source where ten are wanted. A hundred found no
 // more: fusion/DESIGN.md.
-const candidates = 50
+const candidates = 30
 
 // mode that is searched where one is asked for.
 func (s *Snapshot) mode(asked Mode) (Mode, error) {

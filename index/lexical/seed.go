@@ -10,8 +10,8 @@ import (
 // query's rare terms, of which k reach at least some score.
 
 const (
-	seedPostings = 1024 // of a rare term that are read, the blocks of greatest impact
-	seedLists    = 3
+	seedPostings = 512 // of a rare term that are read, the blocks of greatest impact
+	seedLists    = 2
 	seedFactor   = 2 // times k passages are looked at
 )
 

@@ -27,7 +27,7 @@ import (
 )
 
 // Step is how long work goes on before others have their turn.
-const Step = 500 * time.Microsecond
+const Step = 250 * time.Microsecond
 
 // Question is called where a question begins, and returns when it is its turn; End
 // where it is answered. What waits for other than a processor, such as another
