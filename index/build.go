@@ -188,8 +188,9 @@ func (b *build) readPut(ctx context.Context, ch Changes) error {
 		return nil
 	}
 	n, work := 0, pace.Begin()
-	for d, err := range ch.Put {
+	for in := range hashes(ch.Put) {
 		work.Pause()
+		d, hash, err := in.document, in.hash, in.err
 		if err == nil {
 			err = ctx.Err()
 		}
@@ -199,7 +200,6 @@ func (b *build) readPut(ctx context.Context, ch Changes) error {
 		if d == nil || d.ID == "" {
 			return fmt.Errorf("document %d of the batch has no id", n+1)
 		}
-		hash := document.Hash(d)
 		h, err := b.old.Header(d.ID)
 		was := err == nil
 		if err != nil && !errors.Is(err, generation.ErrNotFound) {
@@ -223,6 +223,61 @@ func (b *build) readPut(ctx context.Context, ch Changes) error {
 		b.report(Progress{Stage: StageRead, Done: n})
 	}
 	return nil
+}
+
+// hashed is a document that comes in.
+type hashed struct {
+	document *document.Document
+	hash     string
+	err      error
+}
+
+// mostHashed documents are hashed while others come in.
+const mostHashed = 16
+
+// hashes gives the documents in their order, hashed on all processors. They are read
+// where they are asked for: what reads them need not know.
+func hashes(put iter.Seq2[*document.Document, error]) iter.Seq[hashed] {
+	return func(yield func(hashed) bool) {
+		type job struct {
+			document *document.Document
+			done     chan hashed
+		}
+		jobs := make(chan job, mostHashed)
+		var workers sync.WaitGroup
+		for range min(runtime.GOMAXPROCS(0), mostCutters) {
+			workers.Go(func() {
+				work := pace.Begin()
+				for j := range jobs {
+					j.done <- hashed{j.document, document.Hash(j.document), nil}
+					work.Pause()
+				}
+			})
+		}
+		defer workers.Wait()
+		defer close(jobs)
+		var ahead []chan hashed
+		for d, err := range put {
+			done := make(chan hashed, 1)
+			if d == nil || err != nil {
+				done <- hashed{document: d, err: err}
+			} else {
+				jobs <- job{d, done}
+			}
+			if ahead = append(ahead, done); len(ahead) < mostHashed {
+				continue
+			}
+			if !yield(<-ahead[0]) {
+				return
+			}
+			ahead = ahead[1:]
+		}
+		for _, done := range ahead {
+			if !yield(<-done) {
+				return
+			}
+		}
+	}
 }
 
 // put stages a document, or hands it to the new generation.

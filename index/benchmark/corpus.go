@@ -146,16 +146,23 @@ func (c *corpus) question(r *rand.Rand) string {
 // one's do, and cost nothing to speak of.
 type vectors struct {
 	topics [][]float32
+	noise  []float32 // of a vector: what begins at two places in it, added
 }
 
+// noises is a power of two.
+const noises = 1 << 20
+
 func newVectors() *vectors {
-	v := &vectors{topics: make([][]float32, topics)}
+	v := &vectors{topics: make([][]float32, topics), noise: make([]float32, noises+dimension)}
 	r := rand.New(rand.NewPCG(2, 2))
 	for i := range v.topics {
 		v.topics[i] = make([]float32, dimension)
 		for j := range v.topics[i] {
 			v.topics[i][j] = float32(r.NormFloat64())
 		}
+	}
+	for i := range v.noise {
+		v.noise[i] = float32(.815 * r.NormFloat64())
 	}
 	return v
 }
@@ -166,24 +173,22 @@ func (v *vectors) info() index.EmbedderInfo {
 
 // Embed implements index.Embedder.
 func (v *vectors) Embed(_ context.Context, texts []string) ([][]float32, error) {
-	out := make([][]float32, len(texts))
+	out, all := make([][]float32, len(texts)), make([]float32, len(texts)*dimension)
 	for i, t := range texts {
 		h := xxhash.Sum64String(t)
-		r := rand.New(rand.NewPCG(h, 3))
+		one, other := v.noise[h>>44:][:dimension], v.noise[h>>24%noises:][:dimension]
 		topic := v.topics[h%topics]
-		out[i] = make([]float32, dimension)
-		sum := 0.0
-		for j := range out[i] {
-			// Sums of uniform numbers are normal enough, and quick.
-			u := r.Uint64()
-			noise := float32(u&0xffff)/65536 + float32(u>>16&0xffff)/65536 + float32(u>>32&0xffff)/65536 + float32(u>>48)/65536 - 2
-			x := topic[j] + 2*noise
-			out[i][j] = x
-			sum += float64(x) * float64(x)
+		x := all[i*dimension:][:dimension:dimension]
+		sum := float32(0)
+		for j := range x {
+			x[j] = topic[j] + (one[j] + other[j])
+			sum += x[j] * x[j]
 		}
-		for j := range out[i] {
-			out[i][j] *= float32(1 / math.Sqrt(sum))
+		f := 1 / float32(math.Sqrt(float64(sum)))
+		for j := range x {
+			x[j] *= f
 		}
+		out[i] = x
 	}
 	return out, nil
 }

@@ -26,8 +26,8 @@ func (b *builder) cluster(lists int) (of []uint32, err error) {
 		b.expand(centroids[l], sample[l*len(sample)/lists])
 	}
 	of = make([]uint32, len(sample))
-	for range trainings {
-		if err := b.assign(centroids, of, func(i int) int { return sample[i] }); err != nil {
+	for t := range trainings {
+		if err := b.assign(centroids, of, t > 0, func(i int) int { return sample[i] }); err != nil {
 			return nil, err
 		}
 		members := make([][]int, lists)
@@ -61,7 +61,7 @@ func (b *builder) cluster(lists int) (of []uint32, err error) {
 		}
 	}
 	of = make([]uint32, b.n)
-	return of, b.assign(centroids, of, func(i int) int { return i })
+	return of, b.assign(centroids, of, false, func(i int) int { return i })
 }
 
 // sample of m rows, in order.
@@ -76,8 +76,9 @@ func (b *builder) sample(random *rand.Rand, m int) []int {
 	return rows
 }
 
-// assign writes the centroid of greatest cosine for each row.
-func (b *builder) assign(centroids [][]float32, of []uint32, row func(i int) int) error {
+// assign writes the centroid of greatest cosine for each row, which likely is still
+// the one that is there.
+func (b *builder) assign(centroids [][]float32, of []uint32, likely bool, row func(i int) int) error {
 	unit := make([][]float32, len(centroids))
 	for l, c := range centroids {
 		unit[l] = slices.Clone(c)
@@ -98,7 +99,11 @@ func (b *builder) assign(centroids [][]float32, of []uint32, row func(i int) int
 				work.Pause()
 			}
 			b.expand(x, row(i))
-			if hits, err := s.Search(hits[:0], x, 1, SearchOptions{}); err != nil {
+			o := SearchOptions{}
+			if likely {
+				o.likely = int(of[i]) + 1
+			}
+			if hits, err := s.Search(hits[:0], x, 1, o); err != nil {
 				return err
 			} else if len(hits) > 0 {
 				of[i] = hits[0].Row

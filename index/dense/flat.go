@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"unsafe"
 )
 
 // blockTarget is the size in bytes at which a block of vectors is closed.
@@ -40,16 +41,22 @@ func Normalise(v []float32) error {
 	return nil
 }
 
+// Bytes of numbers as they lie: little-endian on every machine that is served.
+func Bytes(v []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), 4*len(v))
+}
+
 // BlockWriter packs vectors into blocks: the number of rows and the dimension
 // as uint32, the passages as uint32, the rows as float32, all little-endian.
 type BlockWriter struct {
 	dim   int
 	ids   []uint32
-	rows  []float32
+	rows  []byte
 	write func(block []byte) error
 }
 
-// NewBlockWriter for vectors of dimension dim; write takes each block.
+// NewBlockWriter for vectors of dimension dim; write takes each block, which is its
+// own and has room for a checksum behind it.
 func NewBlockWriter(dim int, write func(block []byte) error) *BlockWriter {
 	return &BlockWriter{dim: dim, write: write}
 }
@@ -60,8 +67,8 @@ func (w *BlockWriter) Add(passage uint32, v []float32) error {
 		return fmt.Errorf("dense: a vector of %d dimensions among those of %d", len(v), w.dim)
 	}
 	w.ids = append(w.ids, passage)
-	w.rows = append(w.rows, v...)
-	if len(w.rows)*4 >= blockTarget {
+	w.rows = append(w.rows, Bytes(v)...)
+	if len(w.rows) >= blockTarget {
 		return w.Flush()
 	}
 	return nil
@@ -72,15 +79,13 @@ func (w *BlockWriter) Flush() error {
 	if len(w.ids) == 0 {
 		return nil
 	}
-	b := make([]byte, 0, 8+4*len(w.ids)+4*len(w.rows))
+	b := make([]byte, 0, 8+4*len(w.ids)+len(w.rows)+8)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(w.ids)))
 	b = binary.LittleEndian.AppendUint32(b, uint32(w.dim))
 	for _, id := range w.ids {
 		b = binary.LittleEndian.AppendUint32(b, id)
 	}
-	for _, x := range w.rows {
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
-	}
+	b = append(b, w.rows...)
 	w.ids, w.rows = w.ids[:0], w.rows[:0]
 	return w.write(b)
 }

@@ -38,6 +38,8 @@ type SearchOptions struct {
 	// Exact compares every row: the best k are the best k. Needs Vector to be
 	// exact beyond int8.
 	Exact bool
+
+	likely int // where k is 1, the row that it likely is, from 1: fewer come near it
 }
 
 // Certainty, in standard deviations of the estimate's error. A row whose
@@ -175,6 +177,9 @@ func (x *search) collect(norm float64, k int) {
 		floor = float32(x.o.Threshold) - x.slack
 	}
 	x.best.reset(k, floor, x.slack)
+	if x.o.likely > 0 {
+		x.scoreRow(x.o.likely - 1)
+	}
 	if exact {
 		x.scanRows()
 		return
@@ -274,10 +279,14 @@ func (x *search) scanLists(norm float32) {
 	}
 }
 
+// nearBytes of int8 rows are in the processor's cache anyway.
+const nearBytes = 1 << 19
+
 // gather scores the candidates of n units from unit u on; positions from end
 // on are padding.
 func (x *search) gather(u, n, end int, centre float32) {
 	s := x.s
+	far := s.n*s.layout.padded > nearBytes
 	near := x.near[:0]
 	for i, m := range x.mask[:n] {
 		for ; m != 0; m &= m - 1 {
@@ -291,7 +300,9 @@ func (x *search) gather(u, n, end int, centre float32) {
 			if int(row) >= s.n || x.o.Dead.Has(int(row)) || x.filtered && !x.allow.Has(int(row)) {
 				continue
 			}
-			s.fetchRow(int(row))
+			if far {
+				s.fetchRow(int(row))
+			}
 			near = append(near, candidate{row, x.est[i*lanes+lane] + centre})
 		}
 	}

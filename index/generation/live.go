@@ -230,11 +230,11 @@ func (l *live) write(ctx context.Context, u *updateInfo, a *lexical.Analyzer, di
 	builder := lexical.NewBuilder(a)
 	blocks := dense.NewBlockWriter(dim, func(b []byte) error {
 		u.VectorBlocks++
-		return w.put(numberKey(kindVectors, u.VectorBlocks-1), b)
+		return w.give(numberKey(kindVectors, u.VectorBlocks-1), b)
 	})
 	texts := passageWriter{put: func(b []byte) error {
 		u.PassageBlocks++
-		return w.put(numberKey(kindPassages, u.PassageBlocks-1), b)
+		return w.give(numberKey(kindPassages, u.PassageBlocks-1), b)
 	}}
 	var rows [][]float32
 	for _, p := range puts {
@@ -388,10 +388,13 @@ func (w *unitWriter) wait() error {
 }
 
 func (w *unitWriter) put(k, body []byte) error {
+	return w.give(k, append(make([]byte, 0, len(body)+8), body...))
+}
+
+// give is put of a body that nobody else uses any more; the checksum goes behind it.
+func (w *unitWriter) give(k, body []byte) error {
 	k = w.key(k)
-	v := make([]byte, len(body), len(body)+8)
-	copy(v, body)
-	v = binary.LittleEndian.AppendUint64(v, checksum(k, body))
+	v := binary.LittleEndian.AppendUint64(body, checksum(k, body))
 	if !w.managed {
 		return w.batch.Set(k, v)
 	}
@@ -418,20 +421,24 @@ func (w *unitWriter) putJSON(k []byte, v any) error {
 	if err != nil {
 		return err
 	}
-	return w.put(k, body)
+	return w.give(k, body)
+}
+
+func header(d *document.Document, hash string) Header {
+	h := Header{Document: *d, Hash: hash, Count: len(d.Sections)}
+	h.Sections = nil
+	return h
 }
 
 func (w *unitWriter) document(d *document.Document, hash string) error {
 	if err := checkID(d); err != nil {
 		return err
 	}
-	h := Header{Document: *d, Hash: hash, Count: len(d.Sections)}
-	h.Sections = nil
-	if err := w.putJSON(key(kindDocument, d.ID), h); err != nil {
+	if err := w.putJSON(key(kindDocument, d.ID), header(d, hash)); err != nil {
 		return err
 	}
 	for i := range d.Sections {
-		if err := w.put(sectionKey(d.ID, i), encodeSection(&d.Sections[i])); err != nil {
+		if err := w.give(sectionKey(d.ID, i), encodeSection(&d.Sections[i])); err != nil {
 			return err
 		}
 	}
@@ -472,6 +479,6 @@ func (w *unitWriter) lexicalBlobs(ctx context.Context, b *lexical.Builder, n *in
 			return err
 		}
 		*n++
-		return w.put(numberKey(kindLexical, *n-1), blob)
+		return w.give(numberKey(kindLexical, *n-1), blob)
 	})
 }

@@ -15,8 +15,8 @@ const passageBlock = 1 << 20
 // behind it. A search reads some dozen passages; one look-up in the store for
 // each took longer than finding them.
 type passageWriter struct {
-	put   func(block []byte) error
-	first int // number of the first passage of the block
+	put   func(block []byte) error // which keeps it
+	first int                      // number of the first passage of the block
 	ends  []uint32
 	data  []byte
 }
@@ -39,17 +39,16 @@ func (w *passageWriter) flush() error {
 		return nil
 	}
 	head := 4 * (n + 2)
-	b := make([]byte, 0, head+len(w.data))
+	b := make([]byte, 0, head+len(w.data)+8) // with room for a checksum
 	b = binary.LittleEndian.AppendUint32(b, uint32(n))
 	b = binary.LittleEndian.AppendUint32(b, uint32(head))
 	for _, e := range w.ends {
 		b = binary.LittleEndian.AppendUint32(b, uint32(head)+e)
 	}
 	w.first += n
-	w.ends, w.data = w.ends[:0], append(b, w.data...)
-	err := w.put(w.data)
-	w.data = w.data[:0]
-	return err
+	b = append(b, w.data...)
+	w.ends, w.data = w.ends[:0], w.data[:0]
+	return w.put(b)
 }
 
 // passages of a unit, in the blocks that a passageWriter made, as they lie.

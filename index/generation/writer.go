@@ -3,16 +3,17 @@ package generation
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"rxedge/index/codes"
@@ -37,8 +38,9 @@ type Writer struct {
 	codes    codes.Builder
 	names    []names.Labelled
 	docs     map[string]placed // documents so far
-	texts    map[string][]document.Section
-	kept     int // bytes of text in texts
+	inHand   map[string]inHand
+	kept     int      // bytes of text in inHand
+	order    []string // of the documents, once they are placed
 	analyzer *lexical.Analyzer
 	lexical  *lexical.Builder
 	// Passages are analysed beside the rest of a build, in order.
@@ -49,6 +51,7 @@ type Writer struct {
 	copy      *os.File // of the vectors' rows, from which dense blocks are made
 	rows      *bufio.Writer
 	vectored  uint32 // the last passage that got a vector
+	syncing   chan error
 	closed    bool
 }
 
@@ -58,7 +61,7 @@ func (s *Store) Begin(parent string, embedder EmbedderInfo) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{store: s, docs: make(map[string]placed), texts: make(map[string][]document.Section)}
+	w := &Writer{store: s, docs: make(map[string]placed), inHand: make(map[string]inHand)}
 	w.manifest.Format = formatNumber
 	w.manifest.Info = Info{Number: n, Name: folderName(n), Parent: parent, Analyzer: lexical.Version, Embedder: embedder}
 	w.dir = filepath.Join(s.dir, w.manifest.Name+buildingSuffix)
@@ -78,12 +81,12 @@ func (s *Store) Begin(parent string, embedder EmbedderInfo) (*Writer, error) {
 	w.passages.put = func(block []byte) error {
 		k := numberKey(kindPassages, w.manifest.PassageBlocks)
 		w.manifest.PassageBlocks++
-		return w.put(k, block)
+		return w.give(k, block)
 	}
 	w.vectors = dense.NewBlockWriter(embedder.Dimension, func(block []byte) error {
 		k := numberKey(kindVectors, w.manifest.VectorBlocks)
 		w.manifest.VectorBlocks++
-		return w.put(k, block)
+		return w.give(k, block)
 	})
 	return w, nil
 }
@@ -108,26 +111,32 @@ func (w *Writer) PutDocument(d *document.Document, hash string) error {
 		p.sections = append(p.sections, sectionIDs{strings.Clone(d.Sections[i].ID), d.Sections[i].Aliases})
 	}
 	w.docs[strings.Clone(d.ID)] = p
-	w.keep(d)
+	w.keep(d, hash)
 	return nil
 }
 
 // keepText bytes of documents' text stay in memory until they are cut: reading
-// them back is a tenth of a build.
+// them back is a tenth of a build, and it would wait until they are written.
 const keepText = 64 << 20
 
-func (w *Writer) keep(d *document.Document) {
+// inHand is a document that need not be read back.
+type inHand struct {
+	head     Header
+	sections []document.Section
+}
+
+func (w *Writer) keep(d *document.Document, hash string) {
 	size := func(sections []document.Section) (n int) {
 		for i := range sections {
 			n += len(sections[i].Text)
 		}
 		return n
 	}
-	w.kept -= size(w.texts[d.ID])
-	delete(w.texts, d.ID) // of one that it replaces
+	w.kept -= size(w.inHand[d.ID].sections)
+	delete(w.inHand, d.ID) // of one that it replaces
 	if n := size(d.Sections); w.kept+n <= keepText {
 		w.kept += n
-		w.texts[strings.Clone(d.ID)] = d.Sections
+		w.inHand[strings.Clone(d.ID)] = inHand{header(d, hash), d.Sections}
 	}
 }
 
@@ -200,9 +209,6 @@ func (w *Writer) CopyDocument(from *View, h Header) error {
 // PlaceDocuments ends the documents: it learns the names in them, writes where
 // each section is, and makes the writer ready for passages.
 func (w *Writer) PlaceDocuments(ctx context.Context) error {
-	if err := w.flush(); err != nil {
-		return err
-	}
 	ids := slices.Sorted(maps.Keys(w.docs))
 	var protect []string
 	seen := make(map[string]bool)
@@ -240,8 +246,11 @@ func (w *Writer) PlaceDocuments(ctx context.Context) error {
 	if err := w.placeSections(ctx, ids); err != nil {
 		return err
 	}
-	w.docs = nil // of as many documents it is large
-	return w.flush()
+	w.docs, w.order = nil, ids // of as many documents docs is large
+	if len(w.inHand) < len(ids) {
+		return w.flush() // the others are read back
+	}
+	return nil
 }
 
 // placeSections writes the lookup of sections: ids first, so that no alias
@@ -276,10 +285,21 @@ func (w *Writer) placeSections(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// Documents calls fn with each document of the build in order of id; sections
-// are read with Section.
+// Documents calls fn with each document of the build in order of id; Document has
+// its sections.
 func (w *Writer) Documents(ctx context.Context, fn func(Header) error) error {
-	return w.eachDocument(ctx, fn)
+	if len(w.inHand) < len(w.order) {
+		return w.eachDocument(ctx, fn)
+	}
+	for _, id := range w.order {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := fn(w.inHand[id].head); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Counts of documents and sections, once they are placed.
@@ -287,9 +307,9 @@ func (w *Writer) Counts() (documents, sections int) { return w.manifest.Document
 
 // Document of the build, whole.
 func (w *Writer) Document(h Header) (*document.Document, error) {
-	if s, ok := w.texts[h.ID]; ok {
+	if in, ok := w.inHand[h.ID]; ok {
 		d := h.Document
-		d.Sections = s
+		d.Sections = in.sections
 		return &d, nil
 	}
 	return w.whole(h)
@@ -352,7 +372,7 @@ func (w *Writer) AddVector(passage uint32, v []float32) error {
 		w.copy, w.rows = f, bufio.NewWriterSize(f, 1<<20)
 	}
 	w.manifest.Vectors++
-	if err := binary.Write(w.rows, binary.LittleEndian, v); err != nil {
+	if _, err := w.rows.Write(dense.Bytes(v)); err != nil {
 		return err
 	}
 	return w.vectors.Add(passage, v)
@@ -388,6 +408,33 @@ func (w *Writer) denseSegment(ctx context.Context) (err error) {
 	return w.denseBlocks(s, &w.manifest.DenseBlocks)
 }
 
+// syncAhead begins to sync what was put so far: the disk has time for it while the
+// processors make postings and dense blocks.
+func (w *Writer) syncAhead() error {
+	if err := w.flush(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	w.syncing = done
+	go func() {
+		done <- func() (err error) {
+			defer guard(&err, func() string { return w.dir })
+			return w.db.Sync()
+		}()
+	}()
+	return nil
+}
+
+// synced waits for what syncAhead began.
+func (w *Writer) synced() error {
+	if w.syncing == nil {
+		return nil
+	}
+	err := <-w.syncing
+	w.syncing = nil
+	return err
+}
+
 // Seal writes postings and vectors, syncs every file, hashes it into the
 // manifest, and puts the folder in place. It does not make it current.
 func (w *Writer) Seal(ctx context.Context) (Info, error) {
@@ -396,6 +443,9 @@ func (w *Writer) Seal(ctx context.Context) (Info, error) {
 	}
 	if w.manifest.Vectors == 0 {
 		w.manifest.Embedder = EmbedderInfo{}
+	}
+	if err := w.syncAhead(); err != nil {
+		return Info{}, err
 	}
 	if err := w.denseSegment(ctx); err != nil {
 		return Info{}, err
@@ -415,6 +465,9 @@ func (w *Writer) Seal(ctx context.Context) (Info, error) {
 	if err := w.flush(); err != nil {
 		return Info{}, err
 	}
+	if err := w.synced(); err != nil {
+		return Info{}, err
+	}
 	w.batch.Cancel()
 	w.closed = true
 	if err := w.db.Close(); err != nil {
@@ -427,19 +480,28 @@ func (w *Writer) Seal(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	for _, e := range entries {
-		if err := ctx.Err(); err != nil {
-			return Info{}, err
-		}
+	sums := make([]fileSum, len(entries))
+	var each errgroup.Group
+	each.SetLimit(runtime.GOMAXPROCS(0))
+	for i, e := range entries {
 		if unsealed(e.Name()) {
 			continue
 		}
-		sum, err := sumFile(filepath.Join(w.dir, e.Name()), true)
-		if err != nil {
-			return Info{}, err
+		each.Go(func() (err error) {
+			if err = ctx.Err(); err == nil {
+				sums[i], err = sumFile(filepath.Join(w.dir, e.Name()), true)
+			}
+			return err
+		})
+	}
+	if err := each.Wait(); err != nil {
+		return Info{}, err
+	}
+	for _, s := range sums {
+		if s.Name != "" {
+			w.manifest.Files = append(w.manifest.Files, s)
+			w.manifest.Bytes += s.Size
 		}
-		w.manifest.Files = append(w.manifest.Files, sum)
-		w.manifest.Bytes += sum.Size
 	}
 	w.manifest.Created = w.store.now().UTC()
 	if err := writeManifest(w.dir, w.manifest); err != nil {
@@ -462,7 +524,7 @@ func (w *Writer) Abandon() error {
 	_ = w.analysis()
 	if !w.closed {
 		w.closed = true
-		_ = w.wait()
+		_, _ = w.wait(), w.synced()
 		w.batch.Cancel()
 		_ = w.db.Close() // it is thrown away
 		if w.copy != nil {

@@ -3,6 +3,7 @@ package lexical
 import (
 	"encoding/binary"
 	"errors"
+	"iter"
 	"math"
 	"runtime"
 	"slices"
@@ -219,17 +220,109 @@ func (b *Builder) Finish(write func(blob []byte) error) error {
 		}
 		return strings.Compare(terms[x], terms[y])
 	})
-	for i, id := range order {
-		if i%16 == 0 {
-			work.Pause()
+	for run := range b.encode(order, e, &work) {
+		from := uint32(0)
+		for i, id := range run.order {
+			if run.err != nil {
+				return run.err
+			}
+			if err := e.addEntry(terms[id], run.dfs[i], run.entries[from:run.ends[i]]); err != nil {
+				return err
+			}
+			from = run.ends[i]
 		}
-		b.lists[id].each(e.add)
-		b.lists[id] = list{}
-		if err := e.closeTerm(terms[id]); err != nil {
-			return err
-		}
+		work.Pause()
 	}
 	return e.finish()
+}
+
+// encoded is the entries of some terms.
+type encoded struct {
+	order   []uint32 // the terms
+	entries []byte
+	ends    []uint32 // by place in order
+	dfs     []uint32
+	err     error
+}
+
+// encodedAtOnce are terms whose postings take so many bytes, as the builder keeps
+// them.
+const encodedAtOnce = 1 << 18
+
+// encode the lists in order, several runs of them at a time. The lists are spent.
+func (b *Builder) encode(order []uint32, e *encoder, work *pace.Work) iter.Seq[*encoded] {
+	do := func(run *encoded, enc *entryEncoder, work *pace.Work) {
+		for i, id := range run.order {
+			if i%16 == 0 {
+				work.Pause()
+			}
+			b.lists[id].each(enc.add)
+			b.lists[id] = list{}
+			var df uint32
+			if run.entries, df, run.err = enc.append(run.entries, b.terms[id]); run.err != nil {
+				return
+			}
+			run.ends, run.dfs = append(run.ends, uint32(len(run.entries))), append(run.dfs, df)
+		}
+	}
+	// next run of the order.
+	next := func() *encoded {
+		n, size := 0, 0
+		for n < len(order) && size < encodedAtOnce {
+			size += len(b.lists[order[n]].data)
+			n++
+		}
+		run := &encoded{order: order[:n]}
+		order = order[n:]
+		return run
+	}
+	return func(yield func(*encoded) bool) {
+		workers := min(runtime.GOMAXPROCS(0), mostWorkers)
+		first := next()
+		if workers == 1 || len(order) == 0 { // too little for another processor
+			for run := first; len(run.order) > 0; run = next() {
+				if do(run, &e.entryEncoder, work); !yield(run) {
+					return
+				}
+			}
+			return
+		}
+		type job struct {
+			run  *encoded
+			done chan struct{}
+		}
+		jobs, out, stop := make(chan job), make(chan job, 2*workers), make(chan struct{})
+		var wg sync.WaitGroup
+		for range workers {
+			wg.Go(func() {
+				enc, work := entryEncoder{params: e.params, norms: e.norms}, pace.Begin()
+				for j := range jobs {
+					do(j.run, &enc, &work)
+					close(j.done)
+				}
+			})
+		}
+		wg.Go(func() {
+			defer close(out)
+			defer close(jobs)
+			for run := first; len(run.order) > 0; run = next() {
+				j := job{run, make(chan struct{})}
+				select {
+				case out <- j:
+				case <-stop:
+					return
+				}
+				jobs <- j
+			}
+		})
+		defer wg.Wait()
+		defer close(stop)
+		for j := range out {
+			if <-j.done; !yield(j.run) {
+				return
+			}
+		}
+	}
 }
 
 // Build is Add for each passage, Finish and OpenSegment: a segment in memory,

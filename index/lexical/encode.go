@@ -12,14 +12,20 @@ import (
 type encoder struct {
 	write   func(blob []byte) error
 	summary summary
-	norms   []float32 // by passage
 
 	// the open blob
 	entries []byte
 	ends    []uint32
 	hashes  []uint64
 
-	// the open entry
+	entryEncoder
+}
+
+// entryEncoder writes the entry of a term.
+type entryEncoder struct {
+	params Params
+	norms  []float32 // by passage
+
 	docs    []uint32
 	counts  []Counts
 	df      uint32
@@ -30,7 +36,7 @@ type encoder struct {
 
 // newEncoder writes the lengths of n passages.
 func newEncoder(n int, length func(i int) Counts, write func(blob []byte) error) (*encoder, error) {
-	e := &encoder{write: write, norms: make([]float32, n)}
+	e := &encoder{write: write, entryEncoder: entryEncoder{params: DefaultParams, norms: make([]float32, n)}}
 	e.summary.params = DefaultParams
 	e.summary.Passages = n
 	for from := 0; from < n; from += blobLengths {
@@ -56,7 +62,7 @@ func newEncoder(n int, length func(i int) Counts, write func(blob []byte) error)
 }
 
 // add a posting to the open entry; passages ascend.
-func (e *encoder) add(doc uint32, tf Counts) {
+func (e *entryEncoder) add(doc uint32, tf Counts) {
 	e.docs = append(e.docs, doc)
 	e.counts = append(e.counts, tf)
 	if len(e.docs) == blockSize {
@@ -64,7 +70,7 @@ func (e *encoder) add(doc uint32, tf Counts) {
 	}
 }
 
-func (e *encoder) closeBlock() {
+func (e *entryEncoder) closeBlock() {
 	n := len(e.docs)
 	if n == 0 {
 		return
@@ -74,7 +80,7 @@ func (e *encoder) closeBlock() {
 	var most Counts
 	var impact uint8
 	for i, d := range e.docs {
-		m := e.summary.params.impact(e.counts[i], e.norms[d])
+		m := e.params.impact(e.counts[i], e.norms[d])
 		impact = max(impact, m)
 		e.payload = append(e.payload, m)
 		for f, c := range e.counts[i] {
@@ -120,33 +126,72 @@ func (e *encoder) closeBlock() {
 	e.docs, e.counts = e.docs[:0], e.counts[:0]
 }
 
-// closeTerm ends the entry of a term; terms ascend. One without postings is
-// left out.
-func (e *encoder) closeTerm(term string) error {
+// append the entry of a term, which ends with it, to dst, and give the number of its
+// passages. A term without postings has none.
+func (e *entryEncoder) append(dst []byte, term string) ([]byte, uint32, error) {
 	e.closeBlock()
-	if e.df == 0 {
-		return nil
+	df := e.df
+	if df == 0 {
+		return dst, 0, nil
 	}
 	if len(term) > math.MaxUint8 {
-		return fmt.Errorf("lexical: a term of %d bytes; the longest is %d", len(term), math.MaxUint8)
+		return dst, 0, fmt.Errorf("lexical: a term of %d bytes; the longest is %d", len(term), math.MaxUint8)
 	}
-	size := 1 + len(term) + 4 + len(e.lasts) + len(e.descs) + len(e.payload)
-	if size > math.MaxUint32-2*blobTarget {
-		return fmt.Errorf("lexical: the postings of one term take %d bytes; the format ends at 4 GiB", size)
+	if size := 1 + len(term) + 4 + len(e.lasts) + len(e.descs) + len(e.payload); size > math.MaxUint32-2*blobTarget {
+		return dst, 0, fmt.Errorf("lexical: the postings of one term take %d bytes; the format ends at 4 GiB", size)
 	}
-	if n := len(e.hashes); n > 0 && (len(e.entries)+size > blobTarget || n == blobTerms) {
+	dst = append(append(dst, byte(len(term))), term...)
+	dst = binary.LittleEndian.AppendUint32(dst, df)
+	dst = append(append(append(dst, e.lasts...), e.descs...), e.payload...)
+	e.df, e.lasts, e.descs, e.payload = 0, e.lasts[:0], e.descs[:0], e.payload[:0]
+	return dst, df, nil
+}
+
+// closeTerm ends the entry of a term; terms ascend.
+func (e *encoder) closeTerm(term string) error {
+	from := len(e.entries)
+	var df uint32
+	var err error
+	if e.entries, df, err = e.append(e.entries, term); err != nil || df == 0 {
+		return err
+	}
+	if entry := e.entries[from:]; e.full(from, len(entry)) {
+		e.entries = e.entries[:from]
+		if err := e.closeBlob(); err != nil {
+			return err
+		}
+		e.entries = append(e.entries, entry...)
+	}
+	e.place(term, df)
+	return nil
+}
+
+// full says whether the open blob, of so many bytes, is closed before an entry.
+func (e *encoder) full(bytes, entry int) bool {
+	n := len(e.hashes)
+	return n > 0 && (bytes+entry > blobTarget || n == blobTerms)
+}
+
+// addEntry of the next term, written elsewhere.
+func (e *encoder) addEntry(term string, df uint32, entry []byte) error {
+	if df == 0 {
+		return nil
+	}
+	if e.full(len(e.entries), len(entry)) {
 		if err := e.closeBlob(); err != nil {
 			return err
 		}
 	}
-	e.entries = append(append(e.entries, byte(len(term))), term...)
-	e.entries = binary.LittleEndian.AppendUint32(e.entries, e.df)
-	e.entries = append(append(append(e.entries, e.lasts...), e.descs...), e.payload...)
+	e.entries = append(e.entries, entry...)
+	e.place(term, df)
+	return nil
+}
+
+// place the entry that was written last.
+func (e *encoder) place(term string, df uint32) {
 	e.ends = append(e.ends, uint32(len(e.entries)))
 	e.hashes = append(e.hashes, hashTerm(term))
-	e.summary.postings += uint64(e.df)
-	e.df, e.lasts, e.descs, e.payload = 0, e.lasts[:0], e.descs[:0], e.payload[:0]
-	return nil
+	e.summary.postings += uint64(df)
 }
 
 func (e *encoder) closeBlob() error {

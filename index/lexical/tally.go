@@ -52,18 +52,18 @@ func (t *tally) count(p *Passage) {
 
 func (t *tally) word(raw string) token {
 	slot := t.known.find(raw)
-	if slot.w.word == nil {
+	if slot.word == nil {
 		w := t.a.newWord(strings.Clone(raw), t.l)
 		for _, s := range w.terms {
 			w.ids = append(w.ids, t.id(s))
 		}
-		slot.w = w.token()
+		slot.word, slot.number = w, w.number != ""
 		if len(w.ids) == 1 {
-			slot.w.id, slot.w.single = w.ids[0], true
+			slot.id, slot.single = w.ids[0], true
 		}
 		return t.known.add(raw, slot)
 	}
-	return slot.w
+	return slot.token()
 }
 
 func (t *tally) emit(w token) {
@@ -115,11 +115,17 @@ type wordTable struct {
 	long  map[string]*wordSlot // that do not fit a slot
 }
 
+// wordSlot is half a cache line: the slots of a language's common words stay in the
+// processor's cache, and nearly all words fit.
 type wordSlot struct {
-	w    token
-	size uint8
-	key  [47]byte // a slot fills a cache line
+	word           *word // nil: the slot is free
+	id             uint32
+	single, number bool
+	size           uint8
+	key            [17]byte
 }
+
+func (s *wordSlot) token() token { return token{s.word, s.id, s.single, s.number} }
 
 func newWordTable() *wordTable {
 	return &wordTable{slots: make([]wordSlot, 1<<8), seed: maphash.MakeSeed(), long: make(map[string]*wordSlot)}
@@ -136,7 +142,7 @@ func (t *wordTable) find(raw string) *wordSlot {
 	mask := uint64(len(t.slots) - 1)
 	for i := maphash.String(t.seed, raw) & mask; ; i = (i + 1) & mask {
 		s := &t.slots[i]
-		if s.w.word == nil || string(s.key[:s.size]) == raw {
+		if s.word == nil || string(s.key[:s.size]) == raw {
 			return s
 		}
 	}
@@ -144,7 +150,7 @@ func (t *wordTable) find(raw string) *wordSlot {
 
 // add what find gave an empty slot for.
 func (t *wordTable) add(raw string, s *wordSlot) token {
-	w := s.w
+	w := s.token()
 	t.n++
 	if len(raw) > len(s.key) {
 		t.long[strings.Clone(raw)] = s
@@ -155,7 +161,7 @@ func (t *wordTable) add(raw string, s *wordSlot) token {
 		old := t.slots
 		t.slots = make([]wordSlot, 2*len(old))
 		for i := range old {
-			if o := &old[i]; o.w.word != nil {
+			if o := &old[i]; o.word != nil {
 				*t.find(string(o.key[:o.size])) = *o
 			}
 		}
