@@ -440,3 +440,34 @@ func TestUpdatesThatOnlyRemove(t *testing.T) {
 	}
 	clean(t, ix)
 }
+
+// On disk updates are as they came; after a start they are merged again.
+func TestMergedAfterStart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := rand.New(rand.NewPCG(9, 1))
+	ix := open(t, dir, index.Options{})
+	var all []*document.Document
+	for i := range 12 {
+		all = append(all, randomLabel(r, fmt.Sprintf("base%d", i), 1))
+	}
+	apply(t, ix, put(all...))
+	for i := range 9 {
+		apply(t, ix, put(randomLabel(r, fmt.Sprintf("late%d", i), 1)))
+	}
+	want := ranking(t, ix, "renal dose bleeding", index.ModeBM25)
+	if err := ix.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ix = open(t, dir, index.Options{})
+	for ix.Stats().Segments > 4 {
+		if t.Context().Err() != nil {
+			t.Fatalf("%d segments", ix.Stats().Segments)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	got := ranking(t, ix, "renal dose bleeding", index.ModeBM25)
+	if !slices.EqualFunc(got, want, func(a, b index.Ranked) bool { return a.DocumentID == b.DocumentID && a.Score == b.Score }) {
+		t.Errorf("after a start %v is found, not %v", got, want)
+	}
+}

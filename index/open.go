@@ -83,6 +83,9 @@ func Open(dir string, opt Options) (*Index, error) {
 	for _, n := range ix.notes {
 		opt.Logger.Warn("index opened with a note", "note", n)
 	}
+	if v.Info().Update > 0 {
+		go ix.merge()
+	}
 	return ix, nil
 }
 

@@ -72,15 +72,22 @@ func quoted(text string) (out []string) {
 	return out
 }
 
-// search is that of the snapshot's words for passages with the phrases. The best
-// passages that have all their words are read until there are enough.
+// search is that of the snapshot's words for passages with the phrases. Where few
+// passages are likely to have all the words, all of these are read, and those with
+// the phrases searched. Else the best are read first; where too few of them have the
+// words so, all after all.
 func (p *phrases) search(ctx context.Context, words *lexical.Searcher, q lexical.Query) ([]lexical.Scored, error) {
 	if p == nil {
 		return words.Search(q)
 	}
 	want := q.K
 	q.Must = p.must
-	for q.K *= 2; ; q.K *= 4 {
+	rounds := []int{2, 16, 128} // times the passages wanted
+	if p.likely(words) < fewHave {
+		rounds = nil
+	}
+	for _, times := range rounds {
+		q.K = times * want
 		found, err := words.Search(q)
 		if err != nil {
 			return nil, err
@@ -101,6 +108,41 @@ func (p *phrases) search(ctx context.Context, words *lexical.Searcher, q lexical
 			return out, nil
 		}
 	}
+	having := []lexical.Range{}
+	var failed error
+	err := words.Intersect(p.must, q.Within, func(passage uint32) bool {
+		ok, err := p.in(ctx, passage)
+		if failed = err; !ok {
+			return err == nil
+		}
+		if n := len(having); n > 0 && having[n-1].End == passage {
+			having[n-1].End++
+		} else {
+			having = append(having, lexical.Range{First: passage, End: passage + 1})
+		}
+		return true
+	})
+	if failed != nil {
+		err = failed
+	}
+	if err != nil {
+		return nil, err
+	}
+	q.K, q.Must, q.Within = want, nil, having
+	return words.Search(q)
+}
+
+// fewHave passages with all words are read in a millisecond or two.
+const fewHave = 1500
+
+// likely number of passages that have all words, were each where it is by chance.
+func (p *phrases) likely(words *lexical.Searcher) float64 {
+	total := float64(max(1, words.Passages()))
+	n := total
+	for _, t := range p.must {
+		n *= float64(words.DocumentFrequency(t)) / total
+	}
+	return n
 }
 
 // in says whether a passage has all phrases.
@@ -115,7 +157,7 @@ func (p *phrases) in(ctx context.Context, passage uint32) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	text, err := p.s.view.Indexed(passage)
+	text, err := p.s.view.Peek(passage)
 	if err != nil {
 		return false, err
 	}

@@ -3,11 +3,15 @@ package index_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
 
 	"rxedge/index"
+	"rxedge/index/document"
+	"rxedge/index/lexical"
 )
 
 func TestSuggest(t *testing.T) {
@@ -143,5 +147,74 @@ func TestPhrases(t *testing.T) {
 	defer s.Release()
 	if _, err := s.Rank(gone, index.Query{Text: `"renal impairment"`, Mode: index.ModeBM25}); !errors.Is(err, context.Canceled) {
 		t.Errorf("nobody waits any more: %v", err)
+	}
+}
+
+// What a phrase finds, and how it is scored, is what a search without quotes finds of
+// the passages that have it, in segments, with passages withdrawn, within a filter.
+func TestPhrasesAsExhaustive(t *testing.T) {
+	t.Parallel()
+	ix := open(t, t.TempDir(), index.Options{})
+	r := rand.New(rand.NewPCG(3, 4))
+	pool := strings.Fields("renal impairment lactic acidosis dose severe hepatic of in the during patients 500 mg impairments acidotic")
+	docs := func(from, n, version int) (out []*document.Document) {
+		for i := range n {
+			var passages []string
+			for range 4 {
+				var w []string
+				for range 5 + r.IntN(30) {
+					w = append(w, pool[min(r.IntN(len(pool)), r.IntN(len(pool)))])
+				}
+				passages = append(passages, strings.Join(w, " "))
+			}
+			out = append(out, label(fmt.Sprintf("d%03d", from+i), fmt.Sprint(version), passages...))
+		}
+		return out
+	}
+	apply(t, ix, put(docs(0, 150, 1)...))
+	apply(t, ix, put(docs(100, 40, 2)...))
+	apply(t, ix, put(docs(190, 30, 3)...))
+	s := ix.Acquire()
+	defer s.Release()
+	found := 0
+	for range 60 {
+		words := pool[r.IntN(len(pool))] + " " + pool[r.IntN(len(pool))] + " " + pool[r.IntN(len(pool))]
+		var f index.Filter
+		if r.IntN(3) == 0 {
+			for range 30 {
+				f.Documents = append(f.Documents, fmt.Sprintf("d%03d", r.IntN(150)))
+			}
+		}
+		ph := lexical.NewAnalyzer(nil).Phrase(words)
+		if ph.Words() < 2 {
+			continue
+		}
+		all, err := s.Search(t.Context(), index.Query{Text: words, K: 2000, Depth: 2000, Mode: index.ModeBM25, Plain: true, Filter: f})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []index.Hit
+		for _, h := range all.Hits {
+			if ph.In(&lexical.Passage{Heading: h.Passage.Heading, Text: h.Text}) {
+				want = append(want, h)
+			}
+		}
+		found += len(want)
+		k := 1 + r.IntN(30)
+		got, err := s.Search(t.Context(), index.Query{Text: `"` + words + `"`, K: k, Depth: k, Mode: index.ModeBM25, Plain: true, Filter: f})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want = want[:min(k, len(want))]; len(got.Hits) != len(want) {
+			t.Fatalf("%q: %d passages, want %d", words, len(got.Hits), len(want))
+		}
+		for i, h := range got.Hits {
+			if h.Text != want[i].Text || h.Score != want[i].Score || h.SetID != want[i].SetID {
+				t.Fatalf("%q, place %d: %s %v, want %s %v", words, i+1, h.SetID, h.Score, want[i].SetID, want[i].Score)
+			}
+		}
+	}
+	if found < 200 {
+		t.Errorf("only %d passages have a phrase", found)
 	}
 }

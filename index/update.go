@@ -94,6 +94,12 @@ func (ix *Index) tidy(v *generation.View) {
 		}
 		return
 	}
+	ix.merge()
+}
+
+// merge the small segments that updates left, if there are many; after a start, too,
+// for on disk they are as they came.
+func (ix *Index) merge() {
 	if err := ix.takeOwn(ix.stop); err != nil {
 		return
 	}

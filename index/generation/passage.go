@@ -3,6 +3,7 @@ package generation
 import (
 	"encoding/binary"
 	"errors"
+	"unsafe"
 
 	"rxedge/index/chunk"
 	"rxedge/index/lexical"
@@ -36,6 +37,21 @@ func (p *Passage) append(b []byte) []byte {
 		b = binary.AppendVarint(b, int64(s.End))
 	}
 	return b
+}
+
+// peekPassage is what of an encoded passage is searched by words, as it lies.
+func peekPassage(b []byte) (p lexical.Passage, err error) {
+	for _, s := range []*string{nil, nil, &p.Heading, nil, nil, &p.Text} {
+		n, k := binary.Uvarint(b)
+		if k <= 0 || n > uint64(len(b)-k) {
+			return p, errPassage
+		}
+		if s != nil {
+			*s = unsafe.String(unsafe.SliceData(b[k:]), int(n))
+		}
+		b = b[k+int(n):]
+	}
+	return p, nil
 }
 
 var errPassage = errors.New("the passage is cut short")

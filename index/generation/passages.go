@@ -96,23 +96,32 @@ func (p *passages) at(n int) ([]byte, error) {
 	return b[from:to], nil
 }
 
-// read passage i, whose number in the unit is n, or ErrNotFound.
-func (p *passages) read(i, n int) (out Passage, err error) {
+// body of passage i, whose number in the unit is n, encoded, where it lies; or
+// ErrNotFound.
+func (p *passages) body(i, n int) ([]byte, error) {
 	record, err := p.at(i)
 	if errors.Is(err, ErrNotFound) {
-		return out, err
+		return nil, err
 	}
 	k := numberKey(kindPassage, n)
-	var body []byte
 	if err == nil {
-		body, err = openValue(k, record)
-	}
-	if err == nil {
-		out, err = decodePassage(body)
+		record, err = openValue(k, record)
 	}
 	var d *DamageError
 	if err != nil && !errors.As(err, &d) {
 		err = damaged(describe(k), err.Error())
+	}
+	return record, err
+}
+
+// read passage i, whose number in the unit is n, or ErrNotFound.
+func (p *passages) read(i, n int) (out Passage, err error) {
+	body, err := p.body(i, n)
+	if err != nil {
+		return out, err
+	}
+	if out, err = decodePassage(body); err != nil {
+		err = damaged(describe(numberKey(kindPassage, n)), err.Error())
 	}
 	return out, err
 }

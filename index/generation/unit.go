@@ -199,11 +199,28 @@ func (u *unit) section(id string) (h Header, s document.Section, n int, err erro
 // passage of the unit by its number there.
 func (u *unit) passage(n uint32) (Passage, error) {
 	p, err := u.passages.read(int(n), int(n))
+	return p, u.ofUpdate(n, err)
+}
+
+// peek is what of a passage is searched by words, as it lies.
+func (u *unit) peek(n uint32) (lexical.Passage, error) {
+	body, err := u.passages.body(int(n), int(n))
+	var p lexical.Passage
+	if err == nil {
+		if p, err = peekPassage(body); err != nil {
+			err = damaged(describe(numberKey(kindPassage, int(n))), err.Error())
+		}
+	}
+	return p, u.ofUpdate(n, err)
+}
+
+// ofUpdate names the update in an error about a passage.
+func (u *unit) ofUpdate(n uint32, err error) error {
 	var d *DamageError
 	if errors.As(err, &d) && u.number > 0 {
 		err = damaged(describe(u.key(numberKey(kindPassage, int(n)))), d.What)
 	}
-	return p, err
+	return err
 }
 
 // Facts of a document that a hit shows.

@@ -409,6 +409,15 @@ func (v *View) Indexed(n uint32) (lexical.Passage, error) {
 	return p.indexed(), err
 }
 
+// Peek is Indexed of texts as they lie: they must not be used once the view is let go.
+func (v *View) Peek(n uint32) (lexical.Passage, error) {
+	u, p, err := v.at(n)
+	if err != nil {
+		return lexical.Passage{}, err
+	}
+	return u.peek(p)
+}
+
 // Hit is a passage with the facts of its document that a hit shows.
 func (v *View) Hit(n uint32) (Passage, *Facts, error) {
 	u, p, err := v.at(n)

@@ -128,7 +128,8 @@ func TestPhrase(t *testing.T) {
 	// What is passed over without being analysed changes nothing.
 	r := rand.New(rand.NewPCG(1, 1))
 	pool := []string{"micrograms", "50", "2,000", ".5", "international", "units", "beta-blocker", "during", "Without", "ímpetus", "dose.The",
-		"a_b", "patients'", "dying", "skies", "500mg", "because", "renal", "Impairment", "impaired", "5-fluorouracil", "T2DM", "cc", "yourself"}
+		"a_b", "patients'", "dying", "skies", "500mg", "because", "renal", "Impairment", "impaired", "5-fluorouracil", "T2DM", "cc", "yourself",
+		"patient's", "renal.impairment", "impairment:renal", "renal_impairment", "skis", "Lactic", "ACIDOSIS", "lactic—acidosis", "relational", "relativity", "5units", "e.g", "international;", "(impairments)"}
 	for range 3000 {
 		var words []string
 		for range 12 {
@@ -154,3 +155,25 @@ func TestPhrase(t *testing.T) {
 		}
 	}
 }
+
+// A word begins as its stem does, but for the stem's last letters.
+func TestStemsBeginAsTheirWords(t *testing.T) {
+	t.Parallel()
+	for _, w := range strings.Fields(stemmed) {
+		if s := english.stem(w); len(s) >= 4 && !strings.HasPrefix(w, s[:len(s)-cutFromStem]) {
+			t.Errorf("the stem of %s is %s", w, s)
+		}
+	}
+}
+
+// stemmed are words for each rule of the stemmer, and its exceptions.
+const stemmed = `abilities ability abruptly accompanied activators adherence administration advisories aggressiveness allergies allergy alternatively
+	andes anesthetized angiotensin anticoagulants applicability atlas authorities bias bleeding breathing bronchitis capabilities cautiously
+	characterization chemotherapeutic combinations communism considerably consolingly cosmos decreased decisiveness deficiencies dependence
+	differently digitizer discontinued dosage dying early electrical excessively exceed exceeding fatally feasibility finalize formality
+	formulation functional generalization generously gently hemorrhagic hepatitis hesitancy hoping hopping hopefully hopefulness hospitalized
+	howe hypersensitivity idly impaired impairments inactivation inactivator inning innings lessening lying news novelties occurring only
+	operational operator oppositional outing pharmacologically pharmacology possibly predication proceed proceeding radically rational
+	reactions relational renal replacement responsibilities responsiveness sensitiveness sensibilities severely singly skies skis succeed
+	suicidal susceptibility therapies toxicities traditional triplicate tying ugly usefulness valency vigilantly vietnamization callousness
+	analogously apology archaeologist biology carefully conformably digitally electriciti fluently happily hesitanci restless thankfully`
