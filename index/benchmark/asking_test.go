@@ -45,7 +45,7 @@ func BenchmarkAsking(b *testing.B) {
 				var took []float64
 				sum := 0.0
 				for range n {
-					q := index.Query{Text: c.question(r), K: 10, Depth: candidates, Mode: mode}
+					q := index.Query{Text: c.question(r), K: 10, Mode: mode}
 					began := time.Now()
 					res, err := ix.Search(b.Context(), q)
 					if err != nil {
@@ -70,6 +70,3 @@ func BenchmarkAsking(b *testing.B) {
 		})
 	}
 }
-
-// candidates of each source, as where ten are asked for.
-const candidates = 50
