@@ -73,7 +73,9 @@ func (s *Store) Begin(parent string, embedder EmbedderInfo) (*Writer, error) {
 	}
 	// Managed: where the store gives the versions, each transaction of a batch waits
 	// until the one before is written.
-	w.db, err = badger.OpenManaged(storeOptions(w.dir).WithSyncWrites(false))
+	// Up to some hundred thousand passages its tables are not compacted: it is read soon
+	// enough without, and a build has better use for a processor.
+	w.db, err = badger.OpenManaged(storeOptions(w.dir).WithSyncWrites(false).WithNumLevelZeroTables(20).WithNumLevelZeroTablesStall(40))
 	if err != nil {
 		return nil, fmt.Errorf("a new generation can't be made in %s: %w", w.dir, err)
 	}
