@@ -76,7 +76,10 @@ func Handler() http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		// No Cross-Origin-Opener-Policy: it makes the browser start a second process
+		// once the header has come, and the first paint waits for that. Who opens this
+		// page from elsewhere may close it or send it away, and can read nothing of it;
+		// it listens to no messages, and no frame may hold it.
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
 
 		f, ok := files[name]

@@ -75,8 +75,16 @@ func TestHandlerServes(t *testing.T) {
 	// What the page names is there.
 	page := string(files["index.html"].body)
 	named := regexp.MustCompile(`(?:href|src)="(/assets/[^"]+)"`).FindAllStringSubmatch(page, -1)
-	if len(named) < 3 {
+	if len(named) < 2 {
 		t.Fatalf("the page names %d files", len(named))
+	}
+	// And what its scripts import.
+	for name, f := range files {
+		for _, m := range regexp.MustCompile(`(?:from|import\()\s*"\./([^"]+)"`).FindAllStringSubmatch(string(f.body), -1) {
+			if _, ok := files[m[1]]; !ok {
+				t.Errorf("%s imports %s, which is not there", name, m[1])
+			}
+		}
 	}
 	for _, m := range named {
 		if res := get(t, "GET", m[1], nil); res.StatusCode != 200 {
