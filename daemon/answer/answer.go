@@ -105,7 +105,9 @@ type Answer struct {
 	// Cohort of the question; it is counted and told to nobody.
 	Cohort string `json:"-"`
 
-	staleBefore string // the date
+	staleBefore   string    // the date
+	now           time.Time // when it was made
+	probabilities probabilities
 }
 
 // Claim is one sentence of an answer.

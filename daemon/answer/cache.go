@@ -46,7 +46,7 @@ func (s *Service) key(q Question) string {
 	if s.Variant != nil {
 		variant = s.Variant()
 	}
-	return strings.Join([]string{Normalise(q.asked()), q.Mode, strconv.Itoa(q.K), strconv.Itoa(s.MaxTokens), strconv.FormatBool(q.Explain), variant, s.staleBefore(), strconv.FormatBool(s.StaleAbstains)}, "\x00")
+	return strings.Join([]string{Normalise(q.asked()), q.Mode, strconv.Itoa(q.K), strconv.Itoa(s.MaxTokens), strconv.FormatBool(q.Explain), variant, s.staleBefore(), strconv.FormatBool(s.StaleAbstains), strconv.FormatBool(s.GuardAbstains)}, "\x00")
 }
 
 // Normalise makes one text of those that ask the same in the same words: of

@@ -31,11 +31,14 @@ func (s *Service) staleBefore() string {
 	if s.StaleAfter <= 0 {
 		return ""
 	}
-	now := time.Now
+	return s.now().Add(-s.StaleAfter).Format(time.DateOnly)
+}
+
+func (s *Service) now() time.Time {
 	if s.Now != nil {
-		now = s.Now
+		return s.Now()
 	}
-	return now().Add(-s.StaleAfter).Format(time.DateOnly)
+	return time.Now()
 }
 
 func stale(effective, before string) bool {

@@ -141,7 +141,7 @@ func (s *Service) write(ctx context.Context, gen inference.Generator, question, 
 	for n := len(hits); n > 0; n = n / 2 {
 		w.verifier.order = laid(hits[:n])
 		messages := prompt(question, added, w.verifier.order)
-		req := inference.GenerateRequest{Messages: messages, MaxTokens: limit}
+		req := inference.GenerateRequest{Messages: messages, MaxTokens: limit, LogProbs: 1}
 		res, err := gen.Generate(ctx, req, w.piece)
 		if errors.Is(err, inference.ErrNoChatTemplate) {
 			req.Messages, req.Prompt = nil, plain(messages)
@@ -151,6 +151,7 @@ func (s *Service) write(ctx context.Context, gen inference.Generator, question, 
 		if errors.As(err, &full) && n > 1 {
 			continue
 		}
+		w.answer.probabilities.take(res.LogProbs)
 		if err == nil {
 			w.finish(res.FinishReason == "length")
 		} else {

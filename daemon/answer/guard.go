@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"rxedge/daemon/answer/guard"
 	"rxedge/inference"
@@ -17,7 +18,11 @@ func (s *Service) guarded(ctx context.Context, a *Answer, p *looked) *guard.Deci
 	if a.Status != StatusAnswered || len(a.Claims) == 0 {
 		return nil
 	}
-	return guard.Builtin().Decide(features(ctx, s.Relevance, a, p), p.q.Explain)
+	m := s.guard
+	if m == nil {
+		m = guard.Builtin()
+	}
+	return m.Decide(features(ctx, s.Relevance, a, p), p.q.Explain)
 }
 
 // features of an answer, as package guard names them.
@@ -72,6 +77,11 @@ func features(ctx context.Context, judge inference.Reranker, a *Answer, p *looke
 		said.WriteString(c.Text)
 		said.WriteByte('\n')
 	}
+	v[guard.Length] = math.Log1p(float64(len(strings.Fields(said.String()))) / 20)
+	if a.Mode == ModeGenerated {
+		v[guard.LogProb], v[guard.LeastProb] = a.probabilities.mean(), a.probabilities.least
+	}
+	v[guard.Age] = labelAge(a)
 	lex := lexicon{p.snap}
 	have, all := 0.0, 0.0
 	terms := termSet(lex, quantity.Words(said.String()+" "+first.DocumentTitle))
@@ -90,4 +100,44 @@ func features(ctx context.Context, judge inference.Reranker, a *Answer, p *looke
 		}
 	}
 	return v
+}
+
+// probabilities of the tokens that a language model wrote; zero where none did.
+type probabilities struct {
+	sum, least float64
+	n          int
+}
+
+func (p *probabilities) take(tokens []inference.TokenLogProb) {
+	for _, t := range tokens {
+		if math.IsNaN(t.LogProb) || math.IsInf(t.LogProb, 0) {
+			continue
+		}
+		p.sum, p.least, p.n = p.sum+t.LogProb, min(p.least, t.LogProb), p.n+1
+	}
+}
+
+func (p *probabilities) mean() float64 {
+	if p.n == 0 {
+		return 0
+	}
+	return p.sum / float64(p.n)
+}
+
+// labelAge is the age in years of the oldest label cited, at the time of the answer;
+// 0 where it has no date.
+func labelAge(a *Answer) float64 {
+	oldest, now := "", a.now
+	for _, c := range a.Claims {
+		for _, ci := range c.Citations {
+			if d := ci.EffectiveDate; d != "" && (oldest == "" || d < oldest) {
+				oldest = d
+			}
+		}
+	}
+	at, err := time.Parse(time.DateOnly, oldest)
+	if err != nil || now.IsZero() {
+		return 0
+	}
+	return max(0, math.Round(now.Sub(at).Hours()/24/365.25*10)/10)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"rxedge/daemon/answer/guard"
 	"rxedge/index"
 	"rxedge/index/names"
 	"rxedge/inference"
@@ -62,6 +63,9 @@ type Service struct {
 	// stale labels answer nothing. Now is the clock; nil: time.Now.
 	StaleAfter    time.Duration
 	StaleAbstains bool
+	// GuardAbstains: an extract of which the guard has much doubt is not shown. Else the
+	// guard tells its doubt and takes nothing away.
+	GuardAbstains bool
 	Now           func() time.Time
 	// Cache keeps answers; nil: none. Variant names what an answer depends on
 	// beside the question and the index: models with their hashes, profile.
@@ -83,6 +87,7 @@ type Service struct {
 	Observe func(*Answer, error)
 
 	flights flights
+	guard   *guard.Model // nil: the one that is built in
 }
 
 // Events of one question, in the order they happen. Each may be nil.
@@ -260,7 +265,7 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 	a := &Answer{
 		ID: newID(), Question: p.q.Text, Status: StatusAbstained, Mode: ModeExtractive,
 		Claims: []Claim{}, Retrieved: p.retrieved, Generation: p.found.Generation, Explain: &p.reading,
-		staleBefore: s.staleBefore(),
+		staleBefore: s.staleBefore(), now: s.now(),
 	}
 	a.Timings.Embed, a.Timings.Retrieve, a.Timings.Generate = p.found.Timings.Embed, p.found.Timings.Retrieve, p.picking
 	a.Timings.Rerank = p.reranking
@@ -275,11 +280,11 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 		a.abstain(ReasonNoEvidence, cmp.Or(codeTrouble(p.found.Codes), noEvidence(p.snap, p.ex, len(p.about) == 0)))
 	} else if s.short(p) {
 		a.Path = PathShort
-		s.extracted(a, p, ev)
+		s.extracted(ctx, a, p, ev)
 	} else if done, err := s.generated(ctx, p.q, a, p.hits, lexicon{p.snap}, subjects{p.snap}, ev); err != nil {
 		return nil, err
 	} else if !done {
-		s.extracted(a, p, ev)
+		s.extracted(ctx, a, p, ev)
 	}
 	if a.Status == StatusAnswered {
 		a.Message = corrections(p.reading)
@@ -291,7 +296,9 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 	a.date(a.staleBefore)
 	s.fellBack(a, p)
 	guarding := time.Now()
-	a.Decision = s.guarded(ctx, a, p)
+	if a.Decision == nil {
+		a.Decision = s.guarded(ctx, a, p)
+	}
 	a.Timings.Verify += since(guarding)
 	a.Timings.Total = since(began)
 	return a, nil
@@ -334,7 +341,11 @@ func cohort(s string) bool {
 }
 
 // extracted fills a with verbatim sentences.
-func (s *Service) extracted(a *Answer, p *looked, ev Events) {
+func (s *Service) extracted(ctx context.Context, a *Answer, p *looked, ev Events) {
+	show := ev.Claim
+	if s.GuardAbstains {
+		ev.Claim = nil // what is taken back must not have been seen
+	}
 	a.Mode, a.Model = ModeExtractive, ""
 	began := time.Now()
 	for _, sent := range p.ex.Sentences {
@@ -349,6 +360,20 @@ func (s *Service) extracted(a *Answer, p *looked, ev Events) {
 	a.Timings.Verify += since(began)
 	if len(a.Claims) == 0 {
 		a.abstain(ReasonUnverified, "What was found is not about the medicine that was asked about.")
+	}
+	if !s.GuardAbstains {
+		return
+	}
+	if a.Decision = s.guarded(ctx, a, p); a.Decision != nil && a.Decision.Doubt == guard.High {
+		a.Decision.Advisory = false
+		a.Claims = []Claim{}
+		a.abstain(ReasonUnsafe, fmt.Sprintf("What was found is too doubtful to be shown: answers like it are wrong in about %.0f of 100. Read the label.", 100*a.Decision.Wrong))
+		return
+	}
+	for _, c := range a.Claims {
+		if show != nil {
+			show(c)
+		}
 	}
 }
 

@@ -116,6 +116,9 @@ type Answer struct {
 	// Stale is "show" (say so) or "abstain" (such labels answer nothing).
 	StaleAfter Duration `toml:"stale_after"`
 	Stale      string   `toml:"stale"`
+	// Guard is "tell" (the doubt is shown beside the answer) or "abstain" (an extract
+	// of which there is much doubt is not shown).
+	Guard string `toml:"guard"`
 	// ShortPath: simple lookups ("max dose of X") are answered by the label's own
 	// sentences, and the language model is not asked.
 	ShortPath bool `toml:"short_path"`
@@ -170,7 +173,7 @@ func Default() Config {
 		Log:    Log{Level: "info", Format: "text"},
 		Sample: true,
 		Model:  Model{Profile: Auto, Embedder: Auto, Reranker: Auto, Entailer: Auto, Idle: Duration(15 * time.Minute), Start: Duration(2 * time.Minute)},
-		Answer: Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second), StaleAfter: Duration(3 * 365 * 24 * time.Hour), Stale: "show", ShortPath: true},
+		Answer: Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second), StaleAfter: Duration(3 * 365 * 24 * time.Hour), Stale: "show", Guard: "tell", ShortPath: true},
 		API:    API{MaxRequestBytes: 1 << 20, RawCompletions: true, Rate: 1000, Burst: 2000},
 		Cache:  Cache{Enabled: true, Answers: Duration(time.Hour), Earlier: Duration(30 * 24 * time.Hour), Embeddings: Duration(24 * time.Hour), Disk: 256, Memory: 32},
 		Sync:   Sync{SpoolMB: 64},
@@ -278,6 +281,9 @@ func (c *Config) Check() error {
 	}
 	if c.Answer.Stale != "show" && c.Answer.Stale != "abstain" {
 		return fmt.Errorf("answer.stale: %q is neither show nor abstain", c.Answer.Stale)
+	}
+	if c.Answer.Guard != "tell" && c.Answer.Guard != "abstain" {
+		return fmt.Errorf("answer.guard: %q is neither tell nor abstain", c.Answer.Guard)
 	}
 	if f := c.Index.DiskFloorMB; f != nil && (*f < 0 || *f > 1<<30) {
 		return fmt.Errorf("index.disk_floor_mb: %d is outside 0 to %d", *f, 1<<30)

@@ -17,6 +17,7 @@ func TestLoad(t *testing.T) {
 		{"all interfaces", "listen = \"0.0.0.0:80\"\n", "not a loopback address"},
 		{"no host", "listen = \":80\"\n", "not a loopback address"},
 		{"duration", "[answer]\ntimeout = \"soon\"\n", "not a duration"},
+		{"guard", "[answer]\nguard = \"off\"\n", "answer.guard: \"off\" is neither tell nor abstain"},
 		{"stale", "[answer]\nstale = \"hide\"\n", "answer.stale: \"hide\" is neither show nor abstain"},
 		{"stale after", "[answer]\nstale_after = \"-1h\"\n", "must be greater than zero"},
 		{"range", "[answer]\npassages = 0\n", "answer.passages: 0 is outside"},

@@ -104,14 +104,33 @@ func (m *Model) explain(d *Decision) {
 func upper(s string) string { return string(s[0]-'a'+'A') + s[1:] }
 
 // Shapley gives the exact Shapley values of Wrong at v (Shapley 1953), by going
-// over all 2^Size coalitions, and the baseline. A coalition is worth the mean of
+// over all coalitions of the features that the model reads and in which v is unlike
+// the background (the others add nothing to any coalition: their value is 0), and
+// the baseline. A coalition is worth the mean of
 // Wrong over the background with the coalition's features taken from v, so the
 // values add up to Wrong(v) less the baseline.
 func (m *Model) Shapley(v *Vector) (phi Vector, baseline float64) {
-	worth := make([]float64, 1<<Size)
-	m.worths(v, worth)
-	copy(phi[:], values(worth, Size))
+	active := m.active(v)
+	worth := make([]float64, 1<<len(active))
+	m.worths(v, active, worth)
+	for k, p := range values(worth, len(active)) {
+		phi[active[k]] = p
+	}
 	return phi, worth[0]
+}
+
+// active are the features that a member reads and that v has otherwise than some
+// answer of the background.
+func (m *Model) active(v *Vector) (out []int) {
+	for f := range Size {
+		read := slices.ContainsFunc(m.Members, func(k Member) bool {
+			return len(k.Weights) > 0 && k.Weights[f] != 0 || slices.ContainsFunc(k.Trees, func(t Tree) bool { return slices.Contains(t.Feature[:], f) })
+		})
+		if read && slices.ContainsFunc(m.Background, func(b Vector) bool { return b[f] != v[f] }) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // values of n features by the worth of each coalition: a coalition of k others has
@@ -132,9 +151,13 @@ func values(worth []float64, n int) []float64 {
 	return phi
 }
 
-// worths of all coalitions. The logistic part of the ensemble is a sum over
+// worths of all coalitions of some features. The logistic part of the ensemble is a sum over
 // features, and so is built up bit by bit; trees are walked.
-func (m *Model) worths(v *Vector, worth []float64) {
+func (m *Model) worths(v *Vector, active []int, worth []float64) {
+	place := [Size]int{}
+	for i := range place {
+		place[i] = slices.Index(active, i)
+	}
 	x := m.Standard(v)
 	var line Vector // weights of all logistic members together
 	bias := m.Bias
@@ -163,7 +186,7 @@ func (m *Model) worths(v *Vector, worth []float64) {
 		for k, t := range trees {
 			tb := table{}
 			for _, f := range t.Feature {
-				if f >= 0 && !slices.Contains(tb.at[:tb.n], f) {
+				if f >= 0 && place[f] >= 0 && !slices.Contains(tb.at[:tb.n], f) {
 					tb.at[tb.n] = f
 					tb.n++
 				}
@@ -184,8 +207,8 @@ func (m *Model) worths(v *Vector, worth []float64) {
 		merged := map[key]int{}
 		var joint []table
 		for _, tb := range tables {
-			k := key{tb.at[0], -1, -1}
-			for i := 1; i < tb.n; i++ {
+			k := key{-1, -1, -1}
+			for i := range tb.n {
 				k[i] = tb.at[i]
 			}
 			j, ok := merged[k]
@@ -204,7 +227,7 @@ func (m *Model) worths(v *Vector, worth []float64) {
 		}
 		logits[0] = base
 		for s := 1; s < len(worth); s++ {
-			i := bits.TrailingZeros(uint(s))
+			i := active[bits.TrailingZeros(uint(s))]
 			logits[s] = logits[s&(s-1)] + line[i]*(x[i]-z[i])
 		}
 		for s := range worth {
@@ -213,7 +236,7 @@ func (m *Model) worths(v *Vector, worth []float64) {
 				tb := &joint[j]
 				k := 0
 				for i := range tb.n {
-					k |= s >> tb.at[i] & 1 << i
+					k |= s >> place[tb.at[i]] & 1 << i
 				}
 				l += tb.value[k]
 			}

@@ -25,6 +25,10 @@ const (
 	Claims           // number of claims
 	Support          // lowest score of a judge for a claim; 1 for verbatim sentences
 	Answers          // the judge's probability that the claims answer the question
+	Length           // words of the claims, in twenties, as a logarithm
+	LogProb          // mean log-probability of the tokens that a model wrote; 0 where none wrote: what stands in a label is certain
+	LeastProb        // the least of them
+	Age              // of the oldest label cited, in years; 0 where it has no date
 	Size             // of a Vector
 )
 
@@ -32,7 +36,7 @@ const (
 type Vector [Size]float64
 
 // Names of the features, as they are in JSON.
-var Names = [Size]string{"coverage", "sentence", "margin", "agreement", "rank", "named", "section", "unknown", "said", "claims", "support", "answers"}
+var Names = [Size]string{"coverage", "sentence", "margin", "agreement", "rank", "named", "section", "unknown", "said", "claims", "support", "answers", "length", "log_probability", "least_log_probability", "label_age"}
 
 // valid says whether every feature is a number.
 func (v *Vector) valid() bool {
@@ -87,6 +91,23 @@ func says(feature int, v float64) string {
 		return level(v, 0.5, 0.95, [3]string{"a sentence could not be checked", "a sentence is borne out in part", "every sentence is borne out by what it cites"})
 	case Answers:
 		return "the judge of questions and passages gives the sentences " + percent(v)
+	case Length:
+		return level(v, 1.0, 1.7, [3]string{"the answer is short", "the answer is of middle length", "the answer is long"})
+	case LogProb:
+		if v == 0 {
+			return "no language model wrote any of it"
+		}
+		return fmt.Sprintf("the language model gave its words a probability of %.0f %% each, on average", 100*math.Exp(v))
+	case LeastProb:
+		if v == 0 {
+			return "no language model chose a word of it"
+		}
+		return level(v, -4, -1.5, [3]string{"the language model chose a word that it held unlikely", "the language model chose a word that it was not sure of", "the language model was sure of every word"})
+	case Age:
+		if v == 0 {
+			return "the label has no date"
+		}
+		return fmt.Sprintf("the oldest label is %.0f years old", v)
 	}
 	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -81,18 +82,23 @@ func TestShapley(t *testing.T) {
 		}
 	}
 	v := random(rng)
-	fast := make([]float64, 1<<Size)
-	m.worths(&v, fast)
-	slow := make([]float64, 1<<Size)
+	active := m.active(&v)
+	fast := make([]float64, 1<<len(active))
+	m.worths(&v, active, fast)
+	slow := make([]float64, len(fast))
 	for s := range slow {
-		slow[s] = worth(m, &v, s)
+		set := 0
+		for i, f := range active {
+			set |= s >> i & 1 << f
+		}
+		slow[s] = worth(m, &v, set)
 		if d := math.Abs(fast[s] - slow[s]); d > 1e-9 {
 			t.Fatalf("coalition %b is worth %v, want %v", s, fast[s], slow[s])
 		}
 	}
 	// All orders of seven features, the others as they are in the answer.
 	const n = 7
-	rest := (1<<Size - 1) &^ (1<<n - 1)
+	rest := (len(slow) - 1) &^ (1<<n - 1)
 	want := shapley(func(set int) float64 { return slow[set|rest] }, n)
 	small := make([]float64, 1<<n)
 	for s := range small {
@@ -105,9 +111,19 @@ func TestShapley(t *testing.T) {
 		}
 	}
 	phi, _ := m.Shapley(&v)
-	for i, p := range values(slow, Size) {
-		if math.Abs(p-phi[i]) > 1e-9 {
-			t.Errorf("feature %d: %v and %v", i, p, phi[i])
+	for i, p := range values(slow, len(active)) {
+		if math.Abs(p-phi[active[i]]) > 1e-9 {
+			t.Errorf("feature %d: %v and %v", active[i], p, phi[active[i]])
+		}
+	}
+	// What is left out adds nothing to any coalition.
+	for f := range Size {
+		if !slices.Contains(active, f) {
+			for _, set := range []int{0, 1, 5, 1<<Size - 1} {
+				if worth(m, &v, set|1<<f) != worth(m, &v, set&^(1<<f)) || phi[f] != 0 {
+					t.Errorf("feature %d is not nothing", f)
+				}
+			}
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"rxedge/daemon/answer"
 	"rxedge/daemon/answer/evaluate"
@@ -27,6 +28,7 @@ type asked struct {
 	evaluate.Question
 	group string // of a medicine: no group is in two folds
 	real  bool
+	lost  bool // asked of an index without its section
 }
 
 // row is an answer: its features, and whether it should have been none.
@@ -35,6 +37,7 @@ type row struct {
 	wrong  bool
 	group  uint32
 	real   bool
+	lost   bool
 	weight float64
 	id     string
 }
@@ -110,11 +113,11 @@ var forms = []struct {
 	title string
 	ask   []string // of a medicine and some words
 }{
-	{"dosage", []string{"%s dose for %s", "How is %s dosed with %s?", "What dose of %s is given for %s?"}},
-	{"contraindication", []string{"Is %s contraindicated with %s?", "can a patient with %[2]s take %[1]s"}},
-	{"interaction", []string{"Does %s interact with %s?", "pt on %s, ok to add %s?"}},
-	{"adverse", []string{"Does %s cause %s?", "how often is %[2]s seen with %[1]s"}},
-	{"warning", []string{"What is the warning of %s about %s?", "%s and %s: what to watch for?"}},
+	{"dosage", []string{"%s dose for %s", "How is %s dosed with %s?", "What dose of %s is given for %s?", "%s %s, how much", "pt with %[2]s, %[1]s dose?"}},
+	{"contraindication", []string{"Is %s contraindicated with %s?", "can a patient with %[2]s take %[1]s", "hx of %[2]s - %[1]s ok?", "%s in %s, safe?"}},
+	{"interaction", []string{"Does %s interact with %s?", "pt on %s, ok to add %s?", "%[2]s together with %[1]s", "on %s and %s, what to watch"}},
+	{"adverse", []string{"Does %s cause %s?", "how often is %[2]s seen with %[1]s", "pt has %[2]s, could it be the %[1]s?", "%s %s rate"}},
+	{"warning", []string{"What is the warning of %s about %s?", "%s and %s: what to watch for?", "%[2]s on %[1]s, stop it?", "when to check %[2]s with %[1]s"}},
 	{"boxed", []string{"Is there a boxed warning of %s about %s?"}},
 	{"indication", []string{"Is %s used for %s?"}},
 }
@@ -256,7 +259,9 @@ func said(evidence, text string) bool {
 
 // ask every question; gone are sections that are not there to be found.
 func ask(ctx context.Context, ix *index.Index, qs []asked, gone map[string]bool) ([]row, []outcome, error) {
-	s := &answer.Service{Index: ix, Relevance: support.Builtin()}
+	// A fixed day: the age of a label must not depend on when this is run.
+	today := func() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
+	s := &answer.Service{Index: ix, Relevance: support.Builtin(), Now: today}
 	var rows []row
 	var outs []outcome
 	for _, q := range qs {
@@ -285,9 +290,33 @@ func ask(ctx context.Context, ix *index.Index, qs []asked, gone map[string]bool)
 			if q.real {
 				weight = realWeight
 			}
-			rows = append(rows, row{x: a.Decision.Features, wrong: !o.right, group: group(q.group), real: q.real, weight: weight, id: q.ID})
+			rows = append(rows, row{x: a.Decision.Features, wrong: !o.right, group: group(q.group), real: q.real, lost: q.lost, weight: weight, id: q.ID})
 		}
 		outs = append(outs, o)
 	}
 	return rows, outs, nil
+}
+
+// foreign are questions of MedQuAD about diseases: people's, and none of a label's.
+func foreign(data string, n int, rng *rand.Rand) ([]asked, error) {
+	f, err := os.Open(filepath.Join(data, "medquad", "medquad.jsonl"))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var all []asked
+	sc := bufio.NewScanner(f)
+	sc.Buffer(nil, 4<<20)
+	for sc.Scan() {
+		var q struct{ ID, Focus, QType, Question string }
+		if err := json.Unmarshal(sc.Bytes(), &q); err != nil {
+			return nil, fmt.Errorf("medquad: %w", err)
+		}
+		all = append(all, asked{Question: evaluate.Question{ID: "medquad-" + q.ID, Question: q.Question, Kind: "foreign"}, group: q.Focus})
+	}
+	if err := sc.Err(); err != nil {
+		return nil, err
+	}
+	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all[:min(n, len(all))], nil
 }

@@ -22,9 +22,12 @@ import (
 )
 
 const (
-	outer      = 5   // folds of the nested cross-validation, by medicine
-	realWeight = 4.0 // of a person's question beside one by rules
-	held       = 0.02
+	outer      = 5    // folds of the nested cross-validation, by medicine
+	realWeight = 4.0  // of a person's question beside one by rules
+	held       = 0.02 // of the right answers
+	doubted    = 0.1
+	cuts       = 3   // indexes from which sections were taken
+	foreigners = 400 // questions about diseases
 	seed       = 1
 )
 
@@ -49,9 +52,13 @@ func run(ctx context.Context, data, more, out, dump string) error {
 	if err != nil {
 		return err
 	}
-	tuning, err := realQuestions(filepath.Join(more, "questions_tuning.jsonl"))
-	if err != nil {
-		return err
+	var people []asked
+	for _, name := range []string{"tuning", "uncovered_a", "uncovered_b", "simple"} {
+		qs, err := realQuestions(filepath.Join(more, "questions_"+name+".jsonl"))
+		if err != nil {
+			return err
+		}
+		people = append(people, qs...)
 	}
 	heldOut, err := realQuestions(filepath.Join(more, "questions_heldout.jsonl"))
 	if err != nil {
@@ -90,12 +97,10 @@ func run(ctx context.Context, data, more, out, dump string) error {
 	for i := range made {
 		made[i].ID = fmt.Sprintf("gen-%d", i)
 	}
-	left, gone := cut(docs, rng)
-	part, endPart, err := library(ctx, opt, left)
+	strangers, err := foreign(data, foreigners, rng)
 	if err != nil {
 		return err
 	}
-	defer endPart()
 
 	var rows []row
 	take := func(ix *index.Index, qs []asked, gone map[string]bool) ([]outcome, error) {
@@ -112,31 +117,44 @@ func run(ctx context.Context, data, more, out, dump string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := take(whole, tuning, nil); err != nil {
-		return err
-	}
-	if _, err := take(whole, made, nil); err != nil {
-		return err
-	}
-	var lost []asked // what was asked of sections that are gone
-	for _, q := range made {
-		if gone[q.Relevant[0]] {
-			lost = append(lost, q)
+	for _, qs := range [][]asked{people, made, strangers} {
+		if _, err := take(whole, qs, nil); err != nil {
+			return err
 		}
 	}
-	lostOut, err := take(part, lost, gone)
-	if err != nil {
-		return err
+	lost, lostPeople, answered := 0, 0, 0
+	for range cuts {
+		left, gone := cut(docs, rng)
+		part, endPart, err := library(ctx, opt, left)
+		if err != nil {
+			return err
+		}
+		// What was asked of sections that are gone.
+		var qs []asked
+		for _, q := range slices.Concat(dev, people, made) {
+			if len(q.Relevant) > 0 && !slices.ContainsFunc(q.Relevant, func(id string) bool { return !gone[id] }) {
+				q.lost = true
+				qs = append(qs, q)
+				if q.real {
+					lostPeople++
+				}
+			}
+		}
+		outs, err := take(part, qs, gone)
+		endPart()
+		if err != nil {
+			return err
+		}
+		lost += len(outs)
+		for _, o := range outs {
+			if o.answered {
+				answered++
+			}
+		}
 	}
 	if dump != "" {
 		if err := writeRows(dump, rows); err != nil {
 			return err
-		}
-	}
-	answered := 0
-	for _, o := range lostOut {
-		if o.answered {
-			answered++
 		}
 	}
 	wrong, real := 0, 0
@@ -148,8 +166,8 @@ func run(ctx context.Context, data, more, out, dump string) error {
 			real++
 		}
 	}
-	fmt.Printf("%d questions of people, %d by rules, %d of them again where their section is gone (%d of these answered all the same)\n%d answers, %d of people's questions; %d wrong\n",
-		len(dev)+len(tuning), len(made), len(lost), answered, len(rows), real, wrong)
+	fmt.Printf("%d questions of people, %d by rules, %d about diseases; %d again where their section is gone, %d of them people's (%d of these answered all the same)\n%d answers, %d of people's questions; %d wrong\n",
+		len(dev)+len(people), len(made), len(strangers), lost, lostPeople, answered, len(rows), real, wrong)
 
 	// Nested cross-validation: weights and stack are found within what is left.
 	scores := make([]float64, len(rows))
@@ -184,17 +202,44 @@ func run(ctx context.Context, data, more, out, dump string) error {
 	for j, k := range kinds {
 		fmt.Printf("  %-40s %.3f\n", k.name+" alone", auc(alone[j], rows))
 	}
-	people, said := subset(rows, scores)
-	fmt.Printf("of people's questions alone: AUC %.3f over %d answers, %d wrong\n", auc(said, people), len(people), count(people))
+	realRows, said := subset(rows, scores, func(r row) bool { return r.real })
 	reliability("all", scores, rows)
-	reliability("people's questions", said, people)
+	reliability("people's questions", said, realRows)
+	for _, part := range []struct {
+		name string
+		in   func(row) bool
+	}{
+		{"by rules", func(r row) bool { return !r.real }},
+		{"people's, with what was asked again where the section is gone", func(r row) bool { return r.real }},
+		{"people's, as asked", func(r row) bool { return r.real && !r.lost }},
+		{"questions_dev.jsonl, with what was asked again", func(r row) bool { return strings.HasPrefix(r.id, "dev-") }},
+		{"questions about uncovered labels, with what was asked again", func(r row) bool { return strings.HasPrefix(r.id, "unc-") }},
+	} {
+		in, s := subset(rows, scores, part.in)
+		lo, hi := interval(s, in)
+		fmt.Printf("%s: AUC %.3f (95 %% %.3f to %.3f) over %d answers, %d wrong\n", part.name, auc(s, in), lo, hi, len(in), count(in))
+	}
 
 	m := ensemble(rows, seed)
 	m.Some, m.Threshold = thresholds(scores, rows)
-	fmt.Printf("thresholds: doubt from %.3f (Youden), none from %.3f (%.0f %% of right answers at most)\n", m.Some, m.Threshold, 100*held)
+	fmt.Printf("thresholds: doubt from %.3f (%.0f %% of right answers at most), none from %.3f (%.0f %%)\n", m.Some, 100*doubted, m.Threshold, 100*held)
 	m.Background = background(rows)
 	for j, k := range m.Members {
 		fmt.Printf("  %-40s weight %.3f\n", k.Name, m.Stack[j])
+	}
+	for _, t := range []float64{m.Threshold, m.Some} {
+		caught, lost := 0, 0
+		for i, r := range realRows {
+			if said[i] < t {
+				continue
+			}
+			if r.wrong {
+				caught++
+			} else {
+				lost++
+			}
+		}
+		fmt.Printf("people's, with what was asked again: from %.3f %d of %d wrong answers and %d of %d right ones\n", t, caught, count(realRows), lost, len(realRows)-count(realRows))
 	}
 	abstentions("questions_dev.jsonl, each judged by a model that has not seen its medicine", devOut, func(o outcome) float64 { return scores[o.row] }, m)
 
@@ -207,7 +252,8 @@ func run(ctx context.Context, data, more, out, dump string) error {
 	for i := range heldRows {
 		hs[i] = m.Wrong(&heldRows[i].x)
 	}
-	fmt.Printf("held-out questions: AUC %.3f over %d answers, %d wrong\n", auc(hs, heldRows), len(heldRows), count(heldRows))
+	lo, hi := interval(hs, heldRows)
+	fmt.Printf("held-out questions: AUC %.3f (95 %% %.3f to %.3f) over %d answers, %d wrong\n", auc(hs, heldRows), lo, hi, len(heldRows), count(heldRows))
 	abstentions("questions_heldout.jsonl", heldOuts, func(o outcome) float64 { return hs[o.row] }, m)
 
 	b, err := m.Encode()
@@ -256,13 +302,45 @@ func count(rows []row) (n int) {
 	return n
 }
 
-func subset(rows []row, scores []float64) (people []row, said []float64) {
+func subset(rows []row, scores []float64, in func(row) bool) (part []row, said []float64) {
 	for i, r := range rows {
-		if r.real {
-			people, said = append(people, r), append(said, scores[i])
+		if in(r) {
+			part, said = append(part, r), append(said, scores[i])
 		}
 	}
-	return people, said
+	return part, said
+}
+
+// interval of the AUC in which 95 of 100 bootstrap samples lie: drawn by medicine,
+// for answers about one are not independent.
+func interval(scores []float64, rows []row) (low, high float64) {
+	byGroup := map[uint32][]int{}
+	var groups []uint32
+	for i, r := range rows {
+		if byGroup[r.group] == nil {
+			groups = append(groups, r.group)
+		}
+		byGroup[r.group] = append(byGroup[r.group], i)
+	}
+	rng := rand.New(rand.NewPCG(seed, 7))
+	var all []float64
+	for range 1000 {
+		var rs []row
+		var ss []float64
+		for range groups {
+			for _, i := range byGroup[groups[rng.IntN(len(groups))]] {
+				rs, ss = append(rs, rows[i]), append(ss, scores[i])
+			}
+		}
+		if v := auc(ss, rs); !math.IsNaN(v) {
+			all = append(all, v)
+		}
+	}
+	if len(all) == 0 {
+		return math.NaN(), math.NaN()
+	}
+	slices.Sort(all)
+	return all[len(all)*25/1000], all[len(all)*975/1000]
 }
 
 // reliability prints what was said beside what was so, and the expected calibration
@@ -291,31 +369,27 @@ func reliability(name string, scores []float64, rows []row) {
 	}
 }
 
-// thresholds of the ROC curve: where it is furthest from chance (Youden 1950), and
-// the lowest at which few right answers are held back. By weight.
+// thresholds of the ROC curve: the lowest from which a tenth of the right answers at
+// most is doubted, and the lowest from which few right answers are held back. By
+// weight. (Youden's point would cast doubt on a third of the right ones: nobody reads
+// a warning that is mostly wrong.)
 func thresholds(scores []float64, rows []row) (some, none float64) {
 	cuts := slices.Clone(scores)
 	slices.Sort(cuts)
-	best := math.Inf(-1)
-	none = 1
+	some, none = 1, 1
 	for _, c := range slices.Compact(cuts) {
-		tp, fp, p, n := 0.0, 0.0, 0.0, 0.0
+		fp, n := 0.0, 0.0
 		for i, r := range rows {
 			if r.wrong {
-				p += r.weight
-			} else {
-				n += r.weight
+				continue
 			}
+			n += r.weight
 			if scores[i] >= c {
-				if r.wrong {
-					tp += r.weight
-				} else {
-					fp += r.weight
-				}
+				fp += r.weight
 			}
 		}
-		if j := tp/p - fp/n; j > best {
-			best, some = j, c
+		if fp/n <= doubted && c < some {
+			some = c
 		}
 		if fp/n <= held && c < none {
 			none = c
