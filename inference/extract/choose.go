@@ -118,8 +118,8 @@ func (c *chooser) first(wanted func(*candidate) bool) {
 // adding is the weight of the question's words that s has and nothing taken does.
 func (c *chooser) adding(s *candidate) float64 {
 	sum := 0.0
-	for t, has := range s.direct {
-		sum += c.q.terms[t] * max(0, has-c.covered[t])
+	for _, t := range c.q.order {
+		sum += c.q.terms[t] * max(0, s.direct[t]-c.covered[t])
 	}
 	return sum
 }

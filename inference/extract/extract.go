@@ -392,7 +392,8 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 		}
 	}
 	q.rest = q.total
-	for t, w := range q.terms {
+	for _, t := range q.order { // a sum in one order: the same question has the same answer
+		w := q.terms[t]
 		if !lex.Known(t) || slices.ContainsFunc(passages, func(p Passage) bool {
 			return slices.ContainsFunc(p.Names, func(n string) bool { return slices.Contains(q.cut[n], t) })
 		}) {

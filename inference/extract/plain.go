@@ -51,9 +51,9 @@ func (c *chooser) plain(res *Result) bool {
 		return false
 	}
 	said := 0.0
-	for t, has := range c.covered {
+	for _, t := range q.order {
 		if !slices.Contains(q.cut[names[0]], t) {
-			said += q.terms[t] * has
+			said += q.terms[t] * c.covered[t]
 		}
 	}
 	if said < plainSaid*q.rest {
