@@ -81,6 +81,11 @@ func openBook(dir string) (*book, error) {
 			return nil, fmt.Errorf("the state of this site's bundles: %w", err)
 		}
 	}
+	for n, q := range b.s.Quarantine {
+		if q == nil {
+			delete(b.s.Quarantine, n)
+		}
+	}
 	if b.s.Quarantine == nil {
 		b.s.Quarantine = map[int64]*Quarantined{}
 	}

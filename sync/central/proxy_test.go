@@ -82,8 +82,8 @@ func TestThroughProxy(t *testing.T) {
 				}
 				// A proxy that refuses for a while is named, and it goes on after it.
 				p.Refuse(true)
-				p.Cut()
 				eventually(t, "the refusal is told", func() bool {
+					p.Cut() // one that was let through just before, too
 					s := u.Status(t.Context())
 					return !s.Connected && s.Code == "proxy" && strings.Contains(s.Why, "403")
 				})

@@ -3,6 +3,7 @@ package enroll_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"rxedge/sync/enroll"
 )
@@ -26,4 +27,16 @@ func TestParseKeepsSecrets(t *testing.T) {
 			t.Errorf("%s: %v", b, err)
 		}
 	}
+}
+
+// What a hub may answer to a renewal is taken or refused.
+func FuzzRenewed(f *testing.F) {
+	id := &enroll.Identity{Site: "a", CA: "x"}
+	f.Add([]byte(`{"jwt":"a.b.c","certificate":"-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"}`))
+	f.Add([]byte(`{"code":"claim_unknown","reason":"revoked"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, err := id.Renewed(b, time.Unix(1e9, 0)); err == nil {
+			t.Fatal("an identity without keys was renewed")
+		}
+	})
 }
