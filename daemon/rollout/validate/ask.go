@@ -225,6 +225,19 @@ func ask(ctx context.Context, cfg Config, serving, candidate Side, drawn []Golde
 
 // askWritten lets the candidate's language model write, with documents and alone.
 func askWritten(ctx context.Context, cfg Config, s, c *side, quick int, questions []Golden, step func(), v *Verdict) error {
+	if cfg.Loads != nil {
+		err := cfg.Loads(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		c := Check{Name: Loads, Pass: err == nil}
+		if err != nil {
+			c.Detail = err.Error()
+		}
+		if !v.add(c) {
+			return nil
+		}
+	}
 	before := deaths(cfg)
 	stood := newPairs()
 	slow := sequential.NewRate(0.05)

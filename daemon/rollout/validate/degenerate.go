@@ -24,7 +24,8 @@ const (
 
 const (
 	writtenTokens = 64
-	fewestWords   = 3   // fewer than these can't repeat or echo
+	fewestWords   = 3   // fewer than these can't echo
+	longWords     = 40  // bytes of a text of few words from which its letters are looked at
 	loopShare     = 0.6 // of the words lie in one repeated stretch
 	echoShare     = 0.8 // of the words are the prompt's, in its order
 	sameShare     = 0.9 // of the words are another answer's, in its order
@@ -37,10 +38,10 @@ func faultOf(prompt, text string) Fault {
 	switch {
 	case len(w) == 0:
 		return Empty
+	case len(w) >= 12 && looped(w) >= loopShare || len(w) < 12 && len(text) >= longWords && looped(strings.Split(text, "")) >= loopShare:
+		return Looped
 	case len(w) < fewestWords:
 		return ""
-	case looped(w) >= loopShare && len(w) >= 12:
-		return Looped
 	}
 	if p := wordsOf(prompt); len(p) >= fewestWords {
 		// The prompt said again is an echo, a sentence that has its words is an answer.

@@ -141,7 +141,7 @@ func TestDegenerate(t *testing.T) {
 	p := "metformin: What is the highest dose in adults with a normal renal function?"
 	for want, texts := range map[Fault][]string{
 		Empty:  {"", " \n", "…"},
-		Looped: {strings.Repeat("take with food and ", 12), "The dose is " + strings.Repeat("500 ", 40), strings.Repeat("the ", 60)},
+		Looped: {strings.Repeat("take with food and ", 12), "The dose is " + strings.Repeat("500 ", 40), strings.Repeat("the ", 60), "said, butteritel" + strings.Repeat("lp", 20)},
 		Echo:   {p, "Metformin: what is the highest dose in adults with a normal renal function"},
 		"": {"The highest dose of metformin in adults is 2,550 mg a day.", "Not in my documents.", "2,550 mg", "No.",
 			"Adults start at 500 mg twice a day. The dose is raised by 500 mg a week. The dose is not raised above 2,550 mg a day."},

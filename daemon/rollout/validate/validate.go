@@ -23,6 +23,7 @@ const (
 	Opens       = "opens"
 	Verifies    = "verifies"
 	Memory      = "memory"
+	Loads       = "loads"          // its model becomes ready
 	Texts       = "texts_in_place" // what stood under one title does not stand under another
 	GoldenNDCG  = "golden_ndcg"
 	Section     = "golden_section" // the right one is found first
@@ -107,6 +108,8 @@ type Config struct {
 	Verifies func(context.Context) error
 	// Needs is what the candidate's models take; nil: unknown, and not checked.
 	Needs *Needs
+	// Loads loads the candidate's model, before it is asked; nil: the first question does.
+	Loads func(context.Context) error
 	// ServingCorpus and CandidateCorpus are the two generations, where the
 	// candidate has another index; questions are drawn from what both have.
 	ServingCorpus, CandidateCorpus Corpus
@@ -234,6 +237,12 @@ func run(ctx context.Context, cfg Config, serving, candidate Side, v *Verdict) e
 		}
 		if missing := cfg.Questions - len(cfg.Golden); missing > 0 {
 			if drawn, err = Draw(ctx, cfg.ServingCorpus, cfg.CandidateCorpus, DrawOptions{N: missing, Seed: cfg.Seed, Changed: cfg.Changed}); err != nil {
+				return err
+			}
+		}
+		if len(cfg.Golden)+len(drawn) == 0 {
+			// Nothing of it was here before. That it answers, and how fast, can be told.
+			if drawn, err = Draw(ctx, cfg.CandidateCorpus, cfg.CandidateCorpus, DrawOptions{N: cfg.Questions, Seed: cfg.Seed}); err != nil {
 				return err
 			}
 		}
