@@ -163,7 +163,7 @@ rolled_back, not_validated or failed (in any way), are silent (at it for longer 
 	fl.StringVar(&waves, "waves", "5%,25%,100%", "`shares` of the sites, the last 100%")
 	fl.StringVar(&confirmed, "confirmed", "50%", "`share` of a wave that has to have confirmed it before it soaks")
 	fl.DurationVar(&soak, "soak", soak, "how long a wave is watched after that")
-	fl.DurationVar(&silence, "silence", silence, "how long a site may be at it without a word")
+	fl.DurationVar(&silence, "silence", silence, "how long a site may be at it without a word; longer than the sites watch what is new")
 	fl.StringArrayVar(&conditions, "abort-if", nil, "`condition` that halts it, such as 'rolled_back>2%' (default 'failed>2%' and 'silent>10%')")
 	fl.StringArrayVar(&labels, "label", nil, "`KEY=VALUE` that its sites have")
 	fl.BoolVar(&plan.ApproveEach, "approve-each", false, "every next wave waits for 'rollout approve'")

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
@@ -73,7 +74,7 @@ func (f *Folder) setGates(r *repository, t *trail, channel string) (changed bool
 			return false, err
 		}
 	}
-	now := f.now().UTC().Truncate(1e9)
+	now := f.now().UTC().Truncate(time.Second)
 	want := t.rolls.gates(channel, r.numbers(channel))
 	for i := range want {
 		if g := &want[i]; g.State == bundle.GateRunning {
