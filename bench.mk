@@ -1,5 +1,5 @@
 # Benchmarks beside peers from packages. Each prints ratios of one run.
-.PHONY: bench-dense bench-lexical bench-answers bench-liar bench-meaning bench-support
+.PHONY: bench-dense bench-lexical bench-answers bench-liar bench-swaps bench-meaning bench-support
 
 # Debian: apt-get install python3-faiss libopenblas0-pthread libhnswlib-dev
 # Sizes: 'make bench-dense BENCH_DENSE="-sizes 10000,100000,500000,2000000"'.
@@ -33,3 +33,10 @@ bench-meaning: ## set words, vectors, both and both with a reranker beside one a
 bench-support: ## AUC of the built-in judge on what it was not trained on, and how many changed doses it catches
 	@mkdir -p .cache
 	$(GO) run ./inference/support/train -data $(SUPPORT_DATA) -out "" -scores .cache/support-scores.jsonl
+
+# Shorter: 'make bench-swaps RXEDGE_SWAPS=40 RXEDGE_ROLLBACKS=10'.
+bench-swaps: export RXEDGE_SWAPS ?= 200
+bench-swaps: export RXEDGE_ROLLBACKS ?= 50
+bench-swaps: export RXEDGE_RATE ?= 20
+bench-swaps: ## swap and roll back pairs of index and model under 20 questions a second
+	go test -run '^TestSwapsUnderLoad$$' -v -timeout 30m ./daemon

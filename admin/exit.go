@@ -9,6 +9,7 @@ import (
 	"rxedge/daemon/box"
 	"rxedge/daemon/control"
 	"rxedge/daemon/feedback"
+	"rxedge/daemon/rollout"
 	"rxedge/daemon/upgrade"
 	"rxedge/index"
 	"rxedge/inference"
@@ -75,6 +76,8 @@ func classify(err error) (code int, fix string) {
 	case errors.As(err, &refused):
 		return exitRefused, ""
 	case errors.As(err, &bundled), errors.As(err, &claim), errors.Is(err, central.ErrExists), errors.Is(err, central.ErrRoot), errors.Is(err, central.ErrSiteExists):
+		return exitRefused, ""
+	case rollout.Refused(err):
 		return exitRefused, ""
 	case errors.As(err, &notNow), errors.Is(err, central.ErrRolloutOpen), errors.Is(err, central.ErrController), errors.Is(err, central.ErrAudit):
 		return exitRefused, ""

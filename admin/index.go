@@ -15,7 +15,7 @@ import (
 func (a *app) index() *cobra.Command {
 	c := &cobra.Command{Use: "index", Short: "Generations of the index: list, verify, go back", Example: `  rxedge index verify`,
 		Args: cobra.ArbitraryArgs, RunE: group}
-	c.AddCommand(a.indexList(), a.indexStats(), a.indexVerify(), a.indexRollback(), a.indexRebuild(), a.indexReembed(), a.indexCompact(), a.indexDocuments(), a.indexRemove(), a.indexQuarantine())
+	c.AddCommand(a.indexList(), a.indexStats(), a.indexVerify(), a.indexRollback(), a.indexPromote(), a.pin("index"), a.indexRebuild(), a.indexReembed(), a.indexCompact(), a.indexDocuments(), a.indexRemove(), a.indexQuarantine())
 	return c
 }
 

@@ -14,7 +14,7 @@ import (
 func (a *app) model() *cobra.Command {
 	c := &cobra.Command{Use: "model", Short: "Models of the catalog: import, list, remove, make smaller", Example: `  rxedge model import minilm.gguf`,
 		Args: cobra.ArbitraryArgs, RunE: group}
-	c.AddCommand(a.modelImport(), a.modelPull(), a.modelPins(), a.modelList(), a.modelRemove(), a.modelQuantize(), a.modelPrune(), a.modelCompare())
+	c.AddCommand(a.modelImport(), a.modelPull(), a.modelPins(), a.modelList(), a.modelRemove(), a.modelPromote(), a.modelRollback(), a.pin("model"), a.modelQuantize(), a.modelPrune(), a.modelCompare())
 	return c
 }
 

@@ -13,6 +13,7 @@ import (
 	"rxedge/daemon/box"
 	"rxedge/daemon/control"
 	"rxedge/daemon/feedback"
+	"rxedge/daemon/rollout"
 	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/inference/catalog"
@@ -48,6 +49,9 @@ type station interface {
 	SyncStatus(context.Context) (box.SyncStatus, error)
 	SyncPull(ctx context.Context, retry bool, progress func(box.IngestProgress)) (bundle.Result, error)
 	SyncHistory(context.Context) ([]bundle.Event, error)
+	RolloutStatus(context.Context) (box.RolloutStatus, error)
+	RolloutHistory(context.Context) ([]rollout.Record, error)
+	RolloutDo(context.Context, box.RolloutRequest) (rollout.Entry, error)
 	ImportBundle(ctx context.Context, path string, progress func(box.IngestProgress)) (bundle.Result, error)
 	Status(context.Context) (api.Health, error)
 	io.Closer

@@ -150,6 +150,7 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 	var watch sync.WaitGroup
 	watch.Go(func() { b.WatchCards(watching) })
 	watch.Go(func() { b.KeepVectors(watching) })
+	watch.Go(func() { b.RunRollout(watching) })
 	defer watch.Wait()
 	defer unwatch()
 	files := make([]clients.File, len(cfg.API.Clients))

@@ -39,6 +39,8 @@ func TestMain(m *testing.M) {
 	if v := os.Getenv(asVersion); v != "" {
 		box.Version = v
 	}
+	armCut()
+	box.RolloutJudge = judgeStories
 	if os.Getenv(asDaemon) != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		code := start(ctx, os.Args[1:], os.Stdout, os.Stderr)

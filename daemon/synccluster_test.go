@@ -153,7 +153,7 @@ func newCluster(t testing.TB) *cluster {
 	if err := os.MkdirAll(filepath.Join(c.data, "sync"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(c.data, "rxedge.toml"), []byte("sample = false\n[index]\ndisk_floor_mb = 0\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(c.data, "rxedge.toml"), []byte("sample = false\n[index]\ndisk_floor_mb = 0\n[rollout]\nwatch = \"0s\"\nquestions = 8\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := enroll.Claim(t.Context(), filepath.Join(c.data, "sync"), file, enroll.Options{}); err != nil {

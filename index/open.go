@@ -252,12 +252,7 @@ func (ix *Index) Verify(ctx context.Context, progress func(Progress)) (Report, e
 		return Report{}, ErrClosed
 	}
 	defer s.Release()
-	report := func(int, int) {}
-	if progress != nil {
-		p := throttle(progress)
-		report = func(done, total int) { p(Progress{StageVerify, done, total}) }
-	}
-	return s.view.Verify(ctx, report)
+	return s.Verify(ctx, progress)
 }
 
 // Stats of the generation that serves.

@@ -173,10 +173,22 @@ func (ix *Index) openNamed(name string) (*held, error) {
 	return ix.hold(g, v), nil
 }
 
+// Swap calls swap, which changes what Acquire gives, together with a change of the
+// caller's own that readers are to see with it. A nil one calls swap alone.
+type Swap func(swap func())
+
+func (s Swap) do(swap func()) {
+	if s == nil {
+		swap()
+		return
+	}
+	s(swap)
+}
+
 // Serve lets a candidate answer from the next Acquire on, in memory alone. base is
 // the label that Prepare gave; the error is ErrMoved where something else serves.
 // The index is held until Return or Confirm.
-func (ix *Index) Serve(ctx context.Context, name, base string) error {
+func (ix *Index) Serve(ctx context.Context, name, base string, with Swap) error {
 	if err := ix.takeOwn(ctx); err != nil {
 		return err
 	}
@@ -192,31 +204,36 @@ func (ix *Index) Serve(ctx context.Context, name, base string) error {
 	if err != nil {
 		return err
 	}
-	ix.mu.Lock()
-	defer ix.mu.Unlock()
-	ix.staging.base = ix.current // and its use with it
-	ix.current = serving(h, h.latest)
+	with.do(func() {
+		ix.mu.Lock()
+		defer ix.mu.Unlock()
+		ix.staging.base = ix.current // and its use with it
+		ix.current = serving(h, h.latest)
+	})
 	return nil
 }
 
 // Return lets what served before a candidate serve again; without a candidate
-// nothing is done.
-func (ix *Index) Return() {
-	ix.mu.Lock()
-	base, was := ix.staging.base, ix.current
-	if base == nil || was == nil {
-		ix.mu.Unlock()
-		return
+// nothing is swapped.
+func (ix *Index) Return(with Swap) {
+	var was *state
+	with.do(func() {
+		ix.mu.Lock()
+		defer ix.mu.Unlock()
+		if ix.staging.base != nil && ix.current != nil {
+			was = ix.current
+			ix.current, ix.staging.base = ix.staging.base, nil
+		}
+	})
+	if was != nil {
+		ix.release(was.held)
 	}
-	ix.current, ix.staging.base = base, nil
-	ix.mu.Unlock()
-	ix.release(was.held)
 }
 
 // Confirm makes a generation what a start opens, on disk when it returns, and lets
 // it serve where it does not yet: the candidate that does, or one to go back to.
 // Done again it changes nothing.
-func (ix *Index) Confirm(ctx context.Context, name string) error {
+func (ix *Index) Confirm(ctx context.Context, name string, with Swap) error {
 	if err := ix.take(ctx); err != nil {
 		return err
 	}
@@ -234,21 +251,31 @@ func (ix *Index) Confirm(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if named, err := ix.store.Current(); err != nil || named != name {
+	named, err := ix.store.Current()
+	if err == nil && named == name && now.Name == name && ix.heldBy() == nil {
+		// It is what it is; but the caller's own change is made.
+		ix.release(h)
+		with.do(func() {})
+		return ix.store.Promote(name)
+	}
+	if err != nil || named != name {
 		if err := ix.store.SetCurrent(name); err != nil {
 			ix.release(h)
 			return fmt.Errorf("switch to generation %s: %w", name, err)
 		}
 	}
-	ix.mu.Lock()
-	base, was := ix.staging.base, ix.current
-	ix.staging.base, ix.retreated = nil, ""
-	if was.held == h {
-		h.refs-- // it serves already
-	} else {
-		ix.current = serving(h, h.latest)
-	}
-	ix.mu.Unlock()
+	var base, was *state
+	with.do(func() {
+		ix.mu.Lock()
+		defer ix.mu.Unlock()
+		base, was = ix.staging.base, ix.current
+		ix.staging.base, ix.retreated = nil, ""
+		if was.held == h {
+			h.refs-- // it serves already
+		} else {
+			ix.current = serving(h, h.latest)
+		}
+	})
 	if base != nil {
 		ix.release(base.held)
 	}
@@ -281,6 +308,24 @@ func (ix *Index) Discard(ctx context.Context, name string) error {
 		return nil
 	}
 	return ix.store.Remove(name)
+}
+
+// Clone is the same generation, to be released by itself.
+func (s *Snapshot) Clone() *Snapshot {
+	s.ix.mu.Lock()
+	defer s.ix.mu.Unlock()
+	s.held.refs++
+	return &Snapshot{ix: s.ix, state: s.state}
+}
+
+// Verify as Index.Verify does, of this generation.
+func (s *Snapshot) Verify(ctx context.Context, progress func(Progress)) (Report, error) {
+	report := func(int, int) {}
+	if progress != nil {
+		p := throttle(progress)
+		report = func(done, total int) { p(Progress{StageVerify, done, total}) }
+	}
+	return s.view.Verify(ctx, report)
 }
 
 // Candidates on disk, by name, newest first.

@@ -62,10 +62,10 @@ func TestCandidate(t *testing.T) {
 		t.Errorf("a candidate of no changes: %+v, %v", r, err)
 	}
 
-	if err := ix.Serve(t.Context(), name, "gen-000077"); !errors.Is(err, index.ErrMoved) {
+	if err := ix.Serve(t.Context(), name, "gen-000077", nil); !errors.Is(err, index.ErrMoved) {
 		t.Errorf("served upon another base: %v", err)
 	}
-	if err := ix.Serve(t.Context(), name, from); err != nil {
+	if err := ix.Serve(t.Context(), name, from, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := serving(t, ix); got != name || version(t, reading, "aspirin") != "1" {
@@ -84,8 +84,8 @@ func TestCandidate(t *testing.T) {
 	if _, err := ix.Compact(t.Context(), nil); !errors.As(err, &held) {
 		t.Errorf("a compaction meanwhile: %v", err)
 	}
-	ix.Return()
-	ix.Return()
+	ix.Return(nil)
+	ix.Return(nil)
 	if got := serving(t, ix); got != base {
 		t.Fatalf("%s serves after going back", got)
 	}
@@ -93,7 +93,7 @@ func TestCandidate(t *testing.T) {
 	reading.Release()
 
 	// A start does not know of a candidate, not even where CURRENT is damaged.
-	if err := ix.Serve(t.Context(), name, from); err != nil {
+	if err := ix.Serve(t.Context(), name, from, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := ix.Close(); err != nil {
@@ -112,7 +112,7 @@ func TestCandidate(t *testing.T) {
 
 	// A change in between: it has to be built again.
 	apply(t, ix, put(label("codeine", "2", "a worse cough")))
-	if err := ix.Serve(t.Context(), name, from); !errors.Is(err, index.ErrMoved) {
+	if err := ix.Serve(t.Context(), name, from, nil); !errors.Is(err, index.ErrMoved) {
 		t.Fatal(err)
 	}
 	if err := ix.Discard(t.Context(), name); err != nil {
@@ -123,12 +123,12 @@ func TestCandidate(t *testing.T) {
 		t.Fatal(err)
 	}
 	name = res.Generation.Name
-	if err := ix.Serve(t.Context(), name, from); err != nil {
+	if err := ix.Serve(t.Context(), name, from, nil); err != nil {
 		t.Fatal(err)
 	}
 	previous := ix.Named().Name
 	for range 2 {
-		if err := ix.Confirm(t.Context(), name); err != nil {
+		if err := ix.Confirm(t.Context(), name, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -152,7 +152,7 @@ func TestCandidate(t *testing.T) {
 	s.Release()
 
 	// Back to the one that was kept, however much was built since.
-	if err := ix.Confirm(t.Context(), previous); err != nil {
+	if err := ix.Confirm(t.Context(), previous, nil); err != nil {
 		t.Fatal(err)
 	}
 	s = snapshot(t, ix)
@@ -160,7 +160,7 @@ func TestCandidate(t *testing.T) {
 	if version(t, s, "aspirin") != "1" || version(t, s, "codeine") != "2" {
 		t.Errorf("%+v", s.Generation())
 	}
-	if err := ix.Confirm(t.Context(), "gen-000099"); !errors.Is(err, index.ErrNotFound) {
+	if err := ix.Confirm(t.Context(), "gen-000099", nil); !errors.Is(err, index.ErrNotFound) {
 		t.Error(err)
 	}
 	infos, err := ix.Generations()

@@ -41,11 +41,8 @@ type Cache interface {
 
 // key of all that an answer depends on but the index. Letters keep their case:
 // names and abbreviations are told by it.
-func (s *Service) key(q Question) string {
-	variant := ""
-	if s.Variant != nil {
-		variant = s.Variant()
-	}
+func (s *Service) key(ctx context.Context, q Question) string {
+	variant := s.variant(ctx)
 	return strings.Join([]string{Normalise(q.asked()), q.Mode, strconv.Itoa(q.K), strconv.Itoa(s.MaxTokens), strconv.FormatBool(q.Explain), variant, s.staleBefore(), strconv.FormatBool(s.StaleAbstains), strconv.FormatBool(s.GuardAbstains)}, "\x00")
 }
 
@@ -101,10 +98,10 @@ func (s *Service) degraded(p *looked) bool {
 // question is looked at anew, up to where something would be written: an answer
 // stands where that finds the very same, and so does an abstention.
 func (s *Service) kept(ctx context.Context, q Question, ev Events, began time.Time) (*Answer, error) {
-	key := s.key(q)
+	key := s.key(ctx, q)
 	k, ok := s.Cache.Get(key)
 	looking := since(began)
-	snap := s.Index.Acquire()
+	snap := s.acquire(ctx)
 	if snap == nil {
 		return nil, index.ErrClosed
 	}
@@ -119,7 +116,7 @@ func (s *Service) kept(ctx context.Context, q Question, ev Events, began time.Ti
 		return a, nil
 	}
 	res, err := s.flights.do(ctx, key+"\x00"+now, ev, s.Log, func(ctx context.Context, ev Events) (*Answer, error) {
-		snap := s.Index.Acquire()
+		snap := s.acquire(ctx)
 		if snap == nil {
 			return nil, index.ErrClosed
 		}

@@ -48,20 +48,26 @@ func (e *searchError) Unwrap() error { return e.err }
 // rescue is what is left where a question could not be looked at: the last good
 // generation, and then what was answered before.
 func (s *Service) rescue(ctx context.Context, q Question, ev Events, began time.Time, err error) (*Answer, error) {
+	if isHidden(ctx) {
+		return nil, err
+	}
 	for index.Damaged(err) && s.Retreat != nil {
 		var at *searchError
 		if !errors.As(err, &at) || s.Retreat(ctx, at.generation, err) != nil {
 			break
 		}
 		var a *Answer
-		if a, err = s.answer(ctx, q, ev, began); err == nil {
+		fresh, done := s.pinned(ctx)
+		a, err = s.answer(fresh, q, ev, began)
+		done()
+		if err == nil {
 			return a, nil
 		}
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, index.ErrClosed) || q.Fresh {
 		return nil, err
 	}
-	a := s.earlier(q)
+	a := s.earlier(ctx, q)
 	if a == nil {
 		return nil, err
 	}
@@ -75,12 +81,12 @@ func (s *Service) rescue(ctx context.Context, q Question, ev Events, began time.
 
 // earlier is what was answered to the same question before, however long ago;
 // nil where nothing was.
-func (s *Service) earlier(q Question) *Answer {
+func (s *Service) earlier(ctx context.Context, q Question) *Answer {
 	archive, ok := s.Cache.(Archive)
 	if !ok {
 		return nil
 	}
-	k, ok := archive.Earlier(s.key(q))
+	k, ok := archive.Earlier(s.key(ctx, q))
 	if !ok || k.Answer.Status != StatusAnswered {
 		return nil
 	}

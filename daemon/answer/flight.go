@@ -39,12 +39,14 @@ func (fs *flights) do(ctx context.Context, key string, ev Events, log *slog.Logg
 	if f == nil {
 		// The values of the first who asks, but nobody's end.
 		working, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		working, release := keepServing(working)
 		f = &flight{cancel: cancel, more: make(chan struct{})}
 		if fs.open == nil {
 			fs.open = map[string]*flight{}
 		}
 		fs.open[key] = f
 		fs.wait.Go(func() {
+			defer release()
 			defer cancel()
 			a, err := f.run(working, log, work)
 			fs.mu.Lock()

@@ -62,13 +62,10 @@ const stricterTop = 3
 // against its evidence as it comes. It reports false where the extract should
 // answer instead; an error is for the caller alone.
 func (s *Service) generated(ctx context.Context, q Question, a *Answer, hits []index.Hit, lex lexicon, subjects subjects, ev Events) (bool, error) {
-	if q.Mode == ModeExtractive || s.Generator == nil {
-		if q.Mode == ModeGenerated {
-			a.Fallback = "no language model is configured; these are sentences of the documents, verbatim"
-		}
+	if q.Mode == ModeExtractive {
 		return false, nil
 	}
-	gen, err := s.Generator(ctx)
+	gen, err := s.generator(ctx)
 	if err != nil {
 		a.Fallback = unavailable(err)
 		return false, nil
@@ -82,7 +79,7 @@ func (s *Service) generated(ctx context.Context, q Question, a *Answer, hits []i
 	began := time.Now()
 	a.Mode, a.Model = ModeGenerated, gen.Model()
 	w := &writer{ctx: ctx, verifier: &verifier{binder: newBinder(hits, lex, subjects)}, answer: a, events: ev, seen: map[string]bool{}}
-	a.Verification = &w.report
+	a.Verification, w.report.Model = &w.report, gen.Model()
 	if s.Entailer != nil {
 		if judge, err := s.Entailer(ctx); err == nil && judge != nil {
 			w.verifier.judge, w.report.Judge = judge, judge.Model()

@@ -82,6 +82,9 @@ type Service struct {
 	Retreat   func(ctx context.Context, generation string, why error) error
 	Retreated func() string
 	Lost      func() bool
+	// Serving gives what answers the next question; nil: Index, Generator and
+	// Variant do. The question releases it.
+	Serving func() Serving
 	// Observe is called with each answer, or with the error where there is none;
 	// it is for counting alone. May be nil.
 	Observe func(*Answer, error)
@@ -102,9 +105,13 @@ type Events struct {
 // log and no error.
 func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, error) {
 	began := time.Now()
+	observe := s.Observe
+	if isHidden(ctx) {
+		observe, q.Fresh = nil, true
+	}
 	if err := q.check(); err != nil {
-		if s.Observe != nil {
-			s.Observe(nil, err)
+		if observe != nil {
+			observe(nil, err)
 		}
 		return nil, err
 	}
@@ -114,8 +121,10 @@ func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 	if q.K == 0 {
 		q.K = 8
 	}
+	ctx, done := s.pinned(ctx)
+	defer done()
 	if len(q.Previous) > 0 {
-		if err := s.resolve(&q); err != nil {
+		if err := s.resolve(ctx, &q); err != nil {
 			return nil, fmt.Errorf("reading the questions before: %w", err)
 		}
 	}
@@ -127,15 +136,15 @@ func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 		s.named(a)
 		a.Cohort = q.Cohort
 	}
-	if s.Observe != nil {
-		s.Observe(a, err)
+	if observe != nil {
+		observe(a, err)
 	}
 	return a, err
 }
 
 // resolve reads the questions before q, where the index is open.
-func (s *Service) resolve(q *Question) error {
-	snap := s.Index.Acquire()
+func (s *Service) resolve(ctx context.Context, q *Question) error {
+	snap := s.acquire(ctx)
 	if snap == nil {
 		return nil
 	}
@@ -154,7 +163,7 @@ func (s *Service) answer(ctx context.Context, q Question, ev Events, began time.
 }
 
 func (s *Service) ask(ctx context.Context, q Question, ev Events, began time.Time) (*Answer, error) {
-	snap := s.Index.Acquire()
+	snap := s.acquire(ctx)
 	if snap == nil {
 		return nil, index.ErrClosed
 	}
@@ -278,7 +287,7 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 		a.abstain(ReasonStale, fmt.Sprintf("The labels here that speak of this are older than %s, and this box does not answer from those.", s.staleBefore()))
 	} else if len(p.ex.Sentences) == 0 {
 		a.abstain(ReasonNoEvidence, cmp.Or(codeTrouble(p.found.Codes), noEvidence(p.snap, p.ex, len(p.about) == 0)))
-	} else if s.short(p) {
+	} else if s.short(ctx, p) {
 		a.Path = PathShort
 		s.extracted(ctx, a, p, ev)
 	} else if done, err := s.generated(ctx, p.q, a, p.hits, lexicon{p.snap}, subjects{p.snap}, ev); err != nil {
@@ -327,8 +336,8 @@ func (q *Question) check() error {
 
 // short says whether the extract answers, and the language model that is
 // configured is not asked: a simple lookup, and labels that do not differ.
-func (s *Service) short(p *looked) bool {
-	return s.ShortPath && s.Generator != nil && p.q.Mode == "" && p.ex.Plain && len(p.differing) == 0 && len(p.strangers) == 0
+func (s *Service) short(ctx context.Context, p *looked) bool {
+	return s.ShortPath && s.hasGenerator(ctx) && p.q.Mode == "" && p.ex.Plain && len(p.differing) == 0 && len(p.strangers) == 0
 }
 
 func cohort(s string) bool {

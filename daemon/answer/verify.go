@@ -33,6 +33,8 @@ const judgeLimit = 5 * time.Second
 
 // Verification says how what a model wrote was checked.
 type Verification struct {
+	// Model that wrote them, whether or not anything of it is shown.
+	Model string `json:"model,omitempty"`
 	// Judge that was asked; "" where there was none to be had.
 	Judge string `json:"judge"`
 	// Checked are the sentences that were written, Withheld those of them that

@@ -27,7 +27,6 @@ import (
 	"rxedge/daemon/feedback"
 	"rxedge/index"
 	"rxedge/index/document"
-	"rxedge/inference"
 	"rxedge/inference/catalog"
 	"rxedge/inference/ladder"
 	"rxedge/inference/llama"
@@ -70,12 +69,14 @@ type Box struct {
 	metrics             *metrics
 	sync                syncing
 	telemetry           *watching
+	rollout             rolling
 }
 
 // Open takes the data folder for this process and opens what is in it. The
 // error is a *HeldError where another process has it.
 func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err error) {
 	b = &Box{Config: cfg, log: log, started: time.Now()}
+	b.sync.news = make(chan struct{}, 1)
 	defer func() {
 		if err != nil {
 			_ = b.Close()
@@ -103,6 +104,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 		log.Warn("feedback", "note", n)
 	}
 	b.Models = newModels(b.Catalog, cfg.Model, cfg.Data, log)
+	b.Models.files = b.filePath
 	b.generator, b.embedder = b.Models.use[catalog.Generator], b.Models.use[catalog.Embedder]
 	b.cache = openCache(cfg, log)
 	opt := index.Options{Logger: log}
@@ -129,17 +131,18 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	b.Answers.Embedder, b.Answers.Vectors = opt.EmbedderInfo, b.embedder != ""
 	b.Answers.Retreat, b.Answers.Retreated, b.Answers.Lost = b.retreat, b.Index.Retreated, b.lost
 	if b.cache != nil {
-		b.Answers.Cache, b.Answers.Variant = b.cache, b.variant
+		b.Answers.Cache = b.cache
 	}
 	b.metrics = newMetrics(b)
 	b.Answers.Observe = b.observe
-	if name := b.generator; name != "" {
-		b.Answers.Generator = func(ctx context.Context) (inference.Generator, error) { return b.Models.Generator(ctx, name) }
-	}
+	b.Answers.Serving = b.serving
 	if err := b.openSync(); err != nil {
 		// Questions are answered all the same.
 		b.sync.note = "the link to the centre is off: " + err.Error()
 		log.Error("sync is off", "error", err)
+	}
+	if err := b.openRollout(ctx); err != nil {
+		return b, err
 	}
 	b.telemetry.recorder.Start()
 	return b, nil
@@ -149,6 +152,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 func (b *Box) observe(a *answer.Answer, err error) {
 	b.metrics.observe(a, err)
 	b.telemetry.observe(a, err)
+	b.watched(a, err)
 	if err == nil {
 		b.Feedback.Gave(feedback.GivenOf(a, time.Now()))
 	}
@@ -160,6 +164,7 @@ func (b *Box) Close() error {
 	if b.Answers != nil {
 		b.Answers.Wait() // for those whose askers went away
 	}
+	errs = append(errs, b.closeRollout())
 	if b.Index != nil {
 		errs = append(errs, b.Index.Close())
 	}
@@ -193,13 +198,13 @@ func (b *Box) Health() api.Health {
 		h.Ready = false
 		h.Degraded = append(h.Degraded, b.lostNote())
 	}
-	h.Generator, h.Degraded = b.modelState(b.generator, "answers are sentences of the documents, verbatim", h.Degraded)
+	h.Generator, h.Degraded = b.modelState(b.writes(), "answers are sentences of the documents, verbatim", h.Degraded)
 	h.Embedder, h.Degraded = b.modelState(b.embedder, "documents are searched by words alone", h.Degraded)
 	if h.Reembedding = b.reembedding.Load(); h.Reembedding != nil {
 		why := b.Index.NeedsRebuild()
 		h.Degraded = slices.DeleteFunc(h.Degraded, func(s string) bool { return s == why })
 	}
-	h.Others = b.Models.loaded(b.generator, b.embedder)
+	h.Others = b.Models.loaded(b.writes(), b.embedder)
 	if st, watched := b.cards.state(b.Models); watched {
 		h.Step, h.StepWhy = st.Step.String(), st.Why
 		if st.Step > ladder.Normal {

@@ -33,17 +33,18 @@ func openCache(cfg config.Config, log *slog.Logger) *cache.Cache {
 	return c
 }
 
-// variant names what answers depend on beside the question and the index.
-func (b *Box) variant() string {
+// variant names what answers depend on beside the question and the index, where
+// the model of that name writes.
+func (b *Box) variant(model string) string {
 	// The software, how it is told to answer, and what finds and judges passages.
 	parts := []string{Version, fmt.Sprintf("%+v", b.Config.Answer), b.Config.Model.Profile, b.Answers.Embedder.Name, b.Answers.Embedder.SHA256, b.Models.use[catalog.Reranker], b.Models.use[catalog.Entailer]}
-	if b.generator != "" {
+	if model != "" {
 		sum := ""
 		// A model of the same name may be another one tomorrow.
-		if e, err := b.Catalog.Get(b.generator); err == nil {
+		if e, err := b.Catalog.Get(b.Models.variant(model).name); err == nil {
 			sum = e.SHA256
 		}
-		parts = append(parts, b.generator, sum, b.Models.chosen().profile.Name)
+		parts = append(parts, model, sum, b.Models.chosen().profile.Name)
 	}
 	return strings.Join(parts, "\x00")
 }

@@ -81,6 +81,9 @@ func (b *Box) lostNote() string {
 }
 
 func (b *Box) retreat(ctx context.Context, generation string, why error) error {
+	if b.damaged(ctx, generation, why) {
+		return nil
+	}
 	_, err := b.Index.Retreat(ctx, generation, why)
 	return err
 }

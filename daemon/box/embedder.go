@@ -2,6 +2,7 @@ package box
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"rxedge/daemon/config"
+	"rxedge/daemon/rollout"
 	"rxedge/index"
 	"rxedge/index/chunk"
 	"rxedge/inference"
@@ -59,6 +61,11 @@ func (b *Box) KeepVectors(ctx context.Context) {
 		if err == nil {
 			b.log.Info("the vectors of the index are made", "generation", rep.Generation.Label(), "passages", rep.Embedded, "took", time.Since(began).Round(time.Millisecond))
 			return
+		}
+		if errors.Is(err, rollout.ErrHeld) { // for as long as a candidate is watched
+			try--
+			sleepFor(ctx, reembedTries[0])
+			continue
 		}
 		if ctx.Err() != nil || try == len(reembedTries) {
 			return

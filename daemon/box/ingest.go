@@ -117,6 +117,18 @@ type readFunc func(document.Options, func(*document.Document) error) ([]document
 // apply makes one batch of what read yields and of the ids to remove; with
 // replaces they are removed only where something is read.
 func (b *Box) apply(ctx context.Context, read readFunc, remove []string, replaces bool, progress func(IngestProgress)) (IngestReport, error) {
+	rep, err := b.batch(ctx, read, remove, replaces, progress, func(ch index.Changes, progress func(index.Progress)) (res index.ApplyResult, err error) {
+		err = b.changing(func() (err error) {
+			res, err = b.Index.Apply(ctx, ch, progress)
+			return err
+		})
+		return res, err
+	})
+	return rep, b.heldUntil(err)
+}
+
+// batch hands what read yields to do.
+func (b *Box) batch(ctx context.Context, read readFunc, remove []string, replaces bool, progress func(IngestProgress), do func(index.Changes, func(index.Progress)) (index.ApplyResult, error)) (IngestReport, error) {
 	b.ingest.Lock()
 	defer b.ingest.Unlock()
 	if progress == nil {
@@ -157,11 +169,9 @@ func (b *Box) apply(ctx context.Context, read readFunc, remove []string, replace
 		ch.Delete = nil
 	}
 	rep.SampleRemoved = replaces && some && len(remove) > 0
-	err := b.changing(func() (err error) {
-		rep.ApplyResult, err = b.Index.Apply(ctx, ch, func(p index.Progress) {
-			progress(IngestProgress{Stage: p.Stage, Done: int64(p.Done), Total: int64(p.Total), Unit: unitOf(p.Stage)})
-		})
-		return err
+	var err error
+	rep.ApplyResult, err = do(ch, func(p index.Progress) {
+		progress(IngestProgress{Stage: p.Stage, Done: int64(p.Done), Total: int64(p.Total), Unit: unitOf(p.Stage)})
 	})
 	for _, p := range rep.Problems {
 		if _, qerr := b.Quarantine.Put(p, nil); qerr != nil {

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"time"
 
 	"rxedge/daemon/api"
 	"rxedge/daemon/config"
+	"rxedge/daemon/rollout"
 	profiles "rxedge/firmware-profiles"
 	"rxedge/inference"
 	"rxedge/inference/bert"
@@ -32,14 +34,18 @@ type Models struct {
 	pool    func() (*llama.Pool, error) // made when a model is first asked for
 
 	use map[catalog.Kind]string // the configured models; "": none
+	// files gives the path of an adapter or a profile that a pair has.
+	files func(rollout.File) string
 
-	mu     sync.Mutex
-	step   ladder.State // where the ladder stands
-	kept   map[string]bool
-	named  string                 // the profile, once it is chosen
-	berts  map[string]*bert.Model // by the hash of their file
-	opened *llama.Pool
-	closed bool
+	mu    sync.Mutex
+	step  ladder.State // where the ladder stands
+	kept  map[string]bool
+	named string                 // the profile, once it is chosen
+	berts map[string]*bert.Model // by the hash of their file
+	// variants of models by the names that they run under.
+	variants map[string]variant
+	opened   *llama.Pool
+	closed   bool
 }
 
 // choice of the firmware profile.
@@ -169,7 +175,8 @@ var roles = map[catalog.Kind]llama.Kind{catalog.Generator: llama.Generate, catal
 // load says how a model is loaded: as the profile has it on the ladder's step,
 // with what the configuration sets before it.
 func (m *Models) load(name string) (llama.Options, error) {
-	e, err := m.catalog.Get(name)
+	v := m.variant(name)
+	e, err := m.catalog.Get(v.name)
 	if err != nil {
 		return llama.Options{}, err
 	}
@@ -180,8 +187,17 @@ func (m *Models) load(name string) (llama.Options, error) {
 	m.mu.Lock()
 	step := m.step.Step
 	m.mu.Unlock()
-	o := m.options(e, m.chosen(), step)
+	c := m.chosen()
+	if v.profile != nil {
+		c.profile = *v.profile
+	}
+	o := m.options(e, c, step)
 	o.Engine = engine
+	if v.adapter != "" {
+		adapters := map[string]string{v.adapter: v.path}
+		maps.Copy(adapters, o.Adapters)
+		o.Adapters = adapters
+	}
 	return o, nil
 }
 
@@ -288,12 +304,16 @@ func (m *Models) Generator(_ context.Context, name string) (inference.Generator,
 	if err != nil {
 		return nil, err // an interface that holds nothing is not nil
 	}
+	if v := m.variant(name); v.adapter != "" {
+		return adapted{h, v.adapter}, nil
+	}
 	return h, nil
 }
 
 // handle of a model of that kind; nothing is loaded yet.
 func (m *Models) handle(name string, kind catalog.Kind) (*llama.Handle, error) {
-	e, err := m.catalog.Get(name)
+	v := m.variant(name)
+	e, err := m.catalog.Get(v.name)
 	if err != nil {
 		return nil, err
 	}
@@ -306,6 +326,9 @@ func (m *Models) handle(name string, kind catalog.Kind) (*llama.Handle, error) {
 	p, err := m.pool()
 	if err != nil {
 		return nil, err
+	}
+	if v.name != name {
+		return p.Handle(name), nil
 	}
 	return p.Handle(e.Name), nil
 }
@@ -357,7 +380,7 @@ func (m *Models) state(name string) api.ModelState {
 				Running: st.Running, Waiting: st.Waiting, MemoryBytes: st.Resident}
 		}
 	}
-	if _, err := m.catalog.Get(name); err != nil {
+	if _, err := m.catalog.Get(m.variant(name).name); err != nil {
 		return api.ModelState{Name: name, Phase: "missing", Reason: "not in the catalog; 'rxedge model import' adds it"}
 	}
 	return api.ModelState{Name: name, Phase: phaseIdle}

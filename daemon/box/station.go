@@ -73,26 +73,29 @@ func (b *Box) Verify(ctx context.Context, progress func(index.Progress)) (index.
 func (b *Box) Rebuild(ctx context.Context, progress func(index.Progress)) (index.ApplyResult, error) {
 	b.ingest.Lock()
 	defer b.ingest.Unlock()
-	return b.Index.Apply(ctx, index.Changes{}, progress)
+	res, err := b.Index.Apply(ctx, index.Changes{}, progress)
+	return res, b.heldUntil(err)
 }
 
 // Reembed makes the vectors that are missing or of another embedder, while
 // documents come in and questions are answered.
 func (b *Box) Reembed(ctx context.Context, progress func(index.Progress)) (index.ApplyResult, error) {
 	defer b.reembedding.Store(nil)
-	return b.Index.Reembed(ctx, func(p index.Progress) {
+	res, err := b.Index.Reembed(ctx, func(p index.Progress) {
 		b.reembedding.Store(&p)
 		if progress != nil {
 			progress(p)
 		}
 	})
+	return res, b.heldUntil(err)
 }
 
 // Compact packs the index anew, without what updates have replaced.
 func (b *Box) Compact(ctx context.Context, progress func(index.Progress)) (index.ApplyResult, error) {
 	b.ingest.Lock()
 	defer b.ingest.Unlock()
-	return b.Index.Compact(ctx, progress)
+	res, err := b.Index.Compact(ctx, progress)
+	return res, b.heldUntil(err)
 }
 
 // Rollback takes back the latest batch.
@@ -103,7 +106,7 @@ func (b *Box) Rollback(ctx context.Context) (g index.GenerationInfo, err error) 
 		g, err = b.Index.Rollback(ctx)
 		return err
 	})
-	return g, err
+	return g, b.heldUntil(err)
 }
 
 // Quarantined lists what could not be read.

@@ -7,16 +7,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"rxedge/daemon/rollout"
 	"rxedge/index"
 	"rxedge/index/document"
-	"rxedge/inference/catalog"
 	"rxedge/sync/bundle"
 	"rxedge/sync/enroll"
 	"rxedge/sync/spool"
@@ -103,7 +102,6 @@ func (b *Box) RunSync(ctx context.Context) error {
 	s := &b.sync
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.news = make(chan struct{}, 1)
 	ctx, s.stop = context.WithCancel(ctx)
 	s.wg.Go(func() { b.syncLoop(ctx) })
 	if s.receiver == nil {
@@ -125,6 +123,7 @@ func (b *Box) startUplink() error {
 		s.spool, s.uplink = nil, nil
 		return errors.Join(err, sp.Close())
 	}
+	defer func() { go b.sendRollouts() }() // they take sync.mu
 	b.log.Info("this box is a site", "site", s.id.Site, "channel", s.id.Channel, "took", time.Since(began).Round(time.Millisecond))
 	return nil
 }
@@ -202,10 +201,18 @@ func (b *Box) syncLoop(ctx context.Context) {
 			wait = lookEvery
 			continue
 		}
-		err := b.applyStaged(ctx, nil)
+		err := b.applyStaged(ctx, false, nil)
 		if err == nil && u != nil && u.Status(ctx).Connected && !b.quiet(time.Now()) {
-			if _, err = r.Pull(ctx, u.Source()); err == nil {
-				err = b.applyStaged(ctx, nil)
+			if b.trying() { // nothing newer is fetched, but the centre may call it back
+				err = r.Refresh(ctx, u.Source())
+			} else {
+				_, err = r.Pull(ctx, u.Source())
+			}
+			if err == nil {
+				err = b.heed(ctx)
+			}
+			if err == nil {
+				err = b.applyStaged(ctx, false, nil)
 			}
 		}
 		b.tell()
@@ -256,28 +263,41 @@ func sleepFor(ctx context.Context, d time.Duration) {
 // quiet says whether nothing is to be fetched at this time of the day.
 func (b *Box) quiet(now time.Time) bool { return b.Config.Sync.Quiet.Contains(now) }
 
-// applyStaged puts the staged bundle to use: its documents as one batch of the
-// index, while questions go on; its models into the catalog.
-func (b *Box) applyStaged(ctx context.Context, progress func(IngestProgress)) error {
+// applyStaged takes the staged bundle as far as it gets: checked, and watched,
+// before it is active. again: one that went back before is tried once more.
+func (b *Box) applyStaged(ctx context.Context, again bool, progress func(IngestProgress)) error {
 	s := &b.sync
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	r, _ := s.parts()
-	if r == nil {
+	if r == nil || b.trying() {
 		return nil
 	}
 	st, err := r.Staged()
 	if err != nil || st == nil {
 		return err
 	}
+	state := b.rollout.State()
+	if e := state.Entry(bundleID(st.Number)); e != nil && e.Slot == rollout.RolledBack && !again && e.Check != rollout.CheckReplaced {
+		// It went back before, and a later one since.
+		b.agree()
+		return nil
+	}
 	began := time.Now()
-	err = b.put(ctx, st, progress)
+	e, err := b.offerBundle(ctx, st, progress)
+	var no *rollout.RefusedError
 	switch {
 	case err == nil:
-		if err := r.Activate(st.Number); err != nil {
-			return err
+		b.log.Info("a bundle was taken up", "number", st.Number, "slot", string(e.Slot), "took", time.Since(began).Round(time.Millisecond))
+		return nil
+	case errors.As(err, &no):
+		code := bundle.NotValidated
+		if no.Served {
+			code = bundle.RolledBack
 		}
-		b.log.Info("a bundle is active", "number", st.Number, "took", time.Since(began).Round(time.Millisecond))
+		return &bundle.Error{Code: code, Reason: no.Reason, Err: err}
+	case errors.Is(err, rollout.ErrPinned), errors.Is(err, rollout.ErrUnderWay):
+		b.log.Info("a bundle waits", "number", st.Number, "because", err)
 		return nil
 	case ctx.Err() != nil, errors.Is(err, index.ErrClosed):
 		return err // it stays staged
@@ -291,52 +311,10 @@ func (b *Box) applyStaged(ctx context.Context, progress func(IngestProgress)) er
 	return err
 }
 
-func (b *Box) put(ctx context.Context, st *bundle.Staged, progress func(IngestProgress)) error {
-	ch, err := st.Set.Compare(st.Active)
-	if err != nil {
-		if st.Active == nil {
-			return err
-		}
-		// What was there before can't be read: all of it is put again.
-		if ch, err = st.Set.Compare(nil); err != nil {
-			return err
-		}
-	}
-	remove := append(ch.Removed, st.Set.Manifest.Withdrawn...)
-	if len(ch.Put) > 0 {
-		remove = append(remove, b.sampleIDs()...)
-	}
-	if len(ch.Put)+len(remove) > 0 {
-		read := func(_ document.Options, yield func(*document.Document) error) ([]document.Problem, error) {
-			for _, id := range ch.Put {
-				c, err := ch.Content(id)
-				if err != nil {
-					return nil, err
-				}
-				d, err := readPublished(id, c)
-				if err != nil {
-					return nil, err
-				}
-				if err := yield(d); err != nil {
-					return nil, err
-				}
-			}
-			return nil, nil
-		}
-		if _, err := b.apply(ctx, read, remove, false, progress); err != nil {
-			return err
-		}
-	}
-	for _, a := range st.Set.Manifest.Artefacts {
-		if a.Kind != bundle.KindModel {
-			continue // adapters and profiles lie in their folder for who configures them
-		}
-		name := strings.TrimSuffix(a.Name, filepath.Ext(a.Name))
-		if _, err := b.Catalog.Import(ctx, st.Artefact(a), catalog.ImportOptions{Name: name}, nil); err != nil {
-			return fmt.Errorf("the model %s: %w", name, err)
-		}
-	}
-	return nil
+// trying says whether a candidate is provisional: nothing newer is fetched then.
+func (b *Box) trying() bool {
+	c := b.rollout.State().Candidate
+	return c != nil && c.Slot == rollout.Provisional
 }
 
 // Enroll makes the box a site by the file that the centre has written.
@@ -419,11 +397,15 @@ func (b *Box) pull(ctx context.Context, r *bundle.Receiver, src bundle.Source, r
 			sleepFor(watch, 200*time.Millisecond)
 		}
 	})
-	res, err := r.Pull(ctx, src)
+	var res bundle.Result
+	var err error
+	if !b.trying() {
+		res, err = r.Pull(ctx, src)
+	}
 	stop()
 	wg.Wait()
 	if err == nil {
-		err = b.applyStaged(ctx, progress)
+		err = b.applyStaged(ctx, retry, progress)
 	}
 	if st := r.Status(); st.Active != nil {
 		res.Active = st.Active.Number
@@ -522,7 +504,8 @@ func (b *Box) tell() {
 		Quarantine []bundle.Quarantined `json:"quarantine,omitempty"`
 		Generation string               `json:"generation"`
 		Documents  int                  `json:"documents"`
-	}{Version: Version, Profile: b.Models.profileName(), Channel: st.Channel, Newest: st.Newest, Refusal: st.Refusal, Quarantine: st.Quarantine, Generation: g.Label(), Documents: g.Documents}
+		Rollout    *rolloutState        `json:"rollout,omitempty"`
+	}{Version: Version, Profile: b.Models.profileName(), Channel: st.Channel, Newest: st.Newest, Refusal: st.Refusal, Quarantine: st.Quarantine, Generation: g.Label(), Documents: g.Documents, Rollout: b.rolloutState()}
 	if st.Active != nil {
 		state.Active = st.Active.Number
 	}

@@ -34,6 +34,8 @@ type Config struct {
 	API    API    `toml:"api"`
 	Cache  Cache  `toml:"cache"`
 	Sync   Sync   `toml:"sync"`
+	// Rollout says how what is new comes to serve.
+	Rollout Rollout `toml:"rollout"`
 }
 
 // Cache says how long and how much is kept of what was answered.
@@ -168,15 +170,16 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 // Default is the configuration of a box that was told nothing.
 func Default() Config {
 	return Config{
-		Listen: "127.0.0.1:8731",
-		Data:   DefaultData(),
-		Log:    Log{Level: "info", Format: "text"},
-		Sample: true,
-		Model:  Model{Profile: Auto, Embedder: Auto, Reranker: Auto, Entailer: Auto, Idle: Duration(15 * time.Minute), Start: Duration(2 * time.Minute)},
-		Answer: Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second), StaleAfter: Duration(3 * 365 * 24 * time.Hour), Stale: "show", Guard: "tell", ShortPath: true},
-		API:    API{MaxRequestBytes: 1 << 20, RawCompletions: true, Rate: 1000, Burst: 2000},
-		Cache:  Cache{Enabled: true, Answers: Duration(time.Hour), Earlier: Duration(30 * 24 * time.Hour), Embeddings: Duration(24 * time.Hour), Disk: 256, Memory: 32},
-		Sync:   Sync{SpoolMB: 64},
+		Listen:  "127.0.0.1:8731",
+		Data:    DefaultData(),
+		Log:     Log{Level: "info", Format: "text"},
+		Sample:  true,
+		Model:   Model{Profile: Auto, Embedder: Auto, Reranker: Auto, Entailer: Auto, Idle: Duration(15 * time.Minute), Start: Duration(2 * time.Minute)},
+		Answer:  Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second), StaleAfter: Duration(3 * 365 * 24 * time.Hour), Stale: "show", Guard: "tell", ShortPath: true},
+		API:     API{MaxRequestBytes: 1 << 20, RawCompletions: true, Rate: 1000, Burst: 2000},
+		Cache:   Cache{Enabled: true, Answers: Duration(time.Hour), Earlier: Duration(30 * 24 * time.Hour), Embeddings: Duration(24 * time.Hour), Disk: 256, Memory: 32},
+		Sync:    Sync{SpoolMB: 64},
+		Rollout: Rollout{Watch: Wait(10 * time.Minute), Defer: Wait(30 * time.Second), Warm: Wait(time.Hour), Models: true},
 	}
 }
 
@@ -289,6 +292,9 @@ func (c *Config) Check() error {
 		return fmt.Errorf("index.disk_floor_mb: %d is outside 0 to %d", *f, 1<<30)
 	}
 	if err := c.Sync.check(); err != nil {
+		return err
+	}
+	if err := c.Rollout.check(); err != nil {
 		return err
 	}
 	return c.Model.check()

@@ -16,6 +16,7 @@ import (
 	"rxedge/daemon/api"
 	"rxedge/daemon/box"
 	"rxedge/daemon/feedback"
+	"rxedge/daemon/rollout"
 	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/inference/catalog"
@@ -87,6 +88,8 @@ func fromFailure(f *failure) error {
 		e.is = feedback.ErrConflict
 	case codeFull:
 		e.is = feedback.ErrFull
+	case codeRollout:
+		e.is = rollout.ErrRefused
 	case codeNotEnrolled:
 		e.is = enroll.ErrNotEnrolled
 	case codeCancelled:
@@ -318,4 +321,19 @@ func (c *Client) ImportBundle(ctx context.Context, path string, progress func(bo
 // Status of the daemon.
 func (c *Client) Status(ctx context.Context) (api.Health, error) {
 	return plain[api.Health](ctx, c, "health", none{})
+}
+
+// RolloutStatus says what serves and what is on its way.
+func (c *Client) RolloutStatus(ctx context.Context) (box.RolloutStatus, error) {
+	return plain[box.RolloutStatus](ctx, c, "rollout-status", none{})
+}
+
+// RolloutHistory is the journal of rollouts, the oldest first.
+func (c *Client) RolloutHistory(ctx context.Context) ([]rollout.Record, error) {
+	return plain[[]rollout.Record](ctx, c, "rollout-history", none{})
+}
+
+// RolloutDo does what a technician says.
+func (c *Client) RolloutDo(ctx context.Context, q box.RolloutRequest) (rollout.Entry, error) {
+	return plain[rollout.Entry](ctx, c, "rollout-do", q)
 }

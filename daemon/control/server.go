@@ -11,6 +11,7 @@ import (
 	"rxedge/daemon/answer"
 	"rxedge/daemon/box"
 	"rxedge/daemon/feedback"
+	"rxedge/daemon/rollout"
 	"rxedge/index"
 	"rxedge/inference"
 	"rxedge/inference/catalog"
@@ -46,6 +47,7 @@ const (
 	codeEmbedder  = "no_embedder"
 	codeEmbedding = "reembedding"
 
+	codeRollout     = "rollout_refused"
 	codeNotEnrolled = "not_enrolled"
 	codeRefused     = "refused"      // a bundle or metadata
 	codeNotAdmitted = "not_admitted" // an enrolment
@@ -63,6 +65,8 @@ func toFailure(err error) *failure {
 		f.Code, f.Refusal, f.Reason = codeRefused, string(refused.Code), refused.Reason
 	case errors.As(err, &notAdmitted):
 		f.Code, f.Refusal, f.Reason = codeNotAdmitted, notAdmitted.Code, notAdmitted.Reason
+	case rollout.Refused(err):
+		f.Code = codeRollout
 	case errors.Is(err, enroll.ErrNotEnrolled):
 		f.Code = codeNotEnrolled
 	case errors.As(err, &item):
@@ -166,6 +170,9 @@ func Handler(b *box.Box, public http.Handler) http.Handler {
 	call(mux, "bundle-import", func(ctx context.Context, path string, p func(any)) (any, error) {
 		return b.ImportBundle(ctx, path, func(v box.IngestProgress) { p(v) })
 	})
+	call(mux, "rollout-status", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.RolloutStatus(ctx) })
+	call(mux, "rollout-history", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.RolloutHistory(ctx) })
+	call(mux, "rollout-do", func(ctx context.Context, q box.RolloutRequest, _ func(any)) (any, error) { return b.RolloutDo(ctx, q) })
 	call(mux, "health", func(context.Context, none, func(any)) (any, error) { return b.Health(), nil })
 	return mux
 }

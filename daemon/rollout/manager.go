@@ -63,6 +63,27 @@ func (e *LostChangesError) Error() string {
 // mostInterrupted starts may find a candidate provisional before it is given up.
 const mostInterrupted = 3
 
+// ErrHeld: a candidate is being tried, and the index takes no changes.
+var ErrHeld = errors.New("a candidate is being tried")
+
+// ErrRefused is what a Refused error comes to over a wire.
+var ErrRefused = errors.New("refused")
+
+// Refused says whether err is the rollout's no, and no failure.
+func Refused(err error) bool {
+	var no *RefusedError
+	var lost *LostChangesError
+	if errors.As(err, &no) || errors.As(err, &lost) {
+		return true
+	}
+	for _, is := range []error{ErrRefused, ErrHeld, ErrNoPrevious, ErrNoCandidate, ErrUnderWay, ErrPinned, ErrOrder} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}
+
 // Config of a Manager.
 type Config struct {
 	Dir string
@@ -219,7 +240,7 @@ func (m *Manager) Recover(ctx context.Context, site Site) error {
 		return m.record(Record{Op: OpRollBack, ID: c.ID, Check: CheckInterrupted,
 			Reason: fmt.Sprintf("rxedged stopped %d times while it was being tried", mostInterrupted)})
 	}
-	if c.Bundle == 0 { // nobody offers it again
+	if c.Own { // nobody offers it again
 		op := OpReject
 		if c.Slot == Provisional {
 			op = OpRollBack
@@ -326,7 +347,7 @@ func (m *Manager) Offer(ctx context.Context, o Offer) (Entry, error) {
 		return *c, nil
 	}
 	if c == nil {
-		if err := m.record(Record{Op: OpStage, ID: o.ID, By: o.By, Pair: &Pair{ID: o.ID, Bundle: o.Bundle}}); err != nil {
+		if err := m.record(Record{Op: OpStage, ID: o.ID, By: o.By, Pair: &Pair{ID: o.ID, Bundle: o.Bundle, Own: o.By != ""}}); err != nil {
 			return Entry{}, err
 		}
 	}
@@ -379,7 +400,11 @@ func (m *Manager) validate(ctx context.Context, o Offer) error {
 		}
 		return err
 	}
-	p.ID, p.Bundle = o.ID, o.Bundle
+	p.ID = o.ID
+	if o.By == "" {
+		p.Bundle = o.Bundle
+	}
+	p.Own = o.By != ""
 	v, err := o.Validate(ctx, p)
 	if err != nil {
 		return err
@@ -388,7 +413,7 @@ func (m *Manager) validate(ctx context.Context, o Offer) error {
 		if c == nil {
 			c = &Check{Name: CheckBuild, Detail: "validation did not pass"}
 		}
-		return reject(c.Name, c.Why(), &v)
+		return reject(c.Name, Why(c), &v)
 	}
 	return m.record(Record{Op: OpValidate, ID: o.ID, Pair: &p, Verdict: &v, Versions: versions})
 }
@@ -434,16 +459,17 @@ func (m *Manager) provision(ctx context.Context, id string, watch time.Duration)
 	if watch > 0 {
 		return nil
 	}
-	return m.confirm(ctx, id)
+	return m.confirm(ctx, Record{ID: id})
 }
 
 // confirm with turn held: the record is the commit point.
-func (m *Manager) confirm(ctx context.Context, id string) error {
-	if err := m.record(Record{Op: OpConfirm, ID: id}); err != nil {
+func (m *Manager) confirm(ctx context.Context, r Record) error {
+	r.Op = OpConfirm
+	if err := m.record(r); err != nil {
 		return err
 	}
 	// Whoever asked may have gone; it is confirmed all the same.
-	return m.settle(context.WithoutCancel(ctx), m.entry(id))
+	return m.settle(context.WithoutCancel(ctx), m.entry(r.ID))
 }
 
 // Tick does what is due: a provisional candidate is rolled back where trouble is
@@ -467,12 +493,12 @@ func (m *Manager) Tick(ctx context.Context, trouble *Check) error {
 		return nil
 	}
 	if trouble != nil {
-		return m.back(ctx, s, Record{Check: trouble.Name, Reason: trouble.Why()})
+		return m.back(ctx, s, Record{Check: trouble.Name, Reason: Why(trouble), Verdict: &Verdict{Checks: []Check{*trouble}}})
 	}
 	if m.cfg.Now().Before(c.Until) {
 		return nil
 	}
-	return m.confirm(ctx, c.ID)
+	return m.confirm(ctx, Record{ID: c.ID})
 }
 
 // back from a provisional candidate, with turn held: first the swap.
@@ -530,8 +556,17 @@ func (m *Manager) serving() Entry {
 // ErrNoCandidate: nothing waits.
 var ErrNoCandidate = errors.New("no candidate waits for that")
 
-// Approve lets a validated candidate serve, watched for that long.
+// Approve lets a validated candidate serve, watched for that long; one that is
+// watched already it confirms.
 func (m *Manager) Approve(ctx context.Context, by string, watch time.Duration) (Entry, error) {
+	if c := m.State().Candidate; c != nil && c.Slot == Provisional {
+		if err := m.take(ctx, m.turn); err != nil {
+			return *c, err
+		}
+		defer func() { <-m.turn }()
+		err := m.confirm(ctx, Record{ID: c.ID, By: by})
+		return m.entry(c.ID), err
+	}
 	c := m.State().Candidate
 	if c == nil || c.Slot != Validated {
 		return Entry{}, ErrNoCandidate

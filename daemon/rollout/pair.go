@@ -6,6 +6,8 @@ package rollout
 import (
 	"fmt"
 	"time"
+
+	"rxedge/daemon/rollout/validate"
 )
 
 // Slot is where a pair stands.
@@ -29,7 +31,8 @@ type File struct {
 // Pair is what answers a question from beginning to end.
 type Pair struct {
 	ID     string `json:"id"`
-	Bundle int64  `json:"bundle,omitempty"` // it came in; 0: made here
+	Bundle int64  `json:"bundle,omitempty"` // whose documents it has; 0: of none
+	Own    bool   `json:"own,omitempty"`    // put together on this box
 	// Generation of the index, by its label. The confirmed pair's goes on with the
 	// box's own changes.
 	Generation string `json:"generation"`
@@ -42,55 +45,36 @@ type Pair struct {
 
 // String names it for people.
 func (p Pair) String() string {
-	if p.Bundle > 0 {
+	if p.Bundle > 0 && !p.Own {
 		return fmt.Sprintf("bundle %d", p.Bundle)
 	}
 	return p.ID
 }
 
-// Check is one figure of a validation or a watch. It never has text of a question.
-type Check struct {
-	Name      string   `json:"name"`
-	Pass      bool     `json:"pass"`
-	Serving   *float64 `json:"serving,omitempty"`
-	Candidate *float64 `json:"candidate,omitempty"`
-	Limit     *float64 `json:"limit,omitempty"`
-	Detail    string   `json:"detail,omitempty"`
-}
-
-// Verdict of a validation or a watch: it passes where every check does.
-type Verdict struct {
-	Pass   bool    `json:"pass"`
-	Checks []Check `json:"checks"`
-}
-
-// Failed is the first check that did not pass; nil: all did.
-func (v Verdict) Failed() *Check {
-	for i := range v.Checks {
-		if !v.Checks[i].Pass {
-			return &v.Checks[i]
-		}
-	}
-	return nil
-}
+// Check is one figure of a validation or a watch, and Verdict what they come to.
+// They never have text of a question.
+type (
+	Check   = validate.Check
+	Verdict = validate.Verdict
+)
 
 // Why words a check for people.
-func (c *Check) Why() string {
+func Why(c *Check) string {
 	s := c.Name
 	if c.Detail != "" {
 		s += ": " + c.Detail
 	}
-	if c.Candidate != nil {
-		s += fmt.Sprintf(" (%.4g", *c.Candidate)
-		if c.Serving != nil {
-			s += fmt.Sprintf(", serving %.4g", *c.Serving)
-		}
-		if c.Limit != nil {
-			s += fmt.Sprintf(", limit %.4g", *c.Limit)
-		}
-		s += ")"
+	if c.Candidate == nil {
+		return s
 	}
-	return s
+	s += fmt.Sprintf(" (%.4g", *c.Candidate)
+	if c.Serving != nil {
+		s += fmt.Sprintf(", serving %.4g", *c.Serving)
+	}
+	if c.Limit != nil {
+		s += fmt.Sprintf(", limit %.4g", *c.Limit)
+	}
+	return s + ")"
 }
 
 // Entry is a pair and how it stands.

@@ -105,7 +105,7 @@ func (s *State) stages(r Record) {
 	}
 	for i := range s.Versions {
 		v := &s.Versions[i]
-		if v.Pair == r.ID && r.Verdict != nil {
+		if v.Pair == r.ID && r.Verdict != nil && r.Op != OpRollBack {
 			v.Evaluation = r.Verdict
 		}
 		stage := Archived

@@ -1,0 +1,615 @@
+package box
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"rxedge/daemon/answer"
+	"rxedge/daemon/rollout"
+	"rxedge/daemon/rollout/validate"
+	"rxedge/daemon/rollout/watch"
+	"rxedge/index"
+	"rxedge/inference"
+	"rxedge/sync/bundle"
+	"rxedge/sync/spool"
+)
+
+// RolloutFS is the file system of the journal. A test sets it before a box is
+// opened.
+var RolloutFS rollout.FS = rollout.Disk{}
+
+// RolloutStep hears of each step of a swap, before it is done. A test that ends
+// the process there sets it before a box is opened.
+var RolloutStep = func(string) {}
+
+// RolloutJudge judges a candidate. A test whose models write nothing of use sets it
+// before a box is opened.
+var RolloutJudge = validate.Run
+
+// rolling is what serves, and how it comes to be something else.
+type rolling struct {
+	*rollout.Manager
+	asking atomic.Int64
+
+	// pair guards now together with what the index serves: a question takes both.
+	pair sync.RWMutex
+	now  *served
+
+	mu      sync.Mutex // of what follows
+	running bool       // somebody looks after what is provisional
+	warm    []warm
+	watch   *onTrial     // of the provisional pair; nil: there is none
+	recent  watch.Recent // answers of the confirmed one
+	unsent  []report     // before the spool was open
+	closed  bool
+}
+
+// served is a pair as it answers.
+type served struct {
+	rollout.Pair
+	model string // as Models know it; "": none
+}
+
+// warm is what served before.
+type warm struct {
+	snap  *index.Snapshot
+	model string
+	until time.Time
+}
+
+type report struct {
+	Bundle    int64        `json:"bundle,omitempty"`
+	Pair      string       `json:"pair"`
+	Slot      rollout.Slot `json:"slot"`
+	At        time.Time    `json:"at"`
+	Check     string       `json:"check,omitempty"`
+	Serving   *float64     `json:"serving,omitempty"`
+	Candidate *float64     `json:"candidate,omitempty"`
+	Limit     *float64     `json:"limit,omitempty"`
+	Reason    string       `json:"reason,omitempty"`
+}
+
+// openRollout brings index and models to the last confirmed pair. The index, the
+// models and the receiver of bundles are open by then.
+func (b *Box) openRollout(ctx context.Context) error {
+	r := &b.rollout
+	r.now = &served{model: b.generator}
+	m, err := rollout.Open(rollout.Config{Dir: filepath.Join(b.Config.Data, "rollout"), FS: RolloutFS,
+		Defer: time.Duration(b.Config.Rollout.Defer), Told: b.recorded, Log: b.log})
+	if err != nil {
+		return err
+	}
+	r.Manager = m
+	if n := m.Note(); n != "" {
+		b.log.Error("rollout", "note", n)
+	}
+	b.keepGenerations(m.State()) // before anything is pruned
+	if err := m.Recover(ctx, site{b}); err != nil {
+		return fmt.Errorf("bringing the box to its last confirmed pair: %w", err)
+	}
+	b.agree()
+	// What was built for a candidate is built again.
+	cs, err := b.Index.Candidates()
+	for _, name := range cs {
+		err = errors.Join(err, b.Index.Discard(ctx, name))
+	}
+	if err != nil {
+		b.log.Warn("candidates of the index could not be removed", "error", err)
+	}
+	b.keepGenerations(m.State())
+	return nil
+}
+
+func (b *Box) closeRollout() error {
+	r := &b.rollout
+	if r.Manager == nil {
+		return nil
+	}
+	err := r.Manager.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	for _, w := range r.warm {
+		w.snap.Release()
+	}
+	r.warm = nil
+	return err
+}
+
+// writes is the model that writes answers now; "": none.
+func (b *Box) writes() string {
+	b.rollout.pair.RLock()
+	defer b.rollout.pair.RUnlock()
+	return b.rollout.now.model
+}
+
+// question is what answers one question.
+type question struct {
+	b    *Box
+	snap *index.Snapshot // nil: the index is closed
+	*served
+	counted bool
+}
+
+// serving takes pair and generation for a question.
+func (b *Box) serving() answer.Serving {
+	r := &b.rollout
+	r.pair.RLock()
+	q := &question{b: b, snap: b.Index.Acquire(), served: r.now, counted: true}
+	r.pair.RUnlock()
+	r.asking.Add(1)
+	return q
+}
+
+// unseen takes what serves for questions that nobody waits for.
+func (b *Box) unseen() *question {
+	r := &b.rollout
+	r.pair.RLock()
+	defer r.pair.RUnlock()
+	return &question{b: b, snap: b.Index.Acquire(), served: r.now}
+}
+
+// Acquire implements answer.Serving.
+func (q *question) Acquire() *index.Snapshot {
+	if q.snap == nil {
+		return nil
+	}
+	return q.snap.Clone()
+}
+
+// Generator implements answer.Serving.
+func (q *question) Generator(ctx context.Context) (inference.Generator, error) {
+	if q.model == "" {
+		return nil, nil
+	}
+	return q.b.Models.Generator(ctx, q.model)
+}
+
+// HasGenerator implements answer.Serving.
+func (q *question) HasGenerator() bool { return q.model != "" }
+
+// Variant implements answer.Serving.
+func (q *question) Variant() string { return q.b.variant(q.model) }
+
+// Keep implements answer.Serving.
+func (q *question) Keep() answer.Serving {
+	k := &question{b: q.b, snap: q.Acquire(), served: q.served, counted: q.counted}
+	if k.counted {
+		q.b.rollout.asking.Add(1)
+	}
+	return k
+}
+
+// Release implements answer.Serving.
+func (q *question) Release() {
+	if q.counted {
+		q.b.rollout.asking.Add(-1)
+	}
+	if q.snap != nil {
+		q.snap.Release()
+	}
+}
+
+// modelOf a pair, as Models know it: the configured one where it has none.
+func (b *Box) modelOf(p rollout.Pair) string {
+	if !b.Config.Rollout.Models {
+		return b.generator
+	}
+	return b.Models.of(p, b.generator)
+}
+
+// generationOf a label: its name.
+func generationOf(label string) string {
+	name, _, _ := strings.Cut(label, "+")
+	return name
+}
+
+// site is the box as its manager moves it.
+type site struct{ b *Box }
+
+// Current implements rollout.Site.
+func (s site) Current() rollout.Pair {
+	p := rollout.Pair{Generation: s.b.Index.Named().Label()}
+	if r, _ := s.b.sync.parts(); r != nil {
+		if a := r.Status().Active; a != nil {
+			p.Bundle = a.Number
+		}
+	}
+	return p
+}
+
+// Idle implements rollout.Site.
+func (s site) Idle(ctx context.Context, limit time.Duration) {
+	end := time.Now().Add(limit)
+	for s.b.rollout.asking.Load() > 0 && time.Now().Before(end) && ctx.Err() == nil {
+		sleepFor(ctx, 2*time.Millisecond)
+	}
+}
+
+// change makes another pair answer, together with a swap of the index.
+func (s site) change(p rollout.Pair) index.Swap {
+	return func(swap func()) {
+		next := &served{p, s.b.modelOf(p)}
+		r := &s.b.rollout
+		r.pair.Lock()
+		defer r.pair.Unlock()
+		swap()
+		r.now = next
+	}
+}
+
+// Serve implements rollout.Site.
+func (s site) Serve(ctx context.Context, p rollout.Pair) error {
+	RolloutStep("serve")
+	s.b.keepWarm()
+	return s.b.changing(func() error {
+		if p.Generation == p.Base { // the same documents
+			s.change(p)(func() {})
+			return nil
+		}
+		err := s.b.Index.Serve(ctx, generationOf(p.Generation), p.Base, s.change(p))
+		if errors.Is(err, index.ErrMoved) {
+			err = rollout.ErrStale
+		}
+		return err
+	})
+}
+
+// Return implements rollout.Site.
+func (s site) Return(_ context.Context, p rollout.Pair) error {
+	RolloutStep("return")
+	return s.b.changing(func() error {
+		s.b.Index.Return(s.change(p))
+		return nil
+	})
+}
+
+// Settle implements rollout.Site.
+func (s site) Settle(ctx context.Context, p rollout.Pair) error {
+	RolloutStep("settle")
+	name := generationOf(p.Generation)
+	if s.b.Index.Named().Name != name {
+		s.b.keepWarm()
+	}
+	err := s.b.changing(func() error { return s.b.Index.Confirm(ctx, name, s.change(p)) })
+	RolloutStep("settled")
+	return err
+}
+
+// keepWarm keeps what serves open and loaded for a while.
+func (b *Box) keepWarm() {
+	r := &b.rollout
+	d := time.Duration(b.Config.Rollout.Warm)
+	if d <= 0 {
+		return
+	}
+	snap := b.Index.Acquire()
+	if snap == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	name := snap.Generation().Name
+	for i, w := range r.warm {
+		if w.snap.Generation().Name == name || r.closed {
+			snap.Release()
+			r.warm[i].until = time.Now().Add(d)
+			return
+		}
+	}
+	r.warm = append(r.warm, warm{snap, b.writes(), time.Now().Add(d)})
+}
+
+// cool lets go of what was kept warm for long enough.
+func (b *Box) cool(now time.Time) {
+	r := &b.rollout
+	r.mu.Lock()
+	var gone []warm
+	kept := r.warm[:0]
+	for _, w := range r.warm {
+		if now.Before(w.until) {
+			kept = append(kept, w)
+		} else {
+			gone = append(gone, w)
+		}
+	}
+	r.warm = kept
+	r.mu.Unlock()
+	for _, w := range gone {
+		w.snap.Release()
+		if w.model != "" && w.model != b.writes() {
+			b.Models.hold(w.model, false)
+		}
+	}
+}
+
+// RunRollout looks after what is provisional until ctx ends.
+func (b *Box) RunRollout(ctx context.Context) {
+	r := &b.rollout
+	r.mu.Lock()
+	r.running = true
+	r.mu.Unlock()
+	tick := time.NewTicker(rolloutTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			b.cool(now)
+			if err := r.Tick(ctx, b.trouble(now)); err != nil && ctx.Err() == nil {
+				b.log.Error("rollout", "error", err)
+			}
+		}
+	}
+}
+
+const rolloutTick = 200 * time.Millisecond
+
+// onTrial is what is seen of a provisional pair.
+type onTrial struct {
+	*watch.Watch
+	model    string
+	restarts int // of its engine, when it began to be watched
+}
+
+// restarts of a model's engine by itself.
+func (b *Box) restarts(model string) int {
+	for _, st := range b.Models.States() {
+		if st.Model == model {
+			return st.Restarts
+		}
+	}
+	return 0
+}
+
+// budget of the 95th percentile of an answer.
+func (b *Box) budget(model string) time.Duration {
+	switch d := time.Duration(b.Config.Rollout.Latency); {
+	case d > 0:
+		return d
+	case model != "":
+		return 20 * time.Second
+	}
+	return 5 * time.Second
+}
+
+// beginWatch of a pair that begins to serve.
+func (b *Box) beginWatch(p rollout.Pair) {
+	model := b.modelOf(p)
+	l := watch.Default()
+	l.Budget = b.budget(model)
+	w := &onTrial{watch.New(l, b.rollout.recent.Baseline(time.Since(b.started)), time.Now()), model, b.restarts(model)}
+	b.rollout.mu.Lock()
+	b.rollout.watch = w
+	b.rollout.mu.Unlock()
+}
+
+func (b *Box) onTrial() *onTrial {
+	b.rollout.mu.Lock()
+	defer b.rollout.mu.Unlock()
+	return b.rollout.watch
+}
+
+// watched takes in an answer of what serves.
+func (b *Box) watched(a *answer.Answer, err error) {
+	if w := b.onTrial(); w != nil {
+		w.Observe(a, err)
+		return
+	}
+	b.rollout.recent.Observe(a, err)
+}
+
+// trouble with the provisional pair; nil: there is none.
+func (b *Box) trouble(now time.Time) *rollout.Check {
+	w := b.onTrial()
+	if w == nil {
+		return nil
+	}
+	for n := b.restarts(w.model); w.restarts < n; w.restarts++ {
+		w.EngineDied()
+	}
+	w.Ready(!b.lost(), "nothing of the documents can be searched", now)
+	return w.Trouble(now)
+}
+
+// damaged takes it in that a generation which was searched can't be read, and says
+// whether it is the provisional one's.
+func (b *Box) damaged(ctx context.Context, generation string, why error) bool {
+	c := b.rollout.State().Candidate
+	if c == nil || c.Slot != rollout.Provisional || generationOf(c.Generation) != generation || c.Generation == c.Base {
+		return false
+	}
+	if err := b.rollout.Tick(ctx, &rollout.Check{Name: watch.Readiness, Detail: why.Error()}); err != nil {
+		b.log.Error("a damaged candidate could not be rolled back", "error", err)
+		return false
+	}
+	return true
+}
+
+// recorded is called with each record of the journal.
+func (b *Box) recorded(rec rollout.Record, s rollout.State) {
+	RolloutStep("told " + string(rec.Op))
+	r := &b.rollout
+	r.mu.Lock()
+	switch rec.Op {
+	case rollout.OpConfirm, rollout.OpRollBack, rollout.OpInterrupt:
+		r.watch = nil
+	}
+	r.mu.Unlock()
+	switch rec.Op {
+	case rollout.OpSettle, rollout.OpReject, rollout.OpRollBack:
+		b.agree2(s, rec)
+	case rollout.OpProvision:
+		if e := s.Entry(rec.ID); e != nil {
+			b.beginWatch(e.Pair)
+			if key := b.modelOf(e.Pair); key != "" {
+				b.Models.hold(key, true)
+			}
+		}
+	}
+	b.keepGenerations(s)
+	b.sync.wake()
+	e := s.Entry(rec.ID)
+	if e == nil || rec.Op == rollout.OpSettle || rec.Op == rollout.OpAdopt || rec.Op == rollout.OpApprove {
+		return
+	}
+	v := report{Bundle: e.Bundle, Pair: e.ID, Slot: e.Slot, At: rec.At, Check: rec.Check, Reason: rec.Reason}
+	if rec.Verdict != nil {
+		if c := rec.Verdict.Failed(); c != nil {
+			v.Check, v.Serving, v.Candidate, v.Limit = c.Name, c.Serving, c.Candidate, c.Limit
+		}
+	}
+	b.reportRollout(v)
+}
+
+func (b *Box) reportRollout(v report) {
+	b.sync.mu.Lock()
+	open, site := b.sync.spool != nil, b.sync.receiver != nil
+	b.sync.mu.Unlock()
+	if !site {
+		return
+	}
+	if !open {
+		b.rollout.mu.Lock()
+		b.rollout.unsent = append(b.rollout.unsent, v)
+		b.rollout.mu.Unlock()
+		return
+	}
+	if err := b.Report(context.Background(), spool.High, "rollout", v); err != nil {
+		b.log.Warn("a step of a rollout could not be kept for the centre", "error", err)
+	}
+}
+
+// sendRollouts that happened before the spool was open.
+func (b *Box) sendRollouts() {
+	b.rollout.mu.Lock()
+	unsent := b.rollout.unsent
+	b.rollout.unsent = nil
+	b.rollout.mu.Unlock()
+	for _, v := range unsent {
+		b.reportRollout(v)
+	}
+}
+
+// heed does what the centre's rollout says of what this site has.
+func (b *Box) heed(ctx context.Context) error {
+	r, _ := b.sync.parts()
+	if r == nil {
+		return nil
+	}
+	s := b.rollout.State()
+	e := s.Serving()
+	if e == nil || e.Own || e.Bundle == 0 {
+		return nil
+	}
+	o := r.Gate(e.Bundle)
+	if !o.Rollback || e.Slot == rollout.Confirmed && s.Previous == nil {
+		return nil
+	}
+	_, err := b.rollout.Rollback(ctx, "the centre", "revoked", cmp.Or(o.Why, "the centre has called it back"), true)
+	return err
+}
+
+// heldUntil says of a change that a candidate kept out how that ends.
+func (b *Box) heldUntil(err error) error {
+	var held *index.HeldError
+	if !errors.As(err, &held) {
+		return err
+	}
+	c := b.rollout.State().Candidate
+	if c == nil {
+		return fmt.Errorf("%w; try again in a moment", rollout.ErrHeld)
+	}
+	return fmt.Errorf("%w: %s, until %s; 'rxedge rollout approve' or 'rxedge rollout rollback' ends that", rollout.ErrHeld, c.Pair, c.Until.Local().Format(time.DateTime))
+}
+
+// keepGenerations that the journal may go back to.
+func (b *Box) keepGenerations(s rollout.State) {
+	var keep []string
+	for _, e := range []*rollout.Entry{s.Confirmed, s.Previous} {
+		if e != nil && e.Generation != "" {
+			keep = append(keep, generationOf(e.Generation))
+		}
+	}
+	b.Index.Keep(keep...)
+}
+
+// agree brings the receiver of bundles in step with the journal, which decides.
+func (b *Box) agree() { b.agree2(b.rollout.State(), rollout.Record{}) }
+
+func (b *Box) agree2(s rollout.State, rec rollout.Record) {
+	r, _ := b.sync.parts()
+	if r == nil {
+		return
+	}
+	st := r.Status()
+	refuse := func(e *rollout.Entry) *bundle.Error {
+		code := bundle.NotValidated
+		if e.From != nil {
+			code = bundle.RolledBack
+		}
+		return &bundle.Error{Code: code, Reason: cmp.Or(e.Reason, e.Check)}
+	}
+	of := func(h *bundle.Held) *rollout.Entry {
+		if h == nil {
+			return nil
+		}
+		return s.Entry(bundleID(h.Number))
+	}
+	var err error
+	if e := of(st.Staged); e != nil && s.Confirmed != nil && e.ID == s.Confirmed.ID && !s.Unsettled {
+		err = r.Activate(st.Staged.Number)
+	} else if e != nil && e.Slot == rollout.RolledBack && e.Check != rollout.CheckReplaced && (rec.ID == "" || rec.ID == e.ID) {
+		r.Reject(st.Staged.Number, refuse(e))
+	}
+	if e := of(st.Active); e != nil && e.Slot == rollout.RolledBack {
+		if back := r.Revert(st.Active.Number, refuse(e)); !errors.Is(back, bundle.ErrNoPrevious) {
+			err = errors.Join(err, back)
+		}
+	}
+	if err != nil {
+		b.log.Warn("the state of bundles is behind the journal of rollouts", "error", err)
+	}
+}
+
+func bundleID(number int64) string { return fmt.Sprintf("bundle-%d", number) }
+
+// rolloutState is what the centre is told.
+type rolloutState struct {
+	Bundle    int64        `json:"bundle,omitempty"`
+	Slot      rollout.Slot `json:"slot"`
+	Since     time.Time    `json:"since"`
+	Check     string       `json:"check,omitempty"`
+	Reason    string       `json:"reason,omitempty"`
+	Confirmed int64        `json:"confirmed,omitempty"`
+	Previous  int64        `json:"previous,omitempty"`
+}
+
+// rolloutState of what came last: a candidate, or what was rolled back after the
+// confirmed pair began, or that.
+func (b *Box) rolloutState() *rolloutState {
+	s := b.rollout.State()
+	if s.Confirmed == nil {
+		return nil
+	}
+	e := s.Confirmed
+	if l := s.Last; l != nil && l.Since.After(e.Since) {
+		e = l
+	}
+	if s.Candidate != nil {
+		e = s.Candidate
+	}
+	v := &rolloutState{Bundle: e.Bundle, Slot: e.Slot, Since: e.Since, Check: e.Check, Reason: e.Reason, Confirmed: s.Confirmed.Bundle}
+	if s.Previous != nil {
+		v.Previous = s.Previous.Bundle
+	}
+	return v
+}
