@@ -39,4 +39,4 @@ bench-swaps: export RXEDGE_SWAPS ?= 200
 bench-swaps: export RXEDGE_ROLLBACKS ?= 50
 bench-swaps: export RXEDGE_RATE ?= 20
 bench-swaps: ## swap and roll back pairs of index and model under 20 questions a second
-	go test -run '^TestSwapsUnderLoad$$' -v -timeout 30m ./daemon
+	$(GO) test -run '^TestSwapsUnderLoad$$' -v -timeout 30m ./daemon
