@@ -52,9 +52,18 @@ func (b *Box) offerBundle(ctx context.Context, st *bundle.Staged, progress func(
 			return b.prepareBundle(ctx, st, progress)
 		},
 		Validate: func(ctx context.Context, p rollout.Pair) (rollout.Verdict, error) {
-			return b.validateWith(ctx, p, golden)
+			return b.validateWith(ctx, p, golden, changedBy(st))
 		},
 	})
+}
+
+// changedBy a bundle: the documents that it brings anew or otherwise; nil: unknown.
+func changedBy(st *bundle.Staged) []string {
+	ch, err := st.Set.Compare(st.Active)
+	if err != nil {
+		return nil
+	}
+	return ch.Put
 }
 
 // goldenOf a bundle: the questions that it brings.
@@ -254,10 +263,10 @@ func (b *Box) ready(ctx context.Context, p rollout.Pair) error {
 
 // validate asks a candidate what nobody sees, beside what serves.
 func (b *Box) validate(ctx context.Context, p rollout.Pair) (rollout.Verdict, error) {
-	return b.validateWith(ctx, p, nil)
+	return b.validateWith(ctx, p, nil, nil)
 }
 
-func (b *Box) validateWith(ctx context.Context, p rollout.Pair, golden []validate.Golden) (rollout.Verdict, error) {
+func (b *Box) validateWith(ctx context.Context, p rollout.Pair, golden []validate.Golden, changed []string) (rollout.Verdict, error) {
 	q, err := b.candidate(p)
 	if err != nil {
 		return rollout.Verdict{Checks: []rollout.Check{{Name: validate.Opens, Detail: err.Error()}}}, nil
@@ -270,12 +279,13 @@ func (b *Box) validateWith(ctx context.Context, p rollout.Pair, golden []validat
 	}
 	ctx = inference.WithCaller(ctx, inference.Caller{Key: "rollout", Priority: inference.Background})
 	cfg := validate.Config{Golden: golden, Budget: b.budget(q.model), Questions: b.Config.Rollout.Questions, Seed: uint64(p.Bundle),
-		Generated: q.model != "", Opens: func(context.Context) error { return nil }}
+		Generated: q.model != "", Opens: func(context.Context) error { return nil },
+		ServingCorpus: now.snap, CandidateCorpus: q.snap, Changed: []string{}}
 	if n := cfg.Questions; n > 0 {
 		cfg.Written = min(n, validate.DefaultWritten)
 	}
 	if p.Generation != p.Base {
-		cfg.ServingCorpus, cfg.CandidateCorpus = now.snap, q.snap
+		cfg.Changed = changed
 		cfg.Verifies = func(ctx context.Context) error {
 			rep, err := q.snap.Verify(ctx, nil)
 			if err == nil && !rep.OK() {

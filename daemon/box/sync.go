@@ -278,6 +278,11 @@ func (b *Box) applyStaged(ctx context.Context, again bool, progress func(IngestP
 		return err
 	}
 	state := b.rollout.State()
+	if c := state.Confirmed; c != nil && c.ID == bundleID(st.Number) {
+		// It is confirmed, and becomes the active one once the index has followed.
+		b.agree()
+		return nil
+	}
 	if e := state.Entry(bundleID(st.Number)); e != nil && e.Slot == rollout.RolledBack && !again && e.Check != rollout.CheckReplaced {
 		// It went back before, and a later one since.
 		b.agree()
