@@ -412,45 +412,102 @@ func numbers(x []float32, c, w *text) {
 // another from the next, though the next says another value in the first one's place:
 // of "10 mg was given in 2 trials. 20 mg was given in 3 trials." it is wrong that 10 mg
 // was given in 3.
+//
+// A splitter leaves sentences together where a list's letter or an abbreviation
+// stands between them, so the window is cut at every full stop with a blank behind
+// it as well. A claim that says both values is then of both sentences, and right.
 func mixed(c, w *text) bool {
-	if w.seam == 0 || len(c.numbers) < 2 {
+	if len(c.numbers) < 2 {
 		return false
 	}
+	if w.seam > 0 && mixedAt(c, w, []int{0, w.seam}, false) {
+		return true
+	}
+	starts := []int{0}
+	for i := 0; i+2 < len(w.raw); i++ {
+		if w.raw[i] == '.' && w.raw[i+1] == ' ' {
+			starts = append(starts, i+2)
+		}
+	}
+	return len(starts) > 1 && mixedAt(c, w, starts, true)
+}
+
+// mixedAt is mixed with sentences that begin at starts; guessed: that is no more
+// than likely.
+func mixedAt(c, w *text, starts []int, guessed bool) bool {
+	own, rival := make([]float64, len(starts)), make([]float64, len(starts)) // by sentence
 	for _, n := range c.numbers {
 		if n.Unit == "" {
 			continue
 		}
-		var own, rival [2]float64 // by sentence
+		clear(own)
+		clear(rival)
 		for _, o := range w.numbers {
-			half := 0
-			if o.Start >= w.seam {
-				half = 1
-			}
+			at := sentenceOf(starts, o)
 			switch a := agree(c, n, w, o); {
 			case quantity.Same(n, o):
-				own[half] = max(own[half], a)
-			case o.Unit == n.Unit:
-				rival[half] = max(rival[half], a)
+				own[at] = max(own[at], a)
+			case o.Unit == n.Unit && (!guessed || !stated(c, o)):
+				rival[at] = max(rival[at], a)
 			}
 		}
-		for half := range 2 {
-			if own[half] == 0 || own[1-half] > 0 || rival[1-half] < own[half]-parallel {
-				continue
+		// The sentence that the claim has the number from: the only one with it, or
+		// where sentences are guessed the one that is clearly most alike.
+		only, beside := 0, 0.0
+		for i, a := range own {
+			if a > own[only] {
+				only = i
 			}
-			for _, other := range c.numbers {
-				if !quantity.Same(n, other) && !lone(c, other) && !states(w, half, c, other) {
-					return true
-				}
+		}
+		sure := own[only] > 0
+		for i, a := range own {
+			if i != only && a > 0 && (!guessed || a >= own[only]-parallel) {
+				sure = false
+			}
+		}
+		if !sure {
+			continue
+		}
+		for _, i := range []int{only - 1, only + 1} {
+			if i >= 0 && i < len(rival) {
+				beside = max(beside, rival[i])
+			}
+		}
+		if guessed && beside == 0 || beside < own[only]-parallel {
+			continue
+		}
+		for _, other := range c.numbers {
+			if !quantity.Same(n, other) && !lone(c, other) && !states(w, starts, only, c, other) {
+				return true
 			}
 		}
 	}
 	return false
 }
 
-// states says whether one of the two sentences of a window has a number of a claim.
-func states(w *text, half int, c *text, n quantity.Number) bool {
+// sentenceOf gives the sentence that a number is in.
+func sentenceOf(starts []int, n quantity.Number) int {
+	at := 0
+	for at+1 < len(starts) && n.Start >= starts[at+1] {
+		at++
+	}
+	return at
+}
+
+// stated says whether a text has a number.
+func stated(t *text, n quantity.Number) bool {
+	for _, o := range t.numbers {
+		if quantity.Same(o, n) {
+			return true
+		}
+	}
+	return false
+}
+
+// states says whether one of the sentences of a window has a number of a claim.
+func states(w *text, starts []int, sentence int, c *text, n quantity.Number) bool {
 	for _, o := range w.numbers {
-		if (o.Start >= w.seam) == (half == 1) && quantity.Same(n, o) && samePart(c, n, w, o) {
+		if sentenceOf(starts, o) == sentence && quantity.Same(n, o) && samePart(c, n, w, o) {
 			return true
 		}
 	}

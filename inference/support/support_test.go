@@ -76,15 +76,19 @@ func TestEntail(t *testing.T) {
 // What was so in some of a number was not so in all of it.
 func TestPart(t *testing.T) {
 	t.Parallel()
-	const premise = "Horizant Adverse reactions\nThe 600-mg dose of HORIZANT was a treatment arm in 2 of the 3 double-blind, placebo-controlled, 12-week clinical trials. " +
-		"The 1,200-mg dose of HORIZANT was a treatment arm in each of the 3 double-blind, placebo-controlled, 12-week clinical trials."
+	const first = "Horizant Adverse reactions\nThe 600-mg dose of HORIZANT was a treatment arm in 2 of the 3 double-blind, placebo-controlled, 12-week clinical trials. "
+	const second = "The 1,200-mg dose of HORIZANT was a treatment arm in each of the 3 double-blind, placebo-controlled, 12-week clinical trials."
 	for claim, supported := range map[string]bool{
 		"The 600-mg dose of HORIZANT was a treatment arm in 2 of the 3 double-blind, placebo-controlled, 12-week clinical trials.":      true,
 		"The 1,200-mg dose of HORIZANT was a treatment arm in each of the 3 double-blind, placebo-controlled, 12-week clinical trials.": true,
 		"The 600-mg dose of HORIZANT was a treatment arm in each of the 3 double-blind, placebo-controlled, 12-week clinical trials.":   false,
 	} {
-		if p := entail(t, premise, claim); (p.Entail >= Threshold) != supported {
-			t.Errorf("%q: %+v, want supported %v", claim, p, supported)
+		// The letters of footnotes keep a splitter from cutting there.
+		const placebo = "a  Placebo was a treatment arm in each of the 3 double-blind, placebo-controlled, 12-week clinical trials.  b  "
+		for _, premise := range []string{first + second, first + "c " + second, placebo + first + " c  " + second} {
+			if p := entail(t, premise, claim); (p.Entail >= Threshold) != supported {
+				t.Errorf("%q beside %q: %+v, want supported %v", claim, premise, p, supported)
+			}
 		}
 	}
 }
