@@ -473,11 +473,14 @@ func mixedAt(c, w *text, starts []int, guessed bool) bool {
 				beside = max(beside, rival[i])
 			}
 		}
-		if guessed && beside == 0 || beside < own[only]-parallel {
-			continue
-		}
+		rivalled := beside >= own[only]-parallel && (beside > 0 || !guessed)
 		for _, other := range c.numbers {
-			if !quantity.Same(n, other) && !lone(c, other) && !states(w, starts, only, c, other) {
+			if quantity.Same(n, other) || lone(c, other) {
+				continue
+			}
+			as, parted := states(w, starts, only, c, other)
+			// "2 of the 3" in the very sentence denies "each of the 3", whatever others say.
+			if !as && (rivalled || parted) {
 				return true
 			}
 		}
@@ -504,14 +507,16 @@ func stated(t *text, n quantity.Number) bool {
 	return false
 }
 
-// states says whether one of the sentences of a window has a number of a claim.
-func states(w *text, starts []int, sentence int, c *text, n quantity.Number) bool {
+// states says whether one of the sentences of a window has a number of a claim as
+// the claim has it; parted: as another part of as many.
+func states(w *text, starts []int, sentence int, c *text, n quantity.Number) (as, parted bool) {
 	for _, o := range w.numbers {
-		if sentenceOf(starts, o) == sentence && quantity.Same(n, o) && samePart(c, n, w, o) {
-			return true
+		if sentenceOf(starts, o) == sentence && quantity.Same(n, o) {
+			same := samePart(c, n, w, o)
+			as, parted = as || same, parted || !same
 		}
 	}
-	return false
+	return as, parted
 }
 
 // samePart says whether a claim has a number as a part of as many as the window has

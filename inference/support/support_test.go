@@ -85,7 +85,10 @@ func TestPart(t *testing.T) {
 	} {
 		// The letters of footnotes keep a splitter from cutting there.
 		const placebo = "a  Placebo was a treatment arm in each of the 3 double-blind, placebo-controlled, 12-week clinical trials.  b  "
-		for _, premise := range []string{first + second, first + "c " + second, placebo + first + " c  " + second} {
+		for _, premise := range []string{first + second, first + "c " + second, placebo + first + " c  " + second, placebo + first + " c"} {
+			if supported && !strings.Contains(premise, claim) {
+				continue
+			}
 			if p := entail(t, premise, claim); (p.Entail >= Threshold) != supported {
 				t.Errorf("%q beside %q: %+v, want supported %v", claim, premise, p, supported)
 			}
