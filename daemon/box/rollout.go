@@ -18,7 +18,6 @@ import (
 	"rxedge/index"
 	"rxedge/inference"
 	"rxedge/sync/bundle"
-	"rxedge/sync/spool"
 )
 
 // RolloutFS is the file system of the journal. A test sets it before a box is
@@ -434,71 +433,6 @@ func (b *Box) damaged(ctx context.Context, generation string, why error) bool {
 	return true
 }
 
-// recorded is called with each record of the journal.
-func (b *Box) recorded(rec rollout.Record, s rollout.State) {
-	RolloutStep("told " + string(rec.Op))
-	r := &b.rollout
-	r.mu.Lock()
-	switch rec.Op {
-	case rollout.OpConfirm, rollout.OpRollBack, rollout.OpInterrupt:
-		r.watch = nil
-	}
-	r.mu.Unlock()
-	switch rec.Op {
-	case rollout.OpSettle, rollout.OpReject, rollout.OpRollBack:
-		b.agree2(s, rec)
-	case rollout.OpProvision:
-		if e := s.Entry(rec.ID); e != nil {
-			b.beginWatch(e.Pair)
-			if key := b.modelOf(e.Pair); key != "" {
-				b.Models.hold(key, true)
-			}
-		}
-	}
-	b.keepGenerations(s)
-	b.sync.wake()
-	e := s.Entry(rec.ID)
-	if e == nil || rec.Op == rollout.OpSettle || rec.Op == rollout.OpAdopt || rec.Op == rollout.OpApprove {
-		return
-	}
-	v := report{Bundle: e.Bundle, Pair: e.ID, Slot: e.Slot, At: rec.At, Check: rec.Check, Reason: rec.Reason}
-	if rec.Verdict != nil {
-		if c := rec.Verdict.Failed(); c != nil {
-			v.Check, v.Serving, v.Candidate, v.Limit = c.Name, c.Serving, c.Candidate, c.Limit
-		}
-	}
-	b.reportRollout(v)
-}
-
-func (b *Box) reportRollout(v report) {
-	b.sync.mu.Lock()
-	open, site := b.sync.spool != nil, b.sync.receiver != nil
-	b.sync.mu.Unlock()
-	if !site {
-		return
-	}
-	if !open {
-		b.rollout.mu.Lock()
-		b.rollout.unsent = append(b.rollout.unsent, v)
-		b.rollout.mu.Unlock()
-		return
-	}
-	if err := b.Report(context.Background(), spool.High, "rollout", v); err != nil {
-		b.log.Warn("a step of a rollout could not be kept for the centre", "error", err)
-	}
-}
-
-// sendRollouts that happened before the spool was open.
-func (b *Box) sendRollouts() {
-	b.rollout.mu.Lock()
-	unsent := b.rollout.unsent
-	b.rollout.unsent = nil
-	b.rollout.mu.Unlock()
-	for _, v := range unsent {
-		b.reportRollout(v)
-	}
-}
-
 // heed does what the centre's rollout says of what this site has.
 func (b *Box) heed(ctx context.Context) error {
 	r, _ := b.sync.parts()
@@ -543,9 +477,11 @@ func (b *Box) keepGenerations(s rollout.State) {
 }
 
 // agree brings the receiver of bundles in step with the journal, which decides.
-func (b *Box) agree() { b.agree2(b.rollout.State(), rollout.Record{}) }
+func (b *Box) agree() { b.agreeAfter(b.rollout.State(), rollout.Record{}) }
 
-func (b *Box) agree2(s rollout.State, rec rollout.Record) {
+// agreeAfter a record: what is staged is refused for its own rollback alone. The zero
+// record is any.
+func (b *Box) agreeAfter(s rollout.State, rec rollout.Record) {
 	r, _ := b.sync.parts()
 	if r == nil {
 		return
@@ -591,25 +527,4 @@ type rolloutState struct {
 	Reason    string       `json:"reason,omitempty"`
 	Confirmed int64        `json:"confirmed,omitempty"`
 	Previous  int64        `json:"previous,omitempty"`
-}
-
-// rolloutState of what came last: a candidate, or what was rolled back after the
-// confirmed pair began, or that.
-func (b *Box) rolloutState() *rolloutState {
-	s := b.rollout.State()
-	if s.Confirmed == nil {
-		return nil
-	}
-	e := s.Confirmed
-	if l := s.Last; l != nil && l.Since.After(e.Since) {
-		e = l
-	}
-	if s.Candidate != nil {
-		e = s.Candidate
-	}
-	v := &rolloutState{Bundle: e.Bundle, Slot: e.Slot, Since: e.Since, Check: e.Check, Reason: e.Reason, Confirmed: s.Confirmed.Bundle}
-	if s.Previous != nil {
-		v.Previous = s.Previous.Bundle
-	}
-	return v
 }

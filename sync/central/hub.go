@@ -136,12 +136,12 @@ func (f *Folder) Serve(ctx context.Context, hubs []string, log *slog.Logger, rea
 		case <-time.After(wait):
 		}
 	}
-	sub, err := nc.QueueSubscribe("enroll.*", "enroller", func(m *nats.Msg) { f.answerClaim(m, log) })
+	sub, err := nc.QueueSubscribe("enroll.*", "enroller", func(m *nats.Msg) { respond(m, log, "an enrolment", f.claim) })
 	if err != nil {
 		return err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	renew, err := nc.QueueSubscribe("renew.*", "enroller", func(m *nats.Msg) { f.answerRenewal(m, log) })
+	renew, err := nc.QueueSubscribe("renew.*", "enroller", func(m *nats.Msg) { respond(m, log, "a renewal", f.renew) })
 	if err != nil {
 		return err
 	}

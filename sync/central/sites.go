@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sort"
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
 	"rxedge/sync/enroll"
@@ -157,61 +155,22 @@ func (f *Folder) Sites() ([]*Site, error) {
 	return out, nil
 }
 
-// answerClaim answers one request on enroll.SITE. The hub let nobody publish
-// there but the holder of a claim in that site's name.
-func (f *Folder) answerClaim(m *nats.Msg, log *slog.Logger) {
-	site := strings.TrimPrefix(m.Subject, "enroll.")
-	r := f.claim(site, m.Data)
-	if r.Code != "" {
-		log.Warn("an enrolment was refused", "site", site, "code", r.Code, "reason", r.Reason)
-	} else {
-		log.Info("a box was enrolled", "site", site)
-	}
-	b, err := json.Marshal(r)
-	if err != nil {
-		return
-	}
-	if err := m.Respond(b); err != nil {
-		log.Warn("an enrolment could not be answered; the box will ask again", "site", site, "error", err)
-	}
-}
-
+// claim lets the first box that shows a claim in a site's name be the site. The hub
+// let nobody publish there but the holder of such a claim.
 func (f *Folder) claim(id string, data []byte) enroll.Reply {
-	refuse := func(code, reason string) enroll.Reply { return enroll.Reply{Code: code, Reason: reason} }
-	var q enroll.Request
-	if len(data) > 16<<10 || json.Unmarshal(data, &q) != nil || !nkeys.IsValidPublicUserKey(q.PublicKey) {
-		return refuse(enroll.CodeBadRequest, "the request can't be read")
-	}
-	unlock, err := f.lock()
-	if err != nil {
-		return refuse(enroll.CodeInternal, "the centre's folder is not to be had")
-	}
-	defer unlock()
-	s, err := f.site(id)
-	switch {
-	case err != nil:
-		return refuse(enroll.CodeClaimUnknown, "the centre knows no such site")
-	case s.Revoked != nil:
-		return refuse(enroll.CodeClaimUnknown, "the site was revoked")
-	case s.Public == q.PublicKey: // the answer was lost
-		return enroll.Reply{JWT: s.JWT, Certificate: s.Certificate}
-	case s.Public != "":
-		return refuse(enroll.CodeClaimUsed, "another box has used this file; if that was not yours, revoke the site at once")
-	case f.now().After(s.Expires):
-		return refuse(enroll.CodeClaimExpired, "the file was good until "+s.Expires.Format(time.RFC3339))
-	}
-	if s.Certificate, err = f.issueCSR(q.CSR, "site-"+id); err != nil {
-		return refuse(enroll.CodeBadRequest, "the certificate request can't be used")
-	}
-	if s.JWT, err = f.userJWT(q.PublicKey, id, keyRoleSite, f.now().Add(leafValid)); err != nil {
-		return refuse(enroll.CodeInternal, "the centre can't issue")
-	}
-	now := f.now().UTC().Truncate(time.Second)
-	s.Public, s.Enrolled = q.PublicKey, &now
-	if err := f.saveSite(s); err != nil {
-		return refuse(enroll.CodeInternal, "the centre can't write")
-	}
-	return enroll.Reply{JWT: s.JWT, Certificate: s.Certificate}
+	return f.admit(id, data, func(s *Site, q enroll.Request) *enroll.Reply {
+		switch {
+		case s.Public == q.PublicKey: // the answer was lost
+			return &enroll.Reply{JWT: s.JWT, Certificate: s.Certificate}
+		case s.Public != "":
+			return refused(enroll.CodeClaimUsed, "another box has used this file; if that was not yours, revoke the site at once")
+		case f.now().After(s.Expires):
+			return refused(enroll.CodeClaimExpired, "the file was good until "+s.Expires.Format(time.RFC3339))
+		}
+		now := f.now().UTC().Truncate(time.Second)
+		s.Public, s.Enrolled = q.PublicKey, &now
+		return nil
+	})
 }
 
 // Revoke takes a site out. The account's new JWT is on disk when it returns;

@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"rxedge/daemon/rollout/sequential"
+	"rxedge/daemon/telemetry/quality"
 	"rxedge/inference"
 )
 
@@ -46,7 +47,7 @@ func faultOf(prompt, text string) Fault {
 	if p := wordsOf(prompt); len(p) >= fewestWords {
 		// The prompt said again is an echo, a sentence that has its words is an answer.
 		n := min(len(p), len(w))
-		if run := common(p, w[:n]); float64(run) >= echoShare*float64(n) && n >= fewestWords {
+		if run := quality.CommonSubsequence(p, w[:n]); float64(run) >= echoShare*float64(n) && n >= fewestWords {
 			return Echo
 		}
 	}
@@ -72,24 +73,6 @@ func looped(w []string) float64 {
 	return float64(best) / float64(len(w))
 }
 
-// common is the length of the longest common subsequence.
-func common(a, b []string) int {
-	row := make([]int, len(b)+1)
-	for _, x := range a {
-		diagonal := 0
-		for j, y := range b {
-			up := row[j+1]
-			if x == y {
-				row[j+1] = diagonal + 1
-			} else {
-				row[j+1] = max(up, row[j])
-			}
-			diagonal = up
-		}
-	}
-	return row[len(b)]
-}
-
 func wordsOf(s string) []string {
 	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 }
@@ -108,7 +91,7 @@ func same(texts []string) []bool {
 		}
 		n := 1
 		for j := range ws {
-			if i != j && float64(common(ws[i], ws[j])) >= sameShare*float64(max(len(ws[i]), len(ws[j]))) {
+			if i != j && float64(quality.CommonSubsequence(ws[i], ws[j])) >= sameShare*float64(max(len(ws[i]), len(ws[j]))) {
 				n++
 			}
 		}

@@ -51,7 +51,7 @@ func RougeL(prediction, reference string) float64 {
 	if len(p) == 0 || len(r) == 0 {
 		return 0
 	}
-	n := float64(commonSubsequence(p, r))
+	n := float64(CommonSubsequence(p, r))
 	precision, recall := n/float64(len(p)), n/float64(len(r))
 	if precision+recall == 0 {
 		return 0
@@ -63,7 +63,8 @@ func rougeWords(s string) []string {
 	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 }
 
-func commonSubsequence(a, b []string) int {
+// CommonSubsequence is the length of the longest common subsequence of words.
+func CommonSubsequence(a, b []string) int {
 	row := make([]int, len(b)+1)
 	for _, w := range a {
 		diagonal := 0
