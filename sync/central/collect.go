@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"rxedge/sync/spool"
 )
 
 // Report of a site, as it lies at the hub.
@@ -24,7 +26,8 @@ type Report struct {
 }
 
 // Collect calls do for the reports at the hub, the oldest first, until there
-// are no more or there were most of them; 0: all.
+// are no more or most messages were read; 0: all. One that came in parts is given
+// with its last, and not where some are still on their way.
 func (f *Folder) Collect(ctx context.Context, hubs []string, most int, do func(Report) error) error {
 	nc, err := f.Connect(hubs, false)
 	if err != nil {
@@ -44,8 +47,16 @@ func (f *Folder) Collect(ctx context.Context, hubs []string, most int, do func(R
 		left = min(left, uint64(most))
 	}
 	next, tries := uint64(0), 0
+	var parts spool.Assembler
 	for left > 0 {
-		got, err := fetchReports(ctx, s, &next, &left, do)
+		got, err := fetchReports(ctx, s, &next, &left, func(m jetstream.Msg) error {
+			r := report(m)
+			whole := false
+			if r.ID, r.Data, whole = parts.Add(r.Site, m.Headers(), r.Data); !whole {
+				return nil // the rest comes later
+			}
+			return do(r)
+		})
 		if got > 0 {
 			tries = 0
 		}
@@ -76,7 +87,7 @@ type doError struct{ err error }
 func (e *doError) Error() string { return e.err.Error() }
 
 // fetchReports from the sequence next on, until there is no more or a failure.
-func fetchReports(ctx context.Context, s jetstream.Stream, next, left *uint64, do func(Report) error) (got int, err error) {
+func fetchReports(ctx context.Context, s jetstream.Stream, next, left *uint64, do func(jetstream.Msg) error) (got int, err error) {
 	cfg := jetstream.OrderedConsumerConfig{}
 	if *next > 0 {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, *next
@@ -96,7 +107,7 @@ func fetchReports(ctx context.Context, s jetstream.Stream, next, left *uint64, d
 			if err != nil || meta.Sequence.Stream < *next {
 				continue // given before
 			}
-			if err := do(report(m)); err != nil {
+			if err := do(m); err != nil {
 				return got, &doError{err}
 			}
 			*next = meta.Sequence.Stream + 1
@@ -111,7 +122,7 @@ func fetchReports(ctx context.Context, s jetstream.Stream, next, left *uint64, d
 }
 
 func report(m jetstream.Msg) Report {
-	r := Report{ID: m.Headers().Get(nats.MsgIdHdr), Data: m.Data()}
+	r := Report{Data: m.Data()}
 	if p := strings.Split(m.Subject(), "."); len(p) == 4 {
 		r.Site, r.Class, r.Kind = p[1], p[2], p[3]
 	}

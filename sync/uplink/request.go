@@ -159,19 +159,25 @@ func (u *Uplink) forward(ctx context.Context) {
 	}
 }
 
-// send one message; it leaves the spool once the hub has it.
+// send one message; it leaves the spool once the hub has all of it.
 func (u *Uplink) send(ctx context.Context, m *spool.Message) error {
-	msg := nats.NewMsg("tel." + u.opt.Identity.Site + "." + string(m.Class) + "." + m.Kind)
-	msg.Data = m.Data
-	msg.Header.Set(nats.MsgIdHdr, m.ID)
-	msg.Header.Set("Nats-Expected-Stream", "TELEM")
-	msg.Header.Set("Rxedge-At", m.At.UTC().Format(time.RFC3339Nano))
-	err := u.publish(ctx, msg)
-	if err != nil {
-		if aerr := m.Again(); aerr != nil {
-			return aerr
+	subject := "tel." + u.opt.Identity.Site + "." + string(m.Class) + "." + m.Kind
+	for h, data := range m.Parts() {
+		id := h.Get(nats.MsgIdHdr)
+		if u.landed.has(id) {
+			continue
 		}
-		return err
+		h.Set("Nats-Expected-Stream", "TELEM")
+		h.Set("Rxedge-At", m.At.UTC().Format(time.RFC3339Nano))
+		if err := u.publish(ctx, &nats.Msg{Subject: subject, Header: h, Data: data}); err != nil {
+			if aerr := m.Again(); aerr != nil {
+				return aerr
+			}
+			return err
+		}
+		if id != m.ID {
+			u.landed.add(id)
+		}
 	}
 	u.sent.Add(1)
 	u.mu.Lock()
@@ -182,7 +188,13 @@ func (u *Uplink) send(ctx context.Context, m *spool.Message) error {
 
 // publish to a stream and wait until it is there.
 func (u *Uplink) publish(ctx context.Context, m *nats.Msg) error {
+	n := len(m.Data) + overhead
+	if err := u.window.enter(ctx, n); err != nil {
+		return err
+	}
+	sent := time.Now()
 	r, err := u.ask(ctx, m)
+	u.window.leave(n, sent, err == nil)
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,8 @@ type Uplink struct {
 
 	read, wrote atomic.Int64
 	sent        atomic.Uint64
+	window      window
+	landed      landed
 
 	mu      sync.Mutex
 	ready   sync.Cond
