@@ -6,6 +6,7 @@ import (
 	"net"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -56,6 +57,12 @@ nothing else; --services runs the services alone, against the cluster.`,
 					return fmt.Errorf("name the address with --listen: %w", err)
 				}
 				node.Listen = "0.0.0.0:" + port
+			}
+			if signed, err := f.SignRolesHere(); err != nil {
+				// It runs all the same; the operator's key may be elsewhere.
+				log.Warn("the roles of sites are those of an older rxedge; sign them with 'rxedge central roles'", "error", err)
+			} else if len(signed) > 0 {
+				log.Info("the roles of sites were signed anew", "roles", signed)
 			}
 			conf, err := f.WriteNode(filepath.Join(f.Dir, "hub"), node)
 			if err != nil {
@@ -129,5 +136,43 @@ ordinary nats-server of version 2.15 or newer with the same file.`,
 	c.Flags().IntVar(&cluster, "cluster-port", 6222, "`port` between nodes")
 	c.Flags().StringVar(&store, "store", "/var/lib/rxedge-hub", "`folder` of a node's data on its machine")
 	c.Flags().StringVar(&prefix, "prefix", "/etc/rxedge-hub", "`folder` where the files will lie on its machine")
+	return c
+}
+
+func (a *app) centralRoles(dir *string) *cobra.Command {
+	var hubs []string
+	c := &cobra.Command{Use: "roles", Short: "Sign anew what sites may do, after rxedge was updated here",
+		Long: `Sign anew what sites may do, as this rxedge has it, and give it to the hub. A fleet that
+was made by an older rxedge lacks what came since, such as sites' renewing their
+certificates. Needs keys/operator-signing.nk and keys/user-system.nk. Sites are connected
+anew within seconds; revocations stay. 'rxedge central hub' does it by itself at its
+start, where the keys are there; a cluster wants this command.`,
+		Example: `  rxedge central roles`, Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			f, err := a.centre(*dir)
+			if err != nil {
+				return err
+			}
+			signed, n, err := f.SignRoles(c.Context(), hubs)
+			if err != nil && len(signed) > 0 {
+				return fmt.Errorf("they are signed here, and the hub does not have them yet; give 'rxedge central roles' again once it is reached: %w", err)
+			}
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.print(map[string]any{"signed": append([]string{}, signed...), "servers": n})
+			}
+			what := "The roles are those of this rxedge already"
+			if len(signed) > 0 {
+				what = "Signed anew: " + strings.Join(signed, ", ")
+			}
+			a.printf("%s; %d of the hub's servers have them.\n", what, n)
+			if n < f.Nodes {
+				return &refusedError{fmt.Sprintf("%d of %d servers have not answered; give it again when they are back", f.Nodes-n, f.Nodes)}
+			}
+			return nil
+		}}
+	c.Flags().StringArrayVar(&hubs, "hub", nil, "`address` of the hub, where it is another than sites use")
 	return c
 }

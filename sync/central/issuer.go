@@ -65,26 +65,32 @@ func (f *Folder) makeIssuer() error {
 	sites := jwt.NewAccountClaims(pub(keySites))
 	sites.Name = "SITES"
 	sites.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: -1, DiskStorage: -1, Streams: -1, Consumer: -1, MaxAckPending: -1}
+	for name, scope := range roles() {
+		scope.Key = pub(name)
+		sites.SigningKeys.AddScopedSigner(scope)
+	}
+	return f.signAccount(sites, "SITES")
+}
+
+// roles are what the keys that sign users may let them do, by the keys' names.
+func roles() map[string]*jwt.UserScope {
 	site := jwt.NewUserScope()
-	site.Key, site.Role = pub(keyRoleSite), "site"
+	site.Role = "site"
 	site.Template.Pub.Allow.Add(sitePublish...)
 	site.Template.Sub.Allow.Add(siteSubscribe...)
 	site.Template.Subs, site.Template.Payload = 16, 512<<10
 	site.Template.AllowedConnectionTypes.Add(jwt.ConnectionTypeStandard, jwt.ConnectionTypeWebsocket)
 	claim := jwt.NewUserScope()
-	claim.Key, claim.Role = pub(keyRoleClaim), "claim"
+	claim.Role = "claim"
 	claim.Template.Pub.Allow.Add("enroll.{{name()}}")
 	claim.Template.Sub.Allow.Add("_INBOX_claim_{{name()}}.>")
 	claim.Template.Subs, claim.Template.Payload = 4, 16<<10
 	claim.Template.AllowedConnectionTypes.Add(jwt.ConnectionTypeStandard, jwt.ConnectionTypeWebsocket)
 	central := jwt.NewUserScope()
-	central.Key, central.Role = pub(keyRoleCentral), "central"
+	central.Role = "central"
 	central.Template.Pub.Allow.Add(">")
 	central.Template.Sub.Allow.Add(">")
-	for _, s := range []*jwt.UserScope{site, claim, central} {
-		sites.SigningKeys.AddScopedSigner(s)
-	}
-	return f.signAccount(sites, "SITES")
+	return map[string]*jwt.UserScope{keyRoleSite: site, keyRoleClaim: claim, keyRoleCentral: central}
 }
 
 // signAccount validates the claims, signs them and writes them down.
