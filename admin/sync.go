@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rxedge/daemon/box"
+	"rxedge/daemon/rollout"
 	"rxedge/sync/bundle"
 	"rxedge/sync/spool"
 )
@@ -119,7 +120,21 @@ func (a *app) syncPull() *cobra.Command {
 }
 
 func (a *app) showPull(r bundle.Result) {
+	fetched := ""
+	if r.Staged != 0 {
+		fetched = fmt.Sprintf(" (%s were fetched)", size(r.Bytes))
+	}
+	now := "no bundle is active"
+	if r.Active != 0 {
+		now = fmt.Sprintf("bundle %d is active", r.Active)
+	}
 	switch {
+	case r.Pending != 0 && r.Slot == string(rollout.Provisional):
+		a.printf("Bundle %d%s answers questions and is watched: it becomes active when it has proved itself; until then %s. 'rxedge rollout status' shows it.\n", r.Pending, fetched, now)
+	case r.Pending != 0 && r.Slot == string(rollout.Validated):
+		a.printf("Bundle %d%s has passed its checks and waits to be let in: 'rxedge rollout status' says for what; %s.\n", r.Pending, fetched, now)
+	case r.Pending != 0:
+		a.printf("Bundle %d%s is here and not in use yet: 'rxedge rollout status' says why; %s.\n", r.Pending, fetched, now)
 	case r.Staged != 0:
 		a.printf("Bundle %d is active; %s were fetched.\n", r.Active, size(r.Bytes))
 	case r.Active != 0:

@@ -148,6 +148,36 @@ func TestSiteAnswersFromPublished(t *testing.T) {
 	}
 }
 
+// Whoever pulls a bundle that is watched before it is active is told so.
+func TestPullSaysWhatIsWatched(t *testing.T) {
+	t.Parallel()
+	f := synctest.NewFleet(t)
+	data := filepath.Join(t.TempDir(), "var")
+	f.Enroll(t, filepath.Join(data, "sync"), "site-1", "stable")
+	s := startDaemon(t, func(c *config.Config) {
+		noFloor(c)
+		c.Data, c.Model.Embedder, c.Rollout.Watch = data, config.None, config.Wait(time.Hour)
+	})
+	k, err := control.Dial(s.data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	f.Release(t, central.Release{Documents: labels(func(int) int { return 0 }, 4)})
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		r, err := k.SyncPull(t.Context(), false, nil)
+		if err == nil && r.Slot == "provisional" {
+			if r.Pending != 1 || r.Active != 0 {
+				t.Errorf("%+v", r)
+			}
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%+v, %v", r, err)
+		}
+	}
+}
+
 // The daemon of a site that is connected to its hub listens on its HTTP port
 // alone, on loopback.
 func TestSiteListensOnItsPortAlone(t *testing.T) {

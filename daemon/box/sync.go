@@ -412,8 +412,16 @@ func (b *Box) pull(ctx context.Context, r *bundle.Receiver, src bundle.Source, r
 	if err == nil {
 		err = b.applyStaged(ctx, retry, progress)
 	}
-	if st := r.Status(); st.Active != nil {
+	st := r.Status()
+	if st.Active != nil {
 		res.Active = st.Active.Number
+	}
+	if st.Staged != nil {
+		res.Pending, res.Slot = st.Staged.Number, string(rollout.Staged)
+		state := b.rollout.State()
+		if e := state.Entry(bundleID(st.Staged.Number)); e != nil {
+			res.Slot = string(e.Slot)
+		}
 	}
 	b.tell()
 	return res, err

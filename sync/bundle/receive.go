@@ -131,6 +131,10 @@ type Result struct {
 	Staged int64 `json:"staged,omitempty"` // the number that was staged, 0: none
 	Bytes  int64 `json:"bytes"`            // of chunks that were fetched
 	Active int64 `json:"active,omitempty"`
+	// Pending is here and not active yet, and Slot says where it stands: staged,
+	// validated, provisional. Whoever puts bundles to use fills them in.
+	Pending int64  `json:"pending,omitempty"`
+	Slot    string `json:"slot,omitempty"`
 }
 
 // Pull refreshes the signed metadata and fetches the newest bundle that this
