@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -110,6 +111,7 @@ func (a *app) showProfile(p profiles.Profile) {
 			a.printf("  at %-22s %s\n", strings.Join(at, ", ")+":", s.Text())
 		}
 	}
+	a.printf("  latency     95 of 100 answers within %v where a model writes, %v of sentences of the documents\n", time.Duration(p.Latency.Generated), time.Duration(p.Latency.Extractive))
 	a.printf("  expected    %.0f tokens/s read, %.0f written, %.0f embeddings/s; not measured: %s\n", p.Expected.Prompt, p.Expected.Generate, p.Expected.Embeddings, p.Expected.Basis)
 }
 

@@ -126,7 +126,12 @@ func (s *rolloutSite) until(t *testing.T, what string, is func(box.RolloutStatus
 func (s *rolloutSite) confirmed(t *testing.T, r central.Release) {
 	t.Helper()
 	p := s.f.Release(t, r)
-	s.until(t, "provisional", provisional(p.Number))
+	s.until(t, "provisional", func(st box.RolloutStatus) bool {
+		if l := st.Last; l != nil && l.Bundle == p.Number {
+			t.Fatalf("refused: %+v", l)
+		}
+		return provisional(p.Number)(st)
+	})
 	if _, err := s.k.RolloutDo(t.Context(), box.RolloutRequest{Action: box.RolloutApprove, By: "tester"}); err != nil {
 		t.Fatal(err)
 	}
@@ -189,6 +194,70 @@ func modelFile(path string) []central.File {
 	return []central.File{{Name: filepath.Base(path), Kind: bundle.KindModel, Path: path}}
 }
 
+// cpuProfile writes the profile of a box without a card, changed: what is to be another
+// and what it is to be, by turns.
+func cpuProfile(t *testing.T, change ...string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "firmware-profiles", profiles.CPUOnly+".toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(change); i += 2 {
+		if !strings.Contains(string(text), change[i]) {
+			t.Fatalf("the profile has no %q", change[i])
+		}
+		text = []byte(strings.Replace(string(text), change[i], change[i+1], 1))
+	}
+	path := filepath.Join(t.TempDir(), profiles.CPUOnly+".toml")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A model that writes well and slowly is stopped before it answers anybody: the budget is
+// that of the firmware profile which came with a bundle before, and no question takes
+// longer than four times as much.
+func TestSlowModel(t *testing.T) {
+	if os.Getenv("RXEDGE_POISON") == "" {
+		t.Skip("it takes minutes on two cores: RXEDGE_POISON=1 runs it")
+	}
+	t.Parallel()
+	if _, err := llama.Find(); err != nil {
+		t.Skipf("%v", err)
+	}
+	testdata(t)
+	s := newRolloutSite(t, func(c *config.Config) {
+		// One thread: two of an engine wait for each other on a machine that others use, too.
+		c.Rollout.Latency, c.Model.Threads = 0, 1
+	})
+	s.confirmed(t, central.Release{Documents: formularyLabels(t, false)})
+	long := map[string]any{"llama.context_length": uint32(2048)}
+	good := storiesModel(t, "good", modelChange{set: long})
+	profile := cpuProfile(t, `generated = "60s"`, `generated = "3s"`)
+	s.confirmed(t, central.Release{Files: append(modelFile(good), central.File{Name: filepath.Base(profile), Kind: bundle.KindProfile, Path: profile})})
+	hs, err := s.k.RolloutHistory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range hs {
+		if h.Verdict != nil {
+			for _, c := range h.Verdict.Checks {
+				t.Logf("%s %-20s %v %s", h.ID, c.Name, c.Pass, c.Detail)
+			}
+		}
+	}
+	slow := storiesModel(t, "slow", modelChange{set: long, idle: 400})
+	heard, served, took := s.refused(t, central.Release{Drop: []string{"good.gguf"}, Files: modelFile(slow)}, nil)
+	t.Logf("%-36s %-16s served %-5v after %v: %s", "a slow model", heard.Check, served, took.Round(time.Millisecond), heard.Reason)
+	if heard.Check != "latency_p95" || served || heard.Limit == nil || *heard.Limit != 3000 || heard.Candidate == nil || *heard.Candidate <= 3000 {
+		t.Errorf("the centre heard %+v", heard)
+	}
+	if a := s.ask(t, "What is the maximum adult dose of metformin?"); a.Status != "answered" {
+		t.Errorf("%+v", a)
+	}
+}
+
 // What an update can break is stopped before it answers anybody, or rolled back as soon
 // as it shows, and the centre hears why: real texts, the real engine, real models that
 // were made to do it.
@@ -212,20 +281,7 @@ func TestPoisonedBundles(t *testing.T) {
 	s.confirmed(t, central.Release{Files: modelFile(good)})
 
 	huge := storiesModel(t, "huge", modelChange{idle: 40, set: map[string]any{"llama.context_length": uint32(32768)}})
-	profile := filepath.Join(t.TempDir(), profiles.CPUOnly+".toml")
-	text, err := os.ReadFile(filepath.Join("..", "firmware-profiles", profiles.CPUOnly+".toml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range [][2]string{{"context = 4096", "context = 32768"}, {"slots = 2", "slots = 256"}} {
-		if !strings.Contains(string(text), c[0]) {
-			t.Fatalf("the profile has no %q", c[0])
-		}
-		text = []byte(strings.Replace(string(text), c[0], c[1], 1))
-	}
-	if err := os.WriteFile(profile, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	profile := cpuProfile(t, "context = 4096", "context = 32768", "slots = 2", "slots = 256")
 	crash := storiesModel(t, "crash", crashesOnOne)
 	same := storiesModel(t, "same", alwaysTheSame)
 

@@ -44,6 +44,7 @@ type Profile struct {
 	Ladder    Ladder    `toml:"ladder" json:"ladder"`
 	Disk      Disk      `toml:"disk" json:"disk"`
 	Gate      Gate      `toml:"gate" json:"gate"`
+	Latency   Latency   `toml:"latency" json:"latency"`
 	Expected  Expected  `toml:"expected" json:"expected"`
 }
 
@@ -124,6 +125,14 @@ type Disk struct {
 type Gate struct {
 	QualityDrop float64 `toml:"quality_drop_max_percent" json:"quality_drop_max_percent"`
 	LatencyGain float64 `toml:"latency_gain_min_percent" json:"latency_gain_min_percent"`
+}
+
+// Latency that the 95th percentile of an answer keeps to on this box. What is
+// given is one and a half times what Expected comes to for a prompt of 1500
+// tokens and an answer of 200, rounded up.
+type Latency struct {
+	Generated  Duration `toml:"generated" json:"generated"`   // a language model writes it
+	Extractive Duration `toml:"extractive" json:"extractive"` // sentences of the documents
 }
 
 // Expected speed. It is an expectation and not a measurement: Basis says where
@@ -328,6 +337,8 @@ func (p Profile) check(name string) *fieldError {
 		{"disk.floor_gb", float64(p.Disk.FloorGB), 1, 100000},
 		{"gate.quality_drop_max_percent", p.Gate.QualityDrop, 0, 100},
 		{"gate.latency_gain_min_percent", p.Gate.LatencyGain, 0, 100},
+		{"latency.generated", time.Duration(p.Latency.Generated).Seconds(), 0.01, 600},
+		{"latency.extractive", time.Duration(p.Latency.Extractive).Seconds(), 0.01, 600},
 		{"limits.temperature_c", float64(p.Limits.Temperature), 0, 120},
 		{"limits.power_w", p.Limits.Power, 0, 2000},
 		{"expected.prompt_tokens_per_s", p.Expected.Prompt, 1, 1e7},

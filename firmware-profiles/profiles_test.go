@@ -100,6 +100,7 @@ func TestParseRefuses(t *testing.T) {
 		{"budget_mb = 18000", "budget_mb = 30000", "memory.budget_mb"},
 		{"name = \"l4\"", "name = \"l5\"", ":3: name"},
 		{"[gate]", "[gait]", "gait"},
+		{"generated = \"10s\"", "", "latency.generated: 0 is outside"},
 	} {
 		s := strings.Replace(string(b), tt.from, tt.to, 1)
 		if s == string(b) {

@@ -95,22 +95,8 @@ func choose(cfg config.Model, data string, log *slog.Logger) choice {
 
 // open makes the pool.
 func (m *Models) open() (*llama.Pool, error) {
-	c := m.chosen()
 	o := llama.PoolOptions{Load: m.load, Idle: time.Duration(m.cfg.Idle), Keep: m.keeps, Log: m.log}
-	switch {
-	case m.cfg.Memory > 0:
-		o.Memory = int64(m.cfg.Memory) << 20
-	case !c.profile.GPU() || c.profile.Memory.Shared:
-		// The profile's budget is for the least machine it is meant for; half of
-		// a larger one may be taken.
-		o.Memory = max(int64(c.profile.Memory.Budget)<<20, int64(c.memory/2))
-		if total := int64(c.memory / 10 * 8); total > 0 {
-			o.Memory = min(o.Memory, total)
-		}
-	}
-	if c.profile.GPU() && !c.profile.Memory.Shared && c.onCard {
-		o.DeviceMemory = int64(c.profile.Memory.Budget) << 20
-	}
+	o.Memory, o.DeviceMemory = m.budgets()
 	p, err := llama.NewPool(o)
 	if err != nil {
 		return nil, err
@@ -122,6 +108,27 @@ func (m *Models) open() (*llama.Pool, error) {
 	}
 	m.opened = p
 	return p, nil
+}
+
+// budgets of the machine's memory and of the card's for all models together, in
+// bytes; 0: no bound.
+func (m *Models) budgets() (host, device int64) {
+	c := m.chosen()
+	switch {
+	case m.cfg.Memory > 0:
+		host = int64(m.cfg.Memory) << 20
+	case !c.profile.GPU() || c.profile.Memory.Shared:
+		// The profile's budget is for the least machine it is meant for; half of
+		// a larger one may be taken.
+		host = max(int64(c.profile.Memory.Budget)<<20, int64(c.memory/2))
+		if total := int64(c.memory / 10 * 8); total > 0 {
+			host = min(host, total)
+		}
+	}
+	if c.profile.GPU() && !c.profile.Memory.Shared && c.onCard {
+		device = int64(c.profile.Memory.Budget) << 20
+	}
+	return host, device
 }
 
 func (m *Models) keeps(model string) bool {

@@ -369,22 +369,32 @@ func (b *Box) restarts(model string) int {
 	return 0
 }
 
-// budget of the 95th percentile of an answer.
-func (b *Box) budget(model string) time.Duration {
-	switch d := time.Duration(b.Config.Rollout.Latency); {
-	case d > 0:
+// budget of the 95th percentile of a pair's answers: the configuration's, or else that of
+// the firmware profile which comes with the pair, or of the box's own.
+func (b *Box) budget(p rollout.Pair, model string) time.Duration {
+	if d := time.Duration(b.Config.Rollout.Latency); d > 0 {
 		return d
-	case model != "":
-		return 20 * time.Second
 	}
-	return 5 * time.Second
+	l := b.Models.chosen().profile.Latency
+	if f := p.Profile; f.SHA256 != "" {
+		prof, err := readProfile(b.filePath(f), f.Name)
+		if err != nil {
+			b.log.Error("a profile that came with a bundle can't be read; the budget of latency is the box's own", "profile", f.Name, "error", err)
+		} else {
+			l = prof.Latency
+		}
+	}
+	if model != "" {
+		return time.Duration(l.Generated)
+	}
+	return time.Duration(l.Extractive)
 }
 
 // beginWatch of a pair that begins to serve.
 func (b *Box) beginWatch(p rollout.Pair) {
 	model := b.modelOf(p)
 	l := watch.Default()
-	l.Budget = b.budget(model)
+	l.Budget = b.budget(p, model)
 	w := &onTrial{watch.New(l, b.rollout.recent.Baseline(time.Since(b.started)), time.Now()), model, b.restarts(model)}
 	b.rollout.mu.Lock()
 	b.rollout.watch = w

@@ -219,23 +219,62 @@ func (b *Box) importVersion(ctx context.Context, path, name, sum string) (catalo
 	return e, err
 }
 
-// ready loads what a pair needs beside what serves, and says what it can't have.
-func (b *Box) ready(ctx context.Context, p rollout.Pair) error {
+// needs of the models of a pair, by the headers of their files, and what there is. now is
+// the model that writes meanwhile.
+func (b *Box) needs(p rollout.Pair, now string) (*validate.Needs, error) {
+	n := &validate.Needs{}
+	n.Host, n.Device = b.Models.budgets()
 	if p.Profile.SHA256 != "" {
 		prof, err := readProfile(b.filePath(p.Profile), p.Profile.Name)
 		if err != nil {
-			return refused("opens", "the profile %s: %v", p.Profile.Name, err)
+			return nil, refused("opens", "the profile %s: %v", p.Profile.Name, err)
 		}
-		c := b.Models.chosen()
-		need := max(prof.Memory.Host, 0)
+		asks := max(prof.Memory.Host, 0)
 		if !prof.GPU() || prof.Memory.Shared {
-			need = max(need, prof.Memory.Budget)
+			asks = max(asks, prof.Memory.Budget)
 		}
-		if have := int(c.memory >> 20); have > 0 && need > have {
-			return refused("memory", "the profile asks for %d MB of memory and the machine has %d MB", need, have)
+		n.Asks, n.Machine = int64(asks)<<20, int64(b.Models.chosen().memory)
+	}
+	if _, err := llama.Find(); err != nil {
+		return n, nil // no model runs
+	}
+	key := b.modelOf(p)
+	names := []string{key}
+	for _, kind := range []catalog.Kind{catalog.Embedder, catalog.Reranker, catalog.Entailer} {
+		names = append(names, b.Models.use[kind])
+	}
+	for _, name := range names {
+		if o, err := b.Models.load(name); err == nil { // what is built in is in no catalog
+			n.Models = append(n.Models, validate.NeedOf(o))
 		}
 	}
-	if p.Model.SHA256 == "" && p.Adapter.SHA256 == "" && p.Profile.SHA256 == "" {
+	if now != "" && now != key {
+		if o, err := b.Models.load(now); err == nil {
+			if e := validate.NeedOf(o); e.Err == nil {
+				n.ServingHost, n.ServingDevice = e.Estimate.Host(), e.Estimate.Device
+			}
+		}
+	}
+	return n, nil
+}
+
+// brings says whether a pair has more than documents.
+func brings(p rollout.Pair) bool {
+	return p.Model.SHA256 != "" || p.Adapter.SHA256 != "" || p.Profile.SHA256 != ""
+}
+
+// ready loads what a pair needs beside what serves, and says what it can't have.
+func (b *Box) ready(ctx context.Context, p rollout.Pair) error {
+	if brings(p) {
+		n, err := b.needs(p, b.writes())
+		if err != nil {
+			return err
+		}
+		if c := n.Check(); !c.Pass {
+			return &rollout.RefusedError{Check: c.Name, Reason: rollout.Why(&c), Figure: &c}
+		}
+	}
+	if !brings(p) {
 		return nil
 	}
 	key := b.modelOf(p)
@@ -278,9 +317,14 @@ func (b *Box) validateWith(ctx context.Context, p rollout.Pair, golden []validat
 		return rollout.Verdict{}, index.ErrClosed
 	}
 	ctx = inference.WithCaller(ctx, inference.Caller{Key: "rollout", Priority: inference.Background})
-	cfg := validate.Config{Golden: golden, Budget: b.budget(q.model), Questions: b.Config.Rollout.Questions, Seed: uint64(p.Bundle),
+	cfg := validate.Config{Golden: golden, Budget: b.budget(p, q.model), Questions: b.Config.Rollout.Questions, Seed: uint64(p.Bundle),
 		Generated: q.model != "", Opens: func(context.Context) error { return nil },
 		ServingCorpus: now.snap, CandidateCorpus: q.snap, Changed: []string{}}
+	if brings(p) {
+		if cfg.Needs, err = b.needs(p, now.model); err != nil {
+			return rollout.Verdict{Checks: []rollout.Check{{Name: validate.Opens, Detail: err.Error()}}}, nil
+		}
+	}
 	if n := cfg.Questions; n > 0 {
 		cfg.Written = min(n, validate.DefaultWritten)
 	}

@@ -16,8 +16,8 @@ type Rollout struct {
 	Defer Wait `toml:"defer"`
 	// Warm is how long what served before stays open and loaded.
 	Warm Wait `toml:"warm"`
-	// Latency is what the 95th percentile of an answer may take; "0s": 5s, or 20s
-	// where a language model writes.
+	// Latency is what the 95th percentile of an answer may take; "0s": as the
+	// firmware profile has it.
 	Latency Wait `toml:"latency"`
 	// Questions is how many a candidate is asked before anybody else asks it; 0: 240.
 	Questions int `toml:"questions"`

@@ -44,6 +44,8 @@ type RefusedError struct {
 	Reason string
 	// Served: it was rolled back, and not stopped before it served.
 	Served bool
+	// Figure that it did not pass; nil: there is none.
+	Figure *Check
 }
 
 func (e *RefusedError) Error() string {
@@ -396,7 +398,11 @@ func (m *Manager) validate(ctx context.Context, o Offer) error {
 	if err != nil {
 		var no *RefusedError
 		if errors.As(err, &no) {
-			return reject(cmp.Or(no.Check, CheckBuild), no.Reason, nil)
+			var v *Verdict
+			if no.Figure != nil {
+				v = &Verdict{Checks: []Check{*no.Figure}}
+			}
+			return reject(cmp.Or(no.Check, CheckBuild), no.Reason, v)
 		}
 		return err
 	}

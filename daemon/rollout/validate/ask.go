@@ -19,19 +19,35 @@ import (
 // fails is one that is not answered and the others are asked all the same.
 type side struct {
 	Side
-	errs int
-	last error
-	took []float64 // milliseconds of each question, without the wait for a place
+	limit time.Duration // after which a question is cut off; 0: never
+	errs  int
+	last  error
+	took  []float64 // milliseconds of each question, without the wait for a place
+	cut   int       // of them
 }
+
+// patience is how many budgets a question may take before it is cut off: it counts as
+// over the budget by then, and a slow model does not hold up what comes to that.
+const patience = 4
 
 // Ask implements evaluate.Box.
 func (s *side) Ask(ctx context.Context, q answer.Question, ev answer.Events) (*answer.Answer, error) {
 	q.Fresh = true
+	limited, cancel := ctx, func() {}
+	if s.limit > 0 {
+		limited, cancel = context.WithTimeout(ctx, s.limit)
+	}
+	defer cancel()
 	began := time.Now()
-	a, err := s.Side.Ask(ctx, q, ev)
+	a, err := s.Side.Ask(limited, q, ev)
 	took := float64(time.Since(began).Microseconds()) / 1000
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
+	}
+	if limited.Err() != nil {
+		s.cut++
+		s.took = append(s.took, max(took, ms(s.limit)))
+		return &answer.Answer{Status: answer.StatusAbstained, Reason: "cut"}, nil
 	}
 	if err != nil || a == nil {
 		s.errs++
@@ -239,6 +255,7 @@ func askWritten(ctx context.Context, cfg Config, s, c *side, quick int, question
 		}
 	}
 	before := deaths(cfg)
+	s.limit, c.limit = patience*cfg.Budget, patience*cfg.Budget
 	stood := newPairs()
 	slow := sequential.NewRate(0.05)
 	for _, g := range questions {
@@ -263,7 +280,11 @@ func askWritten(ctx context.Context, cfg Config, s, c *side, quick int, question
 	}
 	v.add(failures(cfg, s, c, deaths(cfg)-before))
 	if cfg.Budget > 0 {
-		v.add(latency(cfg, s.took[min(quick, len(s.took)):], c.took[quick:]))
+		l := latency(cfg, s.took[min(quick, len(s.took)):], c.took[quick:])
+		if c.cut > 0 {
+			l.Detail += fmt.Sprintf("; %d were cut off after %v", c.cut, c.limit)
+		}
+		v.add(l)
 	}
 	if !v.Pass {
 		return nil
@@ -276,7 +297,7 @@ func askWritten(ctx context.Context, cfg Config, s, c *side, quick int, question
 	for _, g := range questions {
 		prompts = append(prompts, g.Question.Question)
 	}
-	w, err := write(ctx, cfg.Generator, prompts, step)
+	w, err := write(ctx, cfg.Generator, prompts, c.limit, step)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 
 	"rxedge/daemon/rollout/sequential"
@@ -107,20 +108,12 @@ type wrote struct {
 	err            error // the last
 }
 
-// write asks the model alone, without documents.
-func write(ctx context.Context, g inference.Generator, prompts []string, step func()) (wrote, error) {
+// write asks the model alone, without documents, each prompt for at most limit; 0: without
+// a limit. What was written by then is judged as it is.
+func write(ctx context.Context, g inference.Generator, prompts []string, limit time.Duration, step func()) (wrote, error) {
 	var out wrote
 	for _, p := range prompts {
-		if err := ctx.Err(); err != nil {
-			return out, err
-		}
-		req := inference.GenerateRequest{Messages: []inference.Message{{Role: "user", Content: p}}, MaxTokens: writtenTokens}
-		drop := func(string) error { return nil }
-		res, err := g.Generate(ctx, req, drop)
-		if errors.Is(err, inference.ErrNoChatTemplate) {
-			req.Messages, req.Prompt = nil, p
-			res, err = g.Generate(ctx, req, drop)
-		}
+		text, err := writeOne(ctx, g, p, limit)
 		step()
 		if ctx.Err() != nil {
 			return out, ctx.Err()
@@ -130,9 +123,32 @@ func write(ctx context.Context, g inference.Generator, prompts []string, step fu
 			out.err = err
 			continue
 		}
-		out.prompts, out.texts = append(out.prompts, p), append(out.texts, res.Text)
+		out.prompts, out.texts = append(out.prompts, p), append(out.texts, text)
 	}
 	return out, nil
+}
+
+func writeOne(ctx context.Context, g inference.Generator, prompt string, limit time.Duration) (string, error) {
+	limited, cancel := ctx, func() {}
+	if limit > 0 {
+		limited, cancel = context.WithTimeout(ctx, limit)
+	}
+	defer cancel()
+	var text strings.Builder
+	emit := func(piece string) error {
+		text.WriteString(piece)
+		return nil
+	}
+	req := inference.GenerateRequest{Messages: []inference.Message{{Role: "user", Content: prompt}}, MaxTokens: writtenTokens}
+	_, err := g.Generate(limited, req, emit)
+	if errors.Is(err, inference.ErrNoChatTemplate) {
+		req.Messages, req.Prompt = nil, prompt
+		_, err = g.Generate(limited, req, emit)
+	}
+	if err != nil && limited.Err() != nil {
+		err = nil
+	}
+	return text.String(), err
 }
 
 // degenerate judges what was written: it fails where more than degenerateMax of

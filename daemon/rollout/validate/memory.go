@@ -12,8 +12,11 @@ import (
 type Needs struct {
 	Models []ModelNeed
 	// Host and Device are the budgets of the machine's memory and of the card's
-	// for all models together; Device 0: unchecked.
+	// for all models together; 0: unchecked.
 	Host, Device int64
+	// Asks is what a firmware profile says that the machine must have, and Machine
+	// what it has; 0: unchecked.
+	Asks, Machine int64
 	// Serving is what the pair that serves has loaded and keeps while the
 	// candidate warms up, of each.
 	ServingHost, ServingDevice int64
@@ -33,8 +36,15 @@ func NeedOf(o llama.Options) ModelNeed {
 	return ModelNeed{Name: o.Name, Estimate: e, Err: err}
 }
 
-func (n *Needs) check() Check {
+// Check them against what there is.
+func (n *Needs) Check() Check {
 	c := Check{Name: Memory, Pass: true}
+	if n.Machine > 0 && n.Asks > n.Machine {
+		return Check{Name: Memory, Candidate: figure(float64(n.Asks)), Limit: figure(float64(n.Machine)),
+			Detail: fmt.Sprintf("the profile asks for %s of memory and the machine has %s", mb(n.Asks), mb(n.Machine))}
+	}
+	overHost := func(need int64) bool { return n.Host > 0 && need > n.Host }
+	overDevice := func(need int64) bool { return n.Device > 0 && need > n.Device }
 	var host, device int64
 	var each []string
 	for _, m := range n.Models {
@@ -47,15 +57,15 @@ func (n *Needs) check() Check {
 	}
 	detail := strings.Join(each, "; ")
 	need, have, where := host, n.Host, "the machine's memory"
-	if n.Device > 0 && (device > n.Device || host <= n.Host && device > 0) {
+	if n.Device > 0 && (overDevice(device) || !overHost(host) && device > 0) {
 		need, have, where = device, n.Device, "the card's memory"
 	}
 	c.Candidate, c.Limit, c.N = figure(float64(need)), figure(float64(have)), len(n.Models)
 	switch {
-	case host > n.Host || n.Device > 0 && device > n.Device:
+	case overHost(host) || overDevice(device):
 		c.Pass = false
 		c.Detail = fmt.Sprintf("it needs %s of %s and all models together may take %s: give it a smaller context or fewer slots, or a smaller model (%s)", mb(need), where, mb(have), detail)
-	case host+n.ServingHost > n.Host || n.Device > 0 && device+n.ServingDevice > n.Device:
+	case overHost(host+n.ServingHost) || overDevice(device+n.ServingDevice):
 		c.Detail = fmt.Sprintf("it fits, but not beside what serves now: that is unloaded first, and going back takes as long as loading it (%s)", detail)
 	default:
 		c.Detail = detail

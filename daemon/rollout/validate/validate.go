@@ -223,7 +223,7 @@ func run(ctx context.Context, cfg Config, serving, candidate Side, v *Verdict) e
 			return nil
 		}
 	}
-	if cfg.Needs != nil && !v.add(cfg.Needs.check()) {
+	if cfg.Needs != nil && !v.add(cfg.Needs.Check()) {
 		return nil
 	}
 	var drawn []Golden

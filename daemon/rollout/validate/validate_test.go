@@ -12,6 +12,7 @@ import (
 
 	"rxedge/daemon/answer"
 	"rxedge/daemon/answer/evaluate"
+	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/inference/llama"
 )
@@ -165,11 +166,11 @@ func TestNothingIsAskedOfWhatCanNotServe(t *testing.T) {
 			t.Errorf("want %s: %v %+v", want, err, v)
 		}
 	}
-	if c := big.check(); *c.Candidate != 1200<<20 || *c.Limit != 1<<30 || !strings.Contains(c.Detail, "1258 MB") {
+	if c := big.Check(); *c.Candidate != 1200<<20 || *c.Limit != 1<<30 || !strings.Contains(c.Detail, "1258 MB") {
 		t.Errorf("%+v", c)
 	}
 	fits := &Needs{Host: 2 << 30, ServingHost: 1 << 30, Models: big.Models}
-	if c := fits.check(); !c.Pass || !strings.Contains(c.Detail, "not beside") {
+	if c := fits.Check(); !c.Pass || !strings.Contains(c.Detail, "not beside") {
 		t.Errorf("%+v", c)
 	}
 }
@@ -236,6 +237,46 @@ func TestSlowAndFailing(t *testing.T) {
 	if _, err := Run(ctx, cfg, p, p); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
+}
+
+// A model that never comes to its end is cut off, counts as over the budget, and is
+// left after a few.
+func TestCutOff(t *testing.T) {
+	t.Parallel()
+	p := pairOf(t, sample(t))
+	var written int
+	slow := asked(func(ctx context.Context, q answer.Question, ev answer.Events) (*answer.Answer, error) {
+		if q.Mode != answer.ModeGenerated {
+			return p.Ask(ctx, q, ev)
+		}
+		written++
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	budget := 10 * time.Millisecond
+	v, err := Run(t.Context(), Config{ServingCorpus: p.snap, CandidateCorpus: p.snap, Changed: []string{}, Questions: 14, Generated: true, Budget: budget}, p, struct {
+		asked
+		lookup
+	}{slow, p})
+	c := v.Failed()
+	if err != nil || c == nil || c.Name != Latency || *c.Candidate < ms(patience*budget) || !strings.Contains(c.Detail, "cut off after 40ms") {
+		t.Fatalf("%v %+v", err, c)
+	}
+	if written > 4 {
+		t.Errorf("%d were waited for", written)
+	}
+}
+
+type asked func(context.Context, answer.Question, answer.Events) (*answer.Answer, error)
+
+func (f asked) Ask(ctx context.Context, q answer.Question, ev answer.Events) (*answer.Answer, error) {
+	return f(ctx, q, ev)
+}
+
+// lookup is a Side but for its answers.
+type lookup interface {
+	Document(context.Context, string) (*document.Document, error)
+	Section(context.Context, string) (index.SectionRef, error)
 }
 
 func TestReadGolden(t *testing.T) {
