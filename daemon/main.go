@@ -163,7 +163,7 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 	}
 	drain := &api.Drain{}
 	public := api.New(api.Deps{
-		Answers: b.Answers, Index: b.Index, Models: b.Models, Feedback: b.Feedback, RawCompletions: cfg.API.RawCompletions, Health: b.Health, Metrics: b.Metrics(),
+		Answers: b.Answers, Index: b.Index, Models: b.Models, Feedback: b.Feedback, RawCompletions: cfg.API.RawCompletions, Health: b.Health, Station: b.Station, Metrics: b.Metrics(),
 		Page: web.Handler(), Timeout: time.Duration(cfg.Answer.Timeout), MaxRequestBytes: cfg.API.MaxRequestBytes, Log: log,
 		Access: &api.Access{Required: cfg.API.RequireToken, Tokens: known, Rate: cfg.API.Rate, Burst: cfg.API.Burst}, Drain: drain,
 	})

@@ -93,8 +93,9 @@ type Deps struct {
 	Feedback        Feedback
 	RawCompletions  bool // models other than rxedge may be asked without documents
 	Health          func() Health
-	Metrics         http.Handler // nil: none
-	Page            http.Handler // everything that is no API path
+	Station         func(context.Context) (Station, error) // nil: there is no such page
+	Metrics         http.Handler                           // nil: none
+	Page            http.Handler                           // everything that is no API path
 	Timeout         time.Duration
 	MaxRequestBytes int64
 	Access          *Access // nil: anybody on this machine may ask, as much as he likes
@@ -136,6 +137,7 @@ func (s *server) register(mux *http.ServeMux) huma.API {
 	s.cdsHooks(api, mux)
 	s.infobutton(api, mux)
 	s.health(mux, api)
+	s.station(api)
 	if s.Page != nil {
 		mux.Handle("/", s.Page)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rxedge/daemon/answer"
+	"rxedge/daemon/api"
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/telemetry"
 	"rxedge/daemon/telemetry/drift"
@@ -26,6 +27,9 @@ type watching struct {
 	read     bool                        // the days before this start
 	brief    *Telemetry                  // the latest, for /metrics
 	briefed  time.Time
+
+	page  sync.Mutex   // before mu
+	paged *api.Station // the latest
 }
 
 func (b *Box) openTelemetry() error {
@@ -240,7 +244,7 @@ func (b *Box) Telemetry(_ context.Context, hours int) (Telemetry, error) {
 	if s := sum.Slices[telemetry.Outcome][telemetry.Failed]; s != nil {
 		failed = s.N
 	}
-	answered := all.N - all.Abstained - failed
+	answered := answeredOf(sum)
 	t.Abstained, t.Failed = share(all.Abstained, all.N), share(failed, all.N)
 	t.Grounded, t.Flagged = share(answered-all.Ungrounded, answered), share(all.Flagged, answered)
 	t.Approved = share(all.Judged.FP+all.Judged.TN, all.Judged.N())

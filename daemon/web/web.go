@@ -1,6 +1,7 @@
-// Package web is the pharmacist's page: plain HTML, CSS and JavaScript modules,
-// embedded, so that it works on a machine that is off the network. It holds no
-// logic of answering; it asks the API it is served beside.
+// Package web is the pharmacist's page and the technician's: plain HTML, CSS and
+// JavaScript modules, embedded, so that they work on a machine that is off the
+// network. They hold no logic of answering; they ask the API they are served beside.
+// The charts are uPlot's, as its makers publish it (assets/station).
 package web
 
 import (
@@ -25,18 +26,25 @@ var assets embed.FS
 // that the first paint waits for nothing; markup can not be made from strings
 // (Trusted Types); a form can not be sent to anywhere, because the page asks by
 // script.
-const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'sha256-%s'; img-src 'self'; " +
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src %s; img-src 'self'; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'; trusted-types 'none'"
 
-// styleFile is written into the page.
-const styleFile = "page.css"
+// pages by their paths; the styles are written into the page.
+var pages = map[string]struct {
+	file   string
+	styles []string
+}{
+	"/":        {"index.html", []string{"base.css", "page.css"}},
+	"/station": {"station/station.html", []string{"base.css", "station/uPlot.min.css", "station/station.css"}},
+}
 
 // file is one embedded file, ready to be served.
 type file struct {
 	body        []byte
 	contentType string
 	etag        string
+	style       string // that the policy lets it have: a page's own, by its hash
 }
 
 // The types are fixed here: what mime.TypeByExtension says depends on the machine.
@@ -45,33 +53,36 @@ var contentTypes = map[string]string{
 	".css":  "text/css; charset=utf-8",
 	".js":   "text/javascript; charset=utf-8",
 	".svg":  "image/svg+xml",
+	".txt":  "text/plain; charset=utf-8",
 }
 
-// Handler serves the page at "/" and its files at "/assets/…"; any other path
-// is not found. The page names its files under /assets/VERSION/, a digest of
+// Handler serves the pages at "/" and "/station" and their files at "/assets/…"; any
+// other path is not found. A page names its files under /assets/VERSION/, a digest of
 // their contents, and those are cached for good; "/assets/NAME" without a
 // version is revalidated by its ETag.
 func Handler() http.Handler {
 	files, version := load()
-	style := sha256.Sum256(files[styleFile].body)
-	policy := fmt.Sprintf(contentSecurityPolicy, base64.StdEncoding.EncodeToString(style[:]))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, cache := "", "no-cache"
-		switch rest, ok := strings.CutPrefix(r.URL.Path, "/assets/"); {
-		case r.URL.Path == "/":
-			name = "index.html"
-		case ok:
+		if p, ok := pages[r.URL.Path]; ok {
+			name = p.file
+		} else if rest, ok := strings.CutPrefix(r.URL.Path, "/assets/"); ok {
 			name = rest
 			if versioned, ok := strings.CutPrefix(rest, version+"/"); ok {
 				name, cache = versioned, "public, max-age=31536000, immutable"
 			}
-			if name == "index.html" {
-				name = "" // it stands at "/" alone
+			if path.Ext(name) == ".html" {
+				name = "" // a page stands at its own path alone
 			}
 		}
 
+		f, ok := files[name]
+		style := f.style
+		if style == "" {
+			style = "'none'"
+		}
 		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
+		h.Set("Content-Security-Policy", fmt.Sprintf(contentSecurityPolicy, style))
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Frame-Options", "DENY")
@@ -82,10 +93,9 @@ func Handler() http.Handler {
 		// it listens to no messages, and no frame may hold it.
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
 
-		f, ok := files[name]
 		if !ok {
 			h.Set("Cache-Control", "no-store")
-			http.Error(w, "There is no such page here; the page for questions is at /.", http.StatusNotFound)
+			http.Error(w, "There is no such page here; the page for questions is at /, the one for technicians at /station.", http.StatusNotFound)
 			return
 		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -130,11 +140,19 @@ func load() (files map[string]file, version string) {
 		panic(err) // embedded files: found by the first test
 	}
 	version = hex.EncodeToString(all.Sum(nil))[:12]
-	for name, f := range files {
-		if name == "index.html" {
-			f.body = bytes.ReplaceAll(f.body, []byte("{{VERSION}}"), []byte(version))
-			f.body = bytes.ReplaceAll(f.body, []byte("{{STYLE}}"), files[styleFile].body)
+	for _, p := range pages {
+		var style []byte
+		for _, name := range p.styles {
+			style = append(style, files[name].body...)
 		}
+		sum := sha256.Sum256(style)
+		f := files[p.file]
+		f.style = fmt.Sprintf("'sha256-%s'", base64.StdEncoding.EncodeToString(sum[:]))
+		f.body = bytes.ReplaceAll(f.body, []byte("{{VERSION}}"), []byte(version))
+		f.body = bytes.ReplaceAll(f.body, []byte("{{STYLE}}"), style)
+		files[p.file] = f
+	}
+	for name, f := range files {
 		sum := sha256.Sum256(f.body)
 		f.etag = `"` + hex.EncodeToString(sum[:12]) + `"`
 		files[name] = f

@@ -1,0 +1,124 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// stationOf serves the page with what a real station said (testdata/station.json,
+// of a daemon after replayed traffic); fail makes the API fail.
+func stationOf(t *testing.T) (url string, fail *atomic.Bool) {
+	t.Helper()
+	state, err := os.ReadFile("testdata/station.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fail = &atomic.Bool{}
+	mux := http.NewServeMux()
+	mux.Handle("/", Handler())
+	mux.HandleFunc("GET /v1/station", func(w http.ResponseWriter, _ *http.Request) {
+		if fail.Load() {
+			http.Error(w, "stopping", http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(state)
+	})
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s.URL, fail
+}
+
+// The technician's page: accessible in four variants, by keyboard alone, each
+// number of a chart in a table, and honest when the service is gone.
+func TestStationPage(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		scheme        string
+		width, height int64
+	}{{"light", 1280, 900}, {"dark", 1280, 900}, {"light", 390, 844}, {"dark", 390, 844}} {
+		t.Run(fmt.Sprint(c.scheme, c.width), func(t *testing.T) {
+			t.Parallel()
+			url, fail := stationOf(t)
+			p := openTab(t, url, "/station", c.width, c.height)
+			p.media("", c.scheme)
+			p.until(`document.querySelectorAll(".chart canvas").length === 5`)
+			if wide := eval[int](p, `document.documentElement.scrollWidth`); int64(wide) > c.width {
+				t.Errorf("the page is %d wide", wide)
+			}
+			if got := eval[string](p, `document.querySelector("#day dd").textContent`); got == "" || got == "0" || got == "–" {
+				t.Errorf("questions of the day: %q", got)
+			}
+			// Something is drawn on each canvas.
+			if n := eval[int](p, `[...document.querySelectorAll(".chart canvas")].filter((c) => c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v, i) => i % 4 === 3 && v)).length`); n != 5 {
+				t.Errorf("%d of 5 charts are drawn", n)
+			}
+			p.do(chromedp.Evaluate[chromedp.Void](axe))
+			look := func(state string) {
+				t.Helper()
+				report := eval[string](p, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"]}).then((r) =>
+					JSON.stringify(r.violations.map((v) => v.id + ": " + v.help + ": " + v.nodes.map((n) => n.html.slice(0, 160) + " " + (n.any[0]?.message ?? "")).join(" | "))))`)
+				var found []string
+				if err := json.Unmarshal([]byte(report), &found); err != nil {
+					t.Fatal(err)
+				}
+				for _, v := range found {
+					t.Errorf("%s: %s", state, v)
+				}
+			}
+			p.do(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach((d) => d.open = true)`))
+			look("whole")
+			// By keyboard: the list of features is reached, and another one is drawn.
+			was := eval[string](p, `document.getElementById("chart-feature").getAttribute("aria-label")`)
+			for range 40 {
+				p.keys(kb.Tab)
+				if eval[string](p, `document.activeElement.id`) == "feature" {
+					break
+				}
+			}
+			p.keys(kb.ArrowDown)
+			p.until(`document.getElementById("chart-feature").getAttribute("aria-label") !== ` + quoteJS(was))
+			if n := eval[int](p, `document.querySelectorAll("#bins tbody tr").length`); n < 2 {
+				t.Errorf("the distribution's table has %d rows", n)
+			}
+			p.clean()
+			fail.Store(true)
+			p.click("#pause") // and go on, which reads at once
+			p.click("#pause")
+			p.until(`!document.getElementById("offline").hidden`)
+			look("offline")
+			fail.Store(false)
+			p.click("#retry")
+			p.until(`document.getElementById("offline").hidden`)
+			p.clean("503", "Failed to load resource")
+		})
+	}
+}
+
+// A station that was never asked anything says so, and draws nothing.
+func TestStationPageOfAFreshBox(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	mux.Handle("/", Handler())
+	mux.HandleFunc("GET /v1/station", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"at":"2026-11-30T10:00:00Z","health":{"ready":true,"version":"1","generation":"g-1","documents":3,"passages":9,"dense":false,"engine":"missing","started":"2026-11-30T09:00:00Z"},
+			"disk":{"free_bytes":1,"floor_bytes":0,"index_bytes":0},"cards":[],"day":{"questions":0,"distinct":0},"hours":[],"models":[],"fairness":{"cohorts":[],"hidden":0},"rollouts":[]}`)
+	})
+	s := httptest.NewServer(mux)
+	defer s.Close()
+	p := openTab(t, s.URL, "/station", 1280, 900)
+	p.until(`document.getElementById("rollouts").textContent.includes("Nothing was rolled out")`)
+	if text := strings.Join(p.text("main"), ""); strings.Contains(text, "NaN") || strings.Contains(text, "undefined") || strings.Contains(text, "null") {
+		t.Errorf("the page: %s", text)
+	}
+	p.clean()
+}
