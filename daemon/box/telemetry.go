@@ -34,7 +34,7 @@ type watching struct {
 
 func (b *Box) openTelemetry() error {
 	w := &watching{}
-	r, err := telemetry.Open(filepath.Join(b.Config.Data, "telemetry"), telemetry.Options{Log: b.log, Day: b.dayOver})
+	r, err := telemetry.Open(filepath.Join(b.Config.Data, "telemetry"), telemetry.Options{Log: b.log, Day: b.dayOver, Leave: b.reportWindow})
 	if err != nil {
 		return err
 	}
@@ -66,12 +66,6 @@ func (b *Box) said(i feedback.Item) {
 
 // dayOver is called by the recorder with a day that is over.
 func (b *Box) dayOver(day *telemetry.Window) {
-	out, _ := day.Suppressed()
-	if out != nil {
-		if err := b.reportWindow(out); err != nil {
-			b.log.Warn("a day of telemetry could not be kept for the centre", "error", err)
-		}
-	}
 	ts, err := b.telemetry.compare(true)
 	if err != nil {
 		b.log.Warn("the days of telemetry could not be compared", "error", err)
@@ -90,20 +84,25 @@ func (b *Box) dayOver(day *telemetry.Window) {
 	}
 }
 
-// reportWindow puts a window that may leave the box into the spool, where the box
-// is a site.
+// reportWindow puts what may leave the box of a day into the spool, signed by the
+// site's key. Where the box is no site, or its spool is not open yet, it waits.
 func (b *Box) reportWindow(w *telemetry.Window) error {
 	data, err := w.MarshalBinary()
 	if err != nil {
 		return err
 	}
 	b.sync.mu.Lock()
-	sp := b.sync.spool
+	sp, id := b.sync.spool, b.sync.id
 	b.sync.mu.Unlock()
-	if sp == nil {
-		return nil
+	if sp == nil || id == nil {
+		return ErrSyncOff
 	}
-	_, err = sp.Put(context.Background(), spool.Normal, "window", data)
+	if data, err = id.Sign("window", data); err == nil {
+		_, err = sp.Put(context.Background(), spool.Normal, "window", data)
+	}
+	if err != nil {
+		b.log.Warn("a day of telemetry could not be kept for the centre; it is tried again", "error", err)
+	}
 	return err
 }
 

@@ -28,6 +28,8 @@ const (
 	maxSlices  = 4 * mostValues
 	maxCount   = 1 << 50
 	sliceWords = 9
+	// sliceJudged is the first of a slice's words that is no part of N.
+	sliceJudged = 5
 )
 
 // ErrDamaged: the bytes are no window.

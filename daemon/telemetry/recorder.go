@@ -25,6 +25,7 @@ import (
 const (
 	keepHours  = 9 * 24 * time.Hour
 	keepDays   = 400 * 24 * time.Hour
+	keepOut    = 35 * 24 * time.Hour
 	writeEvery = time.Minute
 	// recalled answers, for what is said of them later.
 	recalled = 8192
@@ -34,6 +35,10 @@ const (
 const (
 	spanHour = 'h'
 	spanDay  = 'd'
+	// What may leave of a day and has not yet, and what waits for a later one, which
+	// has no time.
+	spanOut     = 'o'
+	spanWaiting = 'w'
 )
 
 // Options of a recorder; the zero value is what a box uses.
@@ -44,6 +49,10 @@ type Options struct {
 	// generations apart, once it is on disk; it may be called again for a day
 	// after a start. May be nil.
 	Day func(*Window)
+	// Leave is given what may leave the box of each day that is over, once that is on
+	// disk. Where it fails it is given the same again, for five weeks; also after a
+	// crash, so it may get one twice. May be nil: it all waits.
+	Leave func(*Window) error
 }
 
 // Recorder counts a box's questions, an hour to a window, and keeps the windows
@@ -68,6 +77,7 @@ type Recorder struct {
 	started bool
 	stop    chan struct{}
 	ended   chan struct{}
+	due     chan struct{}
 }
 
 // Open opens or makes the store in dir. A damaged one is set aside beside it,
@@ -79,7 +89,7 @@ func Open(dir string, opt Options) (*Recorder, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Recorder{opt: opt, fresh: map[string]*Window{}, recall: map[string]*Observation{}, order: make([]string, recalled), stop: make(chan struct{}), ended: make(chan struct{})}
+	r := &Recorder{opt: opt, fresh: map[string]*Window{}, recall: map[string]*Observation{}, order: make([]string, recalled), stop: make(chan struct{}), ended: make(chan struct{}), due: make(chan struct{}, 1)}
 	var err error
 	r.db, err = store.Open(dir, true)
 	var damaged *store.DamagedError
@@ -194,7 +204,17 @@ func (r *Recorder) run() {
 			return
 		case <-t.C:
 			r.flush()
+		case <-r.due:
+			r.flush()
 		}
+	}
+}
+
+// Due says that days which could not leave the box may do so now.
+func (r *Recorder) Due() {
+	select {
+	case r.due <- struct{}{}:
+	default:
 	}
 }
 
@@ -249,11 +269,7 @@ func (r *Recorder) add(k string, w *Window) error {
 		default:
 			return err
 		}
-		b, err := sum.MarshalBinary()
-		if err != nil {
-			return err
-		}
-		return txn.Set([]byte(k), b)
+		return put(txn, k, sum)
 	})
 }
 
@@ -300,17 +316,17 @@ func (r *Recorder) settle() error {
 	var made []*Window
 	for k, w := range days {
 		err := r.db.Update(func(txn *badger.Txn) error {
-			if old, err := get(txn, k); err == nil && old.Questions >= w.Questions {
+			old, err := get(txn, k)
+			if err == nil && old.Questions >= w.Questions {
 				return nil // it was made before; some of its hours may be gone since
 			} else if err != nil && !errors.Is(err, badger.ErrKeyNotFound) && !errors.Is(err, ErrDamaged) {
 				return err
 			}
-			b, err := w.MarshalBinary()
-			if err != nil {
+			made = append(made, w)
+			if err := release(txn, w, old); err != nil {
 				return err
 			}
-			made = append(made, w)
-			return txn.Set([]byte(k), b)
+			return put(txn, k, w)
 		})
 		if err != nil {
 			return err
@@ -319,6 +335,17 @@ func (r *Recorder) settle() error {
 	if err := r.each(spanDay, time.Time{}, func(k string, w *Window) error {
 		if w.From.Before(now.Add(-keepDays)) {
 			remove = append(remove, k)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	var out []string
+	if err := r.each(spanOut, time.Time{}, func(k string, w *Window) error {
+		if w.From.Before(now.Add(-keepOut)) {
+			remove = append(remove, k)
+		} else {
+			out = append(out, k)
 		}
 		return nil
 	}); err != nil {
@@ -334,7 +361,62 @@ func (r *Recorder) settle() error {
 			r.opt.Day(w)
 		}
 	}
+	if r.opt.Leave == nil {
+		return nil
+	}
+	for _, k := range out {
+		var w *Window
+		if err := r.db.View(func(txn *badger.Txn) (err error) {
+			w, err = get(txn, k)
+			return err
+		}); err != nil {
+			return err
+		}
+		if r.opt.Leave(w) != nil {
+			return nil // it says so itself; the others would fail as well
+		}
+		if err := r.db.Update(func(txn *badger.Txn) error { return txn.Delete([]byte(k)) }); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// release puts what may leave of a day beside it, and what waits for a later one.
+// Of a day that was released before, old, what came since waits.
+func release(txn *badger.Txn, w, old *Window) error {
+	wk := key(spanWaiting, time.Time{}, w.Model, w.Generation)
+	waiting, err := get(txn, wk)
+	if err != nil && !errors.Is(err, badger.ErrKeyNotFound) && !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	if old != nil {
+		late := w.Less(old)
+		if waiting != nil {
+			if err := late.Merge(waiting, false); err != nil {
+				return err
+			}
+		}
+		return put(txn, wk, late)
+	}
+	out, rest, err := w.Release(waiting)
+	if err != nil {
+		return err
+	}
+	if out != nil {
+		if err := put(txn, key(spanOut, w.From, w.Model, w.Generation), out); err != nil {
+			return err
+		}
+	}
+	return put(txn, wk, rest)
+}
+
+func put(txn *badger.Txn, k string, w *Window) error {
+	b, err := w.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	return txn.Set([]byte(k), b)
 }
 
 // each reads the windows of a span from a time on, oldest first; damaged ones are

@@ -2,9 +2,12 @@ package telemetry
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -183,33 +186,110 @@ func TestCanary(t *testing.T) {
 	}
 }
 
-// What leaves the box is of at least eleven questions.
-func TestSuppressed(t *testing.T) {
+// What leaves the box is of at least eleven questions, and over many days nothing
+// is lost but what waits.
+func TestRelease(t *testing.T) {
 	t.Parallel()
-	w := NewWindow(noon, noon.Add(time.Hour), "", "g")
-	for i := range 200 {
-		o := Of(anAnswer(""), nil, []string{"65+", "18-64"}[i%2], i%40, noon)
-		if i < 9 {
-			o.In[Cohort], o.Abstained = "0-17", true
+	rng := rand.New(rand.NewPCG(11, 9))
+	whole, left := NewWindow(noon, noon, "", "gen-000001"), NewWindow(noon, noon, "", "gen-000001")
+	var waiting *Window
+	for day := range 30 {
+		w := count(made(rng, 14*(day%8)))
+		if err := whole.Merge(w, false); err != nil {
+			t.Fatal(err)
 		}
-		w.Add(&o)
-	}
-	out, hidden := w.Suppressed()
-	if hidden == 0 || out.Slices[Cohort]["0-17"] != nil {
-		t.Errorf("%d hidden, %v", hidden, out.Values(Cohort))
-	}
-	for d, m := range out.Slices {
-		for v, s := range m {
-			for _, f := range s.fields() {
-				if *f > 0 && *f < LeastCell {
-					t.Errorf("%s %s tells of %d", Dimension(d), v, *f)
+		out, rest, err := w.Release(waiting)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if waiting = rest; out == nil {
+			continue
+		}
+		if !out.Covered() {
+			t.Fatalf("day %d tells of too few", day)
+		}
+		for _, m := range out.Slices {
+			for v, s := range m {
+				if max(s.Abstained, s.Flagged, s.Ungrounded, s.Refused) > s.N {
+					t.Fatalf("day %d, %s: %+v", day, v, *s)
 				}
 			}
 		}
+		if err := left.Merge(out, false); err != nil {
+			t.Fatal(err)
+		}
 	}
-	few := NewWindow(noon, noon, "", "")
-	if out, _ := few.Suppressed(); out != nil {
+	if err := left.Merge(waiting, false); err != nil {
+		t.Fatal(err)
+	}
+	if left.Questions != whole.Questions || left.Total() != whole.Total() {
+		t.Errorf("%+v, want %+v", left.Total(), whole.Total())
+	}
+	for f := range left.Bins {
+		if !slices.Equal(left.Bins[f], whole.Bins[f]) {
+			t.Errorf("%s: %v, want %v", Feature(f), left.Bins[f], whole.Bins[f])
+		}
+	}
+	if waiting.Slices[Cohort]["65+"].N >= LeastCell || len(waiting.Slices[Class]) > mostWaiting {
+		t.Errorf("%d classes wait, and %+v", len(waiting.Slices[Class]), waiting.Slices[Cohort]["65+"])
+	}
+	if out, rest, err := NewWindow(noon, noon, "", "").Release(nil); out != nil || rest == nil || err != nil {
 		t.Error("a window of no questions leaves the box")
+	}
+	if count(made(rng, 200)).Covered() {
+		t.Error("a window as it was counted may leave the box")
+	}
+}
+
+// A day leaves once, also where the first try failed, or was not told of; what
+// was counted late goes along with the next.
+func TestDaysLeave(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	at := &clock{t: noon}
+	var got []*Window
+	down := true
+	r, err := Open(dir, Options{Now: at.now, Leave: func(w *Window) error {
+		if down {
+			return errors.New("no spool")
+		}
+		got = append(got, w)
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(n int) {
+		for range n {
+			r.Observe(anAnswer(""), nil, "65+", -1)
+		}
+		if err := r.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(20)
+	at.set(at.now().Add(24 * time.Hour))
+	ask(15) // the day before is over, and does not leave
+	down = false
+	ask(0)
+	if len(got) != 1 || got[0].Questions != 20 || !got[0].From.Equal(noon.Truncate(24*time.Hour)) {
+		t.Fatalf("%d days left: %+v", len(got), got)
+	}
+	ask(0)
+	at.set(at.now().Add(-24 * time.Hour)) // a clock that was wrong: more of the day that has left
+	ask(4)
+	at.set(at.now().Add(24 * time.Hour))
+	ask(0)
+	if len(got) != 1 {
+		t.Fatal("a day left twice")
+	}
+	at.set(at.now().Add(24 * time.Hour))
+	ask(0)
+	if len(got) != 2 || got[1].Questions != 19 {
+		t.Fatalf("%d days left, the last %+v", len(got), got[len(got)-1])
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -1,51 +1,156 @@
 package telemetry
 
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
 // LeastCell is the fewest questions that a number which leaves the box may be of.
 const LeastCell = 11
 
-// Suppressed is the window as it may leave the box: values of a dimension with
-// fewer than LeastCell questions are counted as Other, and where those are fewer
-// too, left out; any other number from 1 to 10 is 0. hidden says how many numbers
-// that are. A window of fewer than LeastCell questions is nil.
-func (w *Window) Suppressed() (out *Window, hidden int) {
-	if w.Questions < LeastCell {
-		return nil, 1
-	}
+// mostWaiting values of a dimension wait to be of LeastCell questions; where there
+// are more, the rarest go as Other.
+const mostWaiting = mostValues / 2
+
+// Release divides w and what waited before it (nil: nothing): out may leave the
+// box, rest waits and goes along with a later day. A number that leaves is 0 or of
+// LeastCell questions at least, and every question is in one release alone, so that
+// no two can be told from one another by subtraction. What is too few each day is
+// not lost: over time the releases add up to all that was counted, but for what
+// still waits. out is nil where there are fewer than LeastCell questions in all.
+//
+// Of times and distinct questions nothing waits, but with a whole day.
+func (w *Window) Release(waiting *Window) (out, rest *Window, err error) {
 	out = w.Clone()
-	hide := func(n *int64) {
-		if *n > 0 && *n < LeastCell {
-			*n = 0
-			hidden++
+	if waiting != nil {
+		if err := out.Merge(waiting, false); err != nil {
+			return nil, nil, err
 		}
+		out.From, out.To = w.From, w.To
 	}
-	for _, bins := range out.Bins {
+	if out.Questions < LeastCell {
+		return nil, out, nil
+	}
+	rest = NewWindow(w.From, w.To, w.Model, w.Generation)
+	for f, bins := range out.Bins {
 		for i := range bins {
-			hide(&bins[i])
+			if bins[i] < LeastCell {
+				rest.Bins[f][i], bins[i] = bins[i], 0
+			}
 		}
 	}
 	for d, m := range out.Slices {
-		rest := &Slice{}
 		for v, s := range m {
-			if s.N < LeastCell || v == Other {
-				rest.merge(s)
+			if s.N < LeastCell {
+				rest.Slices[d][v] = s
 				delete(m, v)
-				hidden++
 			}
 		}
-		if rest.N >= LeastCell {
-			out.Slices[d][Other] = rest
+		if o := rest.fold(Dimension(d)); o != nil {
+			if s := m[Other]; s != nil {
+				s.merge(o)
+			} else {
+				m[Other] = o
+			}
 		}
+		for v, s := range m {
+			if held := s.release(); held != (Slice{}) {
+				if r := rest.Slices[d][v]; r != nil {
+					r.merge(&held)
+				} else {
+					rest.Slices[d][v] = &held
+				}
+			}
+		}
+	}
+	for _, s := range out.stages {
+		if s.GetCount() < LeastCell {
+			s.Clear()
+		}
+	}
+	return out, rest, nil
+}
+
+// fold the rarest values of a dimension into one, where there are too many and that
+// one may leave; nil: there is none.
+func (w *Window) fold(d Dimension) *Slice {
+	m := w.Slices[d]
+	if len(m) <= mostWaiting {
+		return nil
+	}
+	values := slices.SortedFunc(maps.Keys(m), func(a, b string) int { return cmp.Or(cmp.Compare(m[a].N, m[b].N), cmp.Compare(a, b)) })
+	sum := &Slice{}
+	for _, v := range values[:len(values)-mostWaiting/2] {
+		sum.merge(m[v])
+	}
+	if sum.N < LeastCell {
+		return nil
+	}
+	for _, v := range values[:len(values)-mostWaiting/2] {
+		delete(m, v)
+	}
+	return sum
+}
+
+// release keeps of s what may leave, and returns what is held back: counts that are
+// too few, and parts that waited so long that they are more than the whole.
+func (s *Slice) release() (held Slice) {
+	h := held.fields()
+	for i, f := range s.fields() {
+		if *f < LeastCell || i > 0 && i < sliceJudged && *f > s.N {
+			*h[i], *f = *f, 0
+		}
+	}
+	return held
+}
+
+// Covered says whether the window is as Release lets it leave: every number 0, or
+// of LeastCell questions at least.
+func (w *Window) Covered() bool {
+	ok := w.Questions >= LeastCell
+	see := func(n int64) { ok = ok && (n == 0 || n >= LeastCell) }
+	for _, bins := range w.Bins {
+		for _, n := range bins {
+			see(n)
+		}
+	}
+	for _, m := range w.Slices {
 		for _, s := range m {
 			for _, f := range s.fields() {
-				hide(f)
+				see(*f)
 			}
 		}
 	}
-	for i, s := range out.stages {
-		if n := s.GetCount(); n > 0 && n < LeastCell {
-			out.stages[i].Clear()
-			hidden++
+	for _, s := range w.stages {
+		see(int64(s.GetCount()))
+	}
+	return ok
+}
+
+// Less is what w counts and o, a part of it, does not: histograms and slices alone,
+// without times and distinct questions.
+func (w *Window) Less(o *Window) *Window {
+	out := NewWindow(w.From, w.To, w.Model, w.Generation)
+	out.Questions = max(0, w.Questions-o.Questions)
+	for f := range w.Bins {
+		for i, n := range w.Bins[f] {
+			out.Bins[f][i] = max(0, n-o.Bins[f][i])
 		}
 	}
-	return out, hidden
+	for d, m := range w.Slices {
+		for v, s := range m {
+			left := *s
+			if x := o.Slices[d][v]; x != nil {
+				theirs := x.fields()
+				for i, f := range left.fields() {
+					*f = max(0, *f-*theirs[i])
+				}
+			}
+			if left != (Slice{}) {
+				out.Slices[d][v] = &left
+			}
+		}
+	}
+	return out
 }
