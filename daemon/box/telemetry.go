@@ -3,6 +3,8 @@ package box
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -77,32 +79,44 @@ func (b *Box) dayOver(day *telemetry.Window) {
 				continue
 			}
 			b.log.Warn("answers have changed", "kind", a.Kind, "level", a.Level, "feature", a.Feature, "by", a.By, "value", a.Value, "figure", a.Figure, "p", a.P)
-			if err := b.Report(context.Background(), spool.High, "alarm", a); err != nil {
+			data, err := json.Marshal(a)
+			if err == nil {
+				err = b.reportSigned(spool.High, "alarm", data)
+			}
+			if err != nil && !errors.Is(err, ErrSyncOff) {
 				b.log.Warn("an alarm could not be kept for the centre", "error", err)
 			}
 		}
 	}
 }
 
-// reportWindow puts what may leave the box of a day into the spool, signed by the
-// site's key. Where the box is no site, or its spool is not open yet, it waits.
+// reportWindow puts what may leave the box of a day into the spool. Where the box is
+// no site, or its spool is not open yet, it waits.
 func (b *Box) reportWindow(w *telemetry.Window) error {
 	data, err := w.MarshalBinary()
-	if err != nil {
-		return err
+	if err == nil {
+		err = b.reportSigned(spool.Normal, "window", data)
 	}
+	if err != nil && !errors.Is(err, ErrSyncOff) {
+		b.log.Warn("a day of telemetry could not be kept for the centre; it is tried again", "error", err)
+	}
+	return err
+}
+
+// reportSigned puts a report into the spool, signed by the site's key: the hub, which
+// stores and forwards, is not trusted.
+func (b *Box) reportSigned(class spool.Class, kind string, data []byte) error {
 	b.sync.mu.Lock()
 	sp, id := b.sync.spool, b.sync.id
 	b.sync.mu.Unlock()
 	if sp == nil || id == nil {
 		return ErrSyncOff
 	}
-	if data, err = id.Sign("window", data); err == nil {
-		_, err = sp.Put(context.Background(), spool.Normal, "window", data)
-	}
+	signed, err := id.Sign(kind, data)
 	if err != nil {
-		b.log.Warn("a day of telemetry could not be kept for the centre; it is tried again", "error", err)
+		return err
 	}
+	_, err = sp.Put(context.Background(), class, kind, signed)
 	return err
 }
 

@@ -32,8 +32,11 @@ const (
 	sliceJudged = 5
 )
 
-// ErrDamaged: the bytes are no window.
-var ErrDamaged = errors.New("this is no window of telemetry, or it is damaged")
+// ErrDamaged: the bytes are no window. ErrSchema: they are one of another version.
+var (
+	ErrDamaged = errors.New("this is no window of telemetry, or it is damaged")
+	ErrSchema  = errors.New("the window is of another schema")
+)
 
 func (s *Slice) fields() [sliceWords]*int64 {
 	return [...]*int64{&s.N, &s.Abstained, &s.Flagged, &s.Ungrounded, &s.Refused, &s.Judged.TP, &s.Judged.FP, &s.Judged.TN, &s.Judged.FN}
@@ -137,7 +140,7 @@ func UnmarshalWindow(b []byte) (w *Window, err error) {
 		return nil, fmt.Errorf("%w: its checksum is another", ErrDamaged)
 	}
 	if v := b[len(magic)]; v != Schema {
-		return nil, fmt.Errorf("the window is of schema %d; this rxedge reads %d", v, Schema)
+		return nil, fmt.Errorf("%w: %d; this rxedge reads %d", ErrSchema, v, Schema)
 	}
 	r.b = body[len(magic)+1:]
 	defer func() {

@@ -20,6 +20,7 @@ const (
 	StreamState     = "STATE"   // state.SITE: what each site has now; the last alone
 	StreamUpdates   = "UPDATES" // upd.tuf.NAME, upd.man.HASH: signed metadata and manifests
 	StreamArtefacts = "ART"     // art.HASH: chunks, by the SHA-256 of each
+	StreamEvents    = "EVENTS"  // fleet.WHAT.DONE: signed records for programs of the centre, such as fleet.retrain.requested
 )
 
 // DedupeWindow is how long the hub remembers a message's id. A site that was cut
@@ -101,6 +102,7 @@ func (f *Folder) EnsureStreams(ctx context.Context, nc *nats.Conn) error {
 		{Name: StreamState, Subjects: []string{"state.*"}, MaxMsgsPerSubject: 1, AllowDirect: true, MaxMsgSize: 64 << 10},
 		{Name: StreamUpdates, Subjects: []string{"upd.tuf.>", "upd.man.*"}, MaxMsgsPerSubject: 1, AllowDirect: true, MaxMsgSize: 1 << 20},
 		{Name: StreamArtefacts, Subjects: []string{"art.*"}, MaxMsgsPerSubject: 1, AllowDirect: true, MaxMsgSize: 512 << 10},
+		{Name: StreamEvents, Subjects: []string{"fleet.*.*"}, Duplicates: DedupeWindow, DenyDelete: true, DenyPurge: true, MaxMsgSize: 512 << 10},
 	} {
 		c.Storage, c.Replicas, c.Discard = jetstream.FileStorage, f.Nodes, jetstream.DiscardOld
 		if _, err := js.CreateOrUpdateStream(ctx, c); err != nil {

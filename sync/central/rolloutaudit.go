@@ -160,27 +160,39 @@ func (t *trail) add(s Signed, keys map[string]bool) error {
 
 // check one record by itself; keys are public, hex.
 func (s *Signed) check(keys map[string]bool) (*Record, error) {
+	var c Record
+	if err := s.open(auditContext, keys, &c); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// open a record whose hash and signature are right into into, strictly.
+func (s *Signed) open(context string, keys map[string]bool, into any) error {
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, s.Record); err != nil {
-		return nil, err
+		return err
 	}
 	key, err1 := hex.DecodeString(s.Key)
 	sig, err2 := hex.DecodeString(s.Signature)
 	switch {
 	case bundle.HashOf(compact.Bytes()) != s.Hash:
-		return nil, errors.New("its hash is not that of its text")
+		return errors.New("its hash is not that of its text")
 	case !keys[s.Key]:
-		return nil, errors.New("it is signed by no targets key of this fleet")
-	case err1 != nil || err2 != nil || len(key) != ed25519.PublicKeySize || !ed25519.Verify(key, append([]byte(auditContext), s.Hash[:]...), sig):
-		return nil, errors.New("its signature is wrong")
+		return errors.New("it is signed by no targets key of this fleet")
+	case err1 != nil || err2 != nil || len(key) != ed25519.PublicKeySize || !ed25519.Verify(key, append([]byte(context), s.Hash[:]...), sig):
+		return errors.New("its signature is wrong")
 	}
-	var c Record
 	d := json.NewDecoder(bytes.NewReader(s.Record))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		return nil, err
-	}
-	return &c, nil
+	return d.Decode(into)
+}
+
+// sealed is a record's JSON, signed.
+func sealed(context string, record []byte, k ed25519.PrivateKey) Signed {
+	s := Signed{Record: record, Hash: bundle.HashOf(record), Key: hex.EncodeToString(k.Public().(ed25519.PublicKey))}
+	s.Signature = hex.EncodeToString(ed25519.Sign(k, append([]byte(context), s.Hash[:]...)))
+	return s
 }
 
 // Read the record, unchecked.
@@ -201,8 +213,7 @@ func (f *Folder) append(t *trail, c Record) error {
 	if err != nil {
 		return err
 	}
-	s := Signed{Record: b, Hash: bundle.HashOf(b), Key: hex.EncodeToString(k.Public().(ed25519.PublicKey))}
-	s.Signature = hex.EncodeToString(ed25519.Sign(k, append([]byte(auditContext), s.Hash[:]...)))
+	s := sealed(auditContext, b, k)
 	line, err := json.Marshal(s)
 	if err != nil {
 		return err
@@ -221,7 +232,7 @@ func (f *Folder) append(t *trail, c Record) error {
 	if err := next.add(s, map[string]bool{s.Key: true}); err != nil {
 		return err
 	}
-	if err := f.appendLine(t.whole, append(line, '\n')); err != nil {
+	if err := f.appendLine(auditFile, t.whole, append(line, '\n')); err != nil {
 		return fmt.Errorf("keeping the trail of rollouts: %w", err)
 	}
 	next.whole += int64(len(line)) + 1
@@ -229,12 +240,14 @@ func (f *Folder) append(t *trail, c Record) error {
 	return nil
 }
 
-func (f *Folder) appendLine(at int64, line []byte) error {
-	if err := os.MkdirAll(f.path("rollout"), 0o700); err != nil {
+// appendLine to a file of records that is whole up to at, and sync it.
+func (f *Folder) appendLine(name string, at int64, line []byte) error {
+	dir := filepath.Dir(f.path(name))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	step("before the record")
-	file, err := os.OpenFile(f.path(auditFile), os.O_CREATE|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(f.path(name), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -254,7 +267,7 @@ func (f *Folder) appendLine(at int64, line []byte) error {
 		return err
 	}
 	if at == 0 {
-		if err := durable.SyncDir(f.path("rollout")); err != nil {
+		if err := durable.SyncDir(dir); err != nil {
 			return err
 		}
 	}

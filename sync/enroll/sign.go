@@ -50,3 +50,6 @@ func CheckSigned(public, site, kind string, b []byte) ([]byte, error) {
 	}
 	return b[head:], nil
 }
+
+// SignedData is the data of a report that was checked before.
+func SignedData(b []byte) []byte { return b[min(len(b), len(signMagic)+signatureSize):] }

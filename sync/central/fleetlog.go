@@ -1,0 +1,348 @@
+package central
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rxedge/sync/bundle"
+)
+
+// What the fleet's figures gave rise to, and what people decided about it, is
+// fleet/log.jsonl: one Signed a line, appended and synced, each with the hash of the
+// one before. Each record is published too, on fleet.WHAT.DONE, so a program of the
+// centre takes it up from there; the hub lets nobody delete one.
+
+// FleetAction of a record.
+type FleetAction string
+
+// Actions. The first of each opens a matter, the others decide it.
+const (
+	RetrainRequested   FleetAction = "retrain.requested"
+	RetrainApproved    FleetAction = "retrain.approved"
+	RetrainDeclined    FleetAction = "retrain.declined"
+	ThresholdsProposed FleetAction = "thresholds.proposed"
+	ThresholdsApproved FleetAction = "thresholds.approved"
+	ThresholdsDeclined FleetAction = "thresholds.declined"
+)
+
+// opens says which action a decision answers to; "" for those that open.
+var opens = map[FleetAction]FleetAction{
+	RetrainRequested: "", ThresholdsProposed: "",
+	RetrainApproved: RetrainRequested, RetrainDeclined: RetrainRequested,
+	ThresholdsApproved: ThresholdsProposed, ThresholdsDeclined: ThresholdsProposed,
+}
+
+// FleetRecord is one step.
+type FleetRecord struct {
+	Seq    int64       `json:"seq"` // 1, 2, …
+	At     time.Time   `json:"at"`
+	Who    string      `json:"who"`
+	Action FleetAction `json:"action"`
+	ID     string      `json:"id"` // of the matter, such as retrain-7
+	// Cause is what a request is because of; for the same no other is made for a
+	// while.
+	Cause  string          `json:"cause,omitempty"`
+	Reason string          `json:"reason,omitempty"`
+	Data   json.RawMessage `json:"data,omitempty"` // features, figures, lineage
+	Prev   bundle.Hash     `json:"prev"`
+}
+
+// Matter is a request or a proposal, with its decision.
+type Matter struct {
+	FleetRecord
+	Hash    bundle.Hash  `json:"hash"`
+	State   string       `json:"state"` // requested, proposed, approved, declined
+	Decided *FleetRecord `json:"decided,omitempty"`
+}
+
+// ErrFleetLog: the record of the fleet can't be trusted.
+var ErrFleetLog = errors.New("the record of the fleet is damaged, cut short or changed; restore the centre's folder from its backup")
+
+// ErrNoMatter: there is none of that id.
+var ErrNoMatter = errors.New("there is no such request or proposal")
+
+// DecidedError: a decision that can't be made.
+type DecidedError struct{ reason string }
+
+func (e *DecidedError) Error() string { return e.reason }
+
+const (
+	fleetLogFile    = "fleet/log.jsonl"
+	fleetLogContext = "rxedge fleet record 1\n"
+	// mostData of a record, so that it is one message.
+	mostData = 256 << 10
+)
+
+type fleetLog struct {
+	signed  []Signed
+	last    FleetRecord
+	head    bundle.Hash
+	whole   int64
+	matters []*Matter
+}
+
+func (l *fleetLog) matter(id string) *Matter {
+	for _, m := range l.matters {
+		if m.ID == id {
+			return m
+		}
+	}
+	return nil
+}
+
+func (l *fleetLog) add(s Signed, keys map[string]bool) error {
+	var c FleetRecord
+	if err := s.open(fleetLogContext, keys, &c); err != nil {
+		return err
+	}
+	opener, known := opens[c.Action]
+	m := l.matter(c.ID)
+	switch {
+	case c.Seq != l.last.Seq+1:
+		return fmt.Errorf("number %d after %d", c.Seq, l.last.Seq)
+	case c.Prev != l.head:
+		return errors.New("it does not follow from the one before")
+	case !known:
+		return fmt.Errorf("there is no action %q", c.Action)
+	case opener == "" && m != nil, opener != "" && (m == nil || m.Decided != nil || m.Action != opener):
+		return fmt.Errorf("%s is not for %s", c.Action, c.ID)
+	}
+	_, state, _ := strings.Cut(string(c.Action), ".")
+	if m == nil {
+		l.matters = append(l.matters, &Matter{FleetRecord: c, Hash: s.Hash, State: state})
+	} else {
+		m.State, m.Decided = state, &c
+	}
+	l.signed, l.last, l.head = append(l.signed, s), c, s.Hash
+	return nil
+}
+
+// fleetLog reads and checks the file. A last record that is not whole was cut off in
+// the writing, before anybody was told of it.
+func (f *Folder) fleetLog() (*fleetLog, error) {
+	keys, err := f.targetsKeys()
+	if err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(f.path(fleetLogFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l := &fleetLog{}
+	for rest := b; len(rest) > 0; {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			break
+		}
+		var s Signed
+		err := json.Unmarshal(rest[:i], &s)
+		if err == nil {
+			err = l.add(s, keys)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w (record %d: %w)", ErrFleetLog, len(l.signed)+1, err)
+		}
+		rest = rest[i+1:]
+		l.whole += int64(i) + 1
+	}
+	return l, nil
+}
+
+// record c; f is locked. When it returns it is on disk.
+func (f *Folder) record(l *fleetLog, c FleetRecord) error {
+	if err := (By{Who: c.Who, Reason: c.Reason}).check(); err != nil {
+		return err
+	}
+	if len(c.Data) > mostData {
+		return fmt.Errorf("a record of the fleet has %d bytes of figures; the most is %d", len(c.Data), mostData)
+	}
+	k, err := f.signingKey("tuf/keys/targets")
+	if err != nil {
+		return err
+	}
+	c.Seq, c.Prev, c.At = l.last.Seq+1, l.head, f.now().UTC().Truncate(time.Millisecond)
+	if c.ID == "" {
+		what, _, _ := strings.Cut(string(c.Action), ".")
+		c.ID = fmt.Sprintf("%s-%d", what, c.Seq)
+	}
+	b, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	s := sealed(fleetLogContext, b, k)
+	line, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	at := l.whole
+	if err := l.add(s, map[string]bool{s.Key: true}); err != nil {
+		return err
+	}
+	if err := f.appendLine(fleetLogFile, at, append(line, '\n')); err != nil {
+		return fmt.Errorf("keeping the record of the fleet: %w", err)
+	}
+	l.whole += int64(len(line)) + 1
+	return nil
+}
+
+// Open a matter. Where one of the same action and cause was opened less than cooldown
+// ago, or is not decided yet, that is returned and fresh is false.
+func (f *Folder) OpenMatter(action FleetAction, cause string, data any, cooldown time.Duration, by By) (m *Matter, fresh bool, err error) {
+	b, err := json.Marshal(data)
+	if err != nil {
+		return nil, false, err
+	}
+	unlock, err := f.lock()
+	if err != nil {
+		return nil, false, err
+	}
+	defer unlock()
+	l, err := f.fleetLog()
+	if err != nil {
+		return nil, false, err
+	}
+	for i := len(l.matters) - 1; i >= 0; i-- {
+		m := l.matters[i]
+		if m.Action == action && m.Cause == cause && (f.now().Sub(m.At) < cooldown || m.Decided == nil) {
+			return m, false, nil
+		}
+	}
+	if err := f.record(l, FleetRecord{Who: by.Who, Action: action, Cause: cause, Reason: by.Reason, Data: b}); err != nil {
+		return nil, false, err
+	}
+	return l.matters[len(l.matters)-1], true, nil
+}
+
+// Decide a matter, once. What one person proposed another decides.
+func (f *Folder) Decide(id string, approve bool, by By) (*Matter, error) {
+	unlock, err := f.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	l, err := f.fleetLog()
+	if err != nil {
+		return nil, err
+	}
+	m := l.matter(id)
+	switch {
+	case m == nil:
+		return nil, fmt.Errorf("%s: %w", id, ErrNoMatter)
+	case m.Decided != nil:
+		return nil, &DecidedError{fmt.Sprintf("%s was %s by %s on %s", id, m.State, m.Decided.Who, m.Decided.At.Format(dayForm))}
+	case m.Who == by.Who:
+		return nil, &DecidedError{fmt.Sprintf("%s was opened by %s; another person decides it", id, m.Who)}
+	}
+	what, _, _ := strings.Cut(string(m.Action), ".")
+	action := FleetAction(what + ".declined")
+	if approve {
+		action = FleetAction(what + ".approved")
+	}
+	if err := f.record(l, FleetRecord{Who: by.Who, Action: action, ID: id, Reason: by.Reason}); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Matters in the order in which they were opened.
+func (f *Folder) Matters() ([]*Matter, error) {
+	unlock, err := f.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	l, err := f.fleetLog()
+	if err != nil {
+		return nil, err
+	}
+	return l.matters, nil
+}
+
+// FleetRecords are all, checked: each record's hash and signature, and that it
+// follows from the one before.
+func (f *Folder) FleetRecords() ([]Signed, error) {
+	unlock, err := f.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	l, err := f.fleetLog()
+	if err != nil {
+		return nil, err
+	}
+	return l.signed, nil
+}
+
+// FleetRecord of a signed one, unchecked.
+func (s *Signed) FleetRecord() (*FleetRecord, error) {
+	var c FleetRecord
+	return &c, json.Unmarshal(s.Record, &c)
+}
+
+// PublishRecords gives the hub the records that it does not have, and says how many.
+// The error is ErrFleetLog where the hub has one that is not here: then the file was
+// cut short.
+func (f *Folder) PublishRecords(ctx context.Context, hubs []string) (sent int, err error) {
+	all, err := f.FleetRecords()
+	if err != nil {
+		return 0, err
+	}
+	nc, err := f.Connect(hubs, false)
+	if err != nil {
+		return 0, err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return 0, err
+	}
+	s, err := js.Stream(ctx, StreamEvents)
+	if err != nil {
+		return 0, fmt.Errorf("the hub has no stream of events yet; 'rxedge central hub' makes it: %w", err)
+	}
+	has := 0
+	if s.CachedInfo().State.Msgs > 0 {
+		m, err := s.GetMsg(ctx, s.CachedInfo().State.LastSeq)
+		if err != nil {
+			return 0, err
+		}
+		var last Signed
+		var c *FleetRecord
+		if err = json.Unmarshal(m.Data, &last); err == nil {
+			c, err = last.FleetRecord()
+		}
+		if err != nil {
+			return 0, fmt.Errorf("the hub's last event can't be read: %w", err)
+		}
+		if c.Seq < 1 || c.Seq > int64(len(all)) || all[c.Seq-1].Hash != last.Hash {
+			return 0, fmt.Errorf("%w (the hub has record %d, which is not here)", ErrFleetLog, c.Seq)
+		}
+		has = int(c.Seq)
+	}
+	for _, r := range all[has:] {
+		c, err := r.FleetRecord()
+		if err != nil {
+			return sent, err
+		}
+		b, err := json.Marshal(r)
+		if err != nil {
+			return sent, err
+		}
+		if _, err := js.PublishMsg(ctx, &nats.Msg{Subject: "fleet." + string(c.Action), Data: b}, jetstream.WithMsgID(hex.EncodeToString(r.Hash[:]))); err != nil {
+			return sent, fmt.Errorf("publishing record %d: %w", c.Seq, err)
+		}
+		sent++
+	}
+	return sent, nil
+}
