@@ -65,3 +65,23 @@ func FuzzCompare(f *testing.F) {
 		}
 	})
 }
+
+// What is canonical stays: "trials" and "clinical trials" are one, and the latter
+// does not grow each time it is read.
+func TestCanonicalTwice(t *testing.T) {
+	t.Parallel()
+	for line := range strings.SplitSeq(synonymsFile, "\n") {
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		for _, way := range strings.Split(line, "\t") {
+			once := Canonical("in " + way + " of it")
+			if twice := Canonical(once); twice != once {
+				t.Errorf("%q: %q, then %q", way, once, twice)
+			}
+		}
+	}
+	if got := Canonical("in clinical trials and in studies"); got != "in clinical trials and in clinical trials" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -27,6 +27,9 @@ var phrases = sync.OnceValue(func() map[string][]phrase {
 			continue
 		}
 		ways := strings.Split(line, "\t")
+		if strings.Contains(ways[0], " ") {
+			ways = append(ways, ways[0]) // it stays as it is: a part of it may be a way of saying it
+		}
 		for _, w := range ways[1:] {
 			ws := strings.Fields(w)
 			known := false
