@@ -57,6 +57,11 @@ func (c *chooser) choose() []candidate {
 	if (c.q.wants.number() || c.q.wants.begin && !c.q.wants.act) && !slices.ContainsFunc(c.out, func(s candidate) bool { return s.states }) {
 		c.first(func(s *candidate) bool { return s.states && s.Score >= nearStating*best })
 	}
+	if c.q.wants.share {
+		for range mostShares {
+			c.first(func(s *candidate) bool { return s.shares && s.Score >= nearStating*best })
+		}
+	}
 	need := c.q.patient.groups & guarded
 	fits := func(s candidate) bool { return s.fits }
 	if need != 0 && !slices.ContainsFunc(c.out, fits) {
@@ -205,7 +210,8 @@ func (c *chooser) complete() {
 		}
 		after := c.text(next)
 		goesOn := c.q.wants.dose && s.states && titrates(after) && quantityStated(after)
-		if goesOn || pointsBack(after) && limits(after) || tellsHow(text, after) {
+		byDose := s.shares && next.shares && pointsBack(after)
+		if goesOn || byDose || pointsBack(after) && limits(after) || tellsHow(text, after) {
 			c.take(next)
 		}
 	}

@@ -185,6 +185,7 @@ type question struct {
 	doses   []string            // ways to say dose, which no stem joins
 	looked  map[string]bool     // terms of the passages that kin was sought for
 	cut     map[string][]string // words of the other medicines, by how they were typed
+	event   []string            // terms of what a share is asked of
 }
 
 // other is a phrase that stands for a term.
@@ -400,6 +401,7 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 			q.rest -= w
 		}
 	}
+	q.event = q.eventOf()
 	if named {
 		res.Absent = absent(&q, passages, lex, opt)
 	}
@@ -438,6 +440,10 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 		}
 		if unspoken := q.unspoken(text, passages, opt.Rest, lex); len(unspoken) > 0 {
 			res.Absent = append(res.Absent, unspoken...)
+			return res
+		}
+		if unheard := q.unheard(passages, opt.Rest, lex); len(unheard) > 0 {
+			res.Absent = append(res.Absent, unheard...)
 			return res
 		}
 	}

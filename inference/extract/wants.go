@@ -40,7 +40,7 @@ var askedBy = []struct {
 	{"within what|within how|how quickly|how fast|onset|no later than", func(w *wants) { w.time = true }},
 	{"when|how often|how frequent|how frequently|how long|how soon|how early|how late|how far|wait|interval|schedule|hrs|hours|duration|days|weeks|months|time|spacing|space|apart|until|every|washout|timing|frequency", func(w *wants) { w.time = true }},
 	{"how many|number of|total|count|limit|max number", func(w *wants) { w.count = true }},
-	{"how common|how likely|incidence|percent|percentage|rate|risk of|what share|share of|proportion|what fraction|odds|chance", func(w *wants) { w.share = true }},
+	{"how common|how likely|incidence|percent|percentage|rate|risk of|what share|share of|proportion|what fraction|odds|chance|chances|likelihood|%", func(w *wants) { w.share = true }},
 	{"how often|how frequent|how frequently|schedule|interval|intervals|frequency|how far", func(w *wants) { w.often = true }},
 	{"dose|dosing|dosage|how much|max dose|how many mg", func(w *wants) { w.amount = true }},
 	{"how high|max|maximum|max dose|ceiling|upper limit|highest|at most|most|limit|cap", func(w *wants) { w.most = true }},
@@ -54,6 +54,7 @@ func wantsOf(question string) wants {
 	text := " " + strings.Join(strings.FieldsFunc(strings.ToLower(question), func(r rune) bool {
 		return r != '-' && r != '\'' && r != '%' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && r < 0x80
 	}), " ") + " "
+	text = concentration.ReplaceAllString(text, "$1%")
 	var w wants
 	for _, a := range askedBy {
 		for _, p := range strings.Split(a.phrases, "|") {
@@ -68,6 +69,11 @@ func wantsOf(question string) wants {
 	}
 	for _, p := range []string{" per hour ", " per hr ", " per min ", " per minute ", " ml hr ", " ml h ", " mg hr ", " mg h ", " mcg min ", " mg min ", " infusion rate ", " drip rate ", " rate of infusion ", " flow rate "} {
 		w.rate = w.rate || strings.Contains(text, p)
+	}
+	w.share = w.share || ofShare(&w, text)
+	// "Drowsy on 1200 mg, how common?": the dose is known.
+	if w.share && !w.amount && !w.begin && !w.most {
+		w.dose = false
 	}
 	if w.rate {
 		w.dose, w.amount, w.share = true, true, false
@@ -85,6 +91,9 @@ func wantsOf(question string) wants {
 	}
 	return w
 }
+
+// concentration, "5 % cream", asks for no percentage.
+var concentration = regexp.MustCompile(`(\d) %`)
 
 var clock = regexp.MustCompile(`(?i)\b(?:\d{1,2} ?[ap]\.?m\b|morning|evening|bedtime|night|noon|breakfast)`)
 
@@ -110,7 +119,7 @@ func (w wants) number() bool {
 
 // states says whether a sentence has a number of the kind that is wanted.
 func (w wants) states(numbers []quantity.Number, sentence string) bool {
-	if w.often && !w.dose {
+	if w.often && !w.dose && !(w.share && percentages(numbers)) {
 		switch s := strings.ToLower(sentence); {
 		case !intervals(s):
 			return false

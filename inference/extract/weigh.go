@@ -15,6 +15,7 @@ type candidate struct {
 	direct map[string]float64
 	groups population // that it speaks of, itself or by its heading
 	states bool       // a number of the kind asked for
+	shares bool       // how common the thing is that was asked about
 	dosing bool       // an amount of a medicine
 	acts   bool
 	fits   bool // its patients are those asked about
@@ -122,6 +123,11 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 		if c.states && q.wants.amount && !q.wants.share && (tried.MatchString(p.Heading) || reports(text)) {
 			c.states = false // what was given in a trial is not what is to be given
 			c.excludes = c.dosing && studied.MatchString(p.Heading)
+		}
+		if q.wants.share && percentages(numbers) {
+			if c.shares = q.ofEvent(p, &r, i); !c.shares {
+				c.states, c.excludes = false, true // how common something else is
+			}
 		}
 		states = states || c.states
 		c.acts = directs(text)
