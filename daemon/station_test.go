@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"rxedge/daemon/box"
 	"rxedge/daemon/config"
 	"rxedge/daemon/telemetry"
+	"rxedge/daemon/telemetry/alerts"
 )
 
 // asked on the sample formulary, of which the last few it does not answer.
@@ -168,6 +170,31 @@ func TestStationEndToEnd(t *testing.T) {
 	}
 	if !moved {
 		t.Error("the other questions of the last day are not seen")
+	}
+	res, err := http.Get(s.url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics, err := io.ReadAll(res.Body)
+	if _ = res.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(strings.ToLower(string(metrics)), strings.ToLower(canary)) {
+		t.Error("the canary is in the metrics")
+	}
+	// What the alert rules read is there. Of cards and the link there is nothing on
+	// this box: those are looked for in daemon/box.
+	reads := regexp.MustCompile(`rxedge_[a-z_]+`).FindAllString(string(alerts.Rules), -1)
+	for _, name := range reads {
+		if strings.HasPrefix(name, "rxedge_gpu_") || name == "rxedge_ladder_step" || name == "rxedge_link_connected" {
+			continue
+		}
+		if !regexp.MustCompile(`(?m)^` + name + `[ {]`).Match(metrics) {
+			t.Errorf("a rule reads %s, which is not in the metrics", name)
+		}
+	}
+	if len(reads) < 20 {
+		t.Errorf("the rules read %q", reads)
 	}
 	pictures(t, s.url, body)
 }

@@ -1,6 +1,7 @@
 package box
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 
@@ -30,7 +31,7 @@ func newMetrics(b *Box) *metrics {
 		failed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "rxedge_questions_failed_total", Help: "Questions that ended in an error."}),
 		withheld: prometheus.NewCounter(prometheus.CounterOpts{Name: "rxedge_claims_withheld_total", Help: "Sentences of a model that the documents did not support."}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "rxedge_answer_stage_seconds", Help: "Time in each stage of an answer.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, []string{"stage"}),
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .3, .5, 1, 2.5, 5, 10, 30, 60}}, []string{"stage"}),
 	}
 	m.registry.MustRegister(m.answers, m.failed, m.withheld, m.seconds, &gauges{b},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -79,6 +80,13 @@ var (
 	indexDocuments = describe("index_documents", "Documents of the generation that serves.")
 	indexPassages  = describe("index_passages", "Passages of the generation that serves.")
 	indexDisk      = describe("index_disk_bytes", "Bytes that the index takes on disk.")
+
+	quarantined = describe("quarantined_documents", "Documents that could not be read and lie in quarantine.")
+	diskFree    = describe("disk_free_bytes", "Bytes that are free where the data folder lies.")
+	diskFloor   = describe("disk_floor_bytes", "Bytes that the box keeps free: below, nothing new is built.")
+
+	linkConnected = describe("link_connected", "1 where the link to the centre is up; only of a box that is enrolled.")
+	spoolWaiting  = describe("spool_waiting", "Reports that wait for the centre.")
 
 	cacheKept        = describe("cache_records", "Answers and vectors of questions that are kept.", "kind")
 	cacheBytes       = describe("cache_bytes", "Bytes of them on disk.")
@@ -145,6 +153,15 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	}
 	if t := g.b.told(); t != nil {
 		t.collect(put)
+	}
+	if n, err := g.b.Quarantine.Count(); err == nil {
+		put(quarantined, float64(n))
+	}
+	put(diskFree, float64(DiskFree(g.b.Config.Data)))
+	put(diskFloor, float64(g.b.diskFloor()))
+	if st, err := g.b.SyncStatus(context.Background()); err == nil && st.Uplink != nil {
+		put(linkConnected, yes(st.Uplink.Connected))
+		put(spoolWaiting, float64(st.Uplink.Waiting.Messages))
 	}
 	kept, _ := g.b.Feedback.Counts()
 	put(feedbackRecords, float64(kept))

@@ -302,6 +302,22 @@ func (b *Box) told() *Telemetry {
 	return &t
 }
 
+// refusedDifference is the largest share of refused questions of a cohort less the
+// smallest, of those with enough questions; nil of fewer than two.
+func (t *Telemetry) refusedDifference() *float64 {
+	var rates []float64
+	for name, s := range t.By[telemetry.Cohort.String()] {
+		if name != telemetry.None && name != telemetry.Other && s.N >= monitor.DefaultLimits().LeastSlice {
+			rates = append(rates, float64(s.Refused)/float64(s.N))
+		}
+	}
+	if len(rates) < 2 {
+		return nil
+	}
+	d := slices.Max(rates) - slices.Min(rates)
+	return &d
+}
+
 // collect puts telemetry's gauges.
 func (t *Telemetry) collect(put func(gauge, float64, ...string)) {
 	some := func(g gauge, v *float64, labels ...string) {
@@ -309,6 +325,7 @@ func (t *Telemetry) collect(put func(gauge, float64, ...string)) {
 			put(g, *v, labels...)
 		}
 	}
+	put(questionsAsked, float64(t.Questions))
 	some(answersAbstained, t.Abstained)
 	some(answersFailed, t.Failed)
 	some(answersGrounded, t.Grounded)
@@ -318,6 +335,7 @@ func (t *Telemetry) collect(put func(gauge, float64, ...string)) {
 			put(answerSeconds, *v/1000, q)
 		}
 	}
+	some(refusedDifference, t.refusedDifference())
 	for _, m := range t.Models {
 		for _, f := range m.Features {
 			if f.Verdict != drift.VerdictInsufficient {
@@ -331,11 +349,13 @@ func (t *Telemetry) collect(put func(gauge, float64, ...string)) {
 }
 
 var (
-	answersAbstained = describe("abstained_ratio", "Part of the questions of the last 24 hours that was abstained from.")
-	answersFailed    = describe("failed_ratio", "Part of the questions of the last 24 hours that ended in an error.")
-	answersGrounded  = describe("grounded_ratio", "Part of the answers of the last 24 hours of which every sentence is grounded.")
-	answersApproved  = describe("approved_ratio", "Part of the judged answers of the last 24 hours that was approved of.")
-	answerSeconds    = describe("answer_quantile_seconds", "Time to the whole answer, over the last 24 hours.", "quantile")
-	driftPSI         = describe("drift_psi", "Population stability index of a feature of the last 24 hours against the baseline.", "model", "feature")
-	alarmOpen        = describe("alarm_open", "1 for each alarm that stands: what moved, and what it comes from.", "model", "kind", "feature", "by", "value")
+	questionsAsked    = describe("questions", "Questions of the last 24 hours.")
+	answersAbstained  = describe("abstained_ratio", "Part of the questions of the last 24 hours that was abstained from.")
+	answersFailed     = describe("failed_ratio", "Part of the questions of the last 24 hours that ended in an error.")
+	answersGrounded   = describe("grounded_ratio", "Part of the answers of the last 24 hours of which every sentence is grounded.")
+	answersApproved   = describe("approved_ratio", "Part of the judged answers of the last 24 hours that was approved of.")
+	refusedDifference = describe("refused_difference", "Largest part of a cohort's questions that was refused less the smallest, over the last 24 hours, of cohorts with 25 or more.")
+	answerSeconds     = describe("answer_quantile_seconds", "Time to the whole answer, over the last 24 hours.", "quantile")
+	driftPSI          = describe("drift_psi", "Population stability index of a feature of the last 24 hours against the baseline.", "model", "feature")
+	alarmOpen         = describe("alarm_open", "1 for each alarm that stands: what moved, and what it comes from.", "model", "kind", "feature", "by", "value")
 )

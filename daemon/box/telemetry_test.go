@@ -8,12 +8,15 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"rxedge/daemon/answer"
 	"rxedge/daemon/config"
 	"rxedge/daemon/feedback"
+	"rxedge/daemon/telemetry/alerts"
+	"rxedge/inference/gpu"
 )
 
 // Questions are counted, with what was said of the answers, over a restart; and
@@ -93,5 +96,27 @@ func TestTelemetryOfABox(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// What the alert rules read of cards and of the link is there where there are any;
+// the rest is looked for in a running daemon.
+func TestAlertsReadWhatIsThere(t *testing.T) {
+	t.Parallel()
+	b := openBox(t, nil)
+	b.cards.mu.Lock()
+	b.cards.watched = true
+	b.cards.mu.Unlock()
+	hot := 60
+	b.cards.saw(gpu.Snapshot{Cards: []gpu.Card{{Name: "a card", Temperature: gpu.Temperature{Now: &hot}}}}, nil)
+	metrics := scrape(t, b) + linkConnected.Desc.String()
+	found := 0
+	for _, name := range regexp.MustCompile(`rxedge_(gpu|ladder|link)_[a-z_]+`).FindAllString(string(alerts.Rules), -1) {
+		if found++; !strings.Contains(metrics, name) {
+			t.Errorf("a rule reads %s, which is not in the metrics", name)
+		}
+	}
+	if found < 4 {
+		t.Errorf("%d rules are of cards or of the link", found)
 	}
 }

@@ -108,11 +108,25 @@ func (q *Quarantine) read(out *Quarantined, src io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// List returns what is in quarantine, by file and then by place.
-func (q *Quarantine) List() ([]Quarantined, error) {
+// Count is how many entries are in quarantine.
+func (q *Quarantine) Count() (int, error) {
+	names, err := q.entries()
+	return len(names), err
+}
+
+func (q *Quarantine) entries() ([]string, error) {
 	names, err := filepath.Glob(filepath.Join(q.dir, "*.problem.json"))
 	if err != nil {
 		return nil, fmt.Errorf("listing the quarantine: %w", err)
+	}
+	return names, nil
+}
+
+// List returns what is in quarantine, by file and then by place.
+func (q *Quarantine) List() ([]Quarantined, error) {
+	names, err := q.entries()
+	if err != nil {
+		return nil, err
 	}
 	var out []Quarantined
 	for _, name := range names {
