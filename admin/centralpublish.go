@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,15 +28,19 @@ type publishing struct {
 func (a *app) centralPublish(dir *string) *cobra.Command {
 	var rel central.Release
 	var models, adapters, profiles, golden, hubs []string
-	var version string
+	var version, vectors string
 	var here bool
 	c := &cobra.Command{Use: "publish [PATH...]", Short: "Publish documents and models to a channel",
 		Long: `Publish what is under the paths (SPL XML, openFDA JSON, JSONL, Markdown, HTML, text) to a
 channel, beside what is published there already: a document of the same id takes the
 place of the older. Sites fetch what is new to them. A file that can't be read stops it.
-With --hold no site has it until a rollout lets it: see 'rxedge central rollout'.`,
+With --hold no site has it until a rollout lets it: see 'rxedge central rollout'.
+With --vectors the passages of all that is published are embedded here, where they are
+not yet, by an embedder of this machine's catalog: sites with the same one need not do
+it, the others fetch nothing of it.`,
 		Example: `  rxedge central publish labels/ --note "June labels"
   rxedge central publish labels/ --golden questions.jsonl
+  rxedge central publish labels/ --vectors all-MiniLM-L6-v2-Q8_0
   rxedge central publish --withdraw 5f2a-… --note recall`,
 		RunE: func(c *cobra.Command, given []string) error {
 			f, err := a.centre(*dir)
@@ -52,8 +57,8 @@ With --hold no site has it until a rollout lets it: see 'rxedge central rollout'
 					rel.Files = append(rel.Files, central.File{Name: filepath.Base(p), Kind: kind, Path: p, Version: version})
 				}
 			}
-			if len(given)+len(rel.Files)+len(rel.Withdraw)+len(rel.Drop) == 0 {
-				return usage("name documents, --model, --adapter, --profile, --golden, --withdraw or --drop")
+			if len(given)+len(rel.Files)+len(rel.Withdraw)+len(rel.Drop) == 0 && vectors == "" && !rel.DropVectors {
+				return usage("name documents, --model, --adapter, --profile, --golden, --vectors, --drop-vectors, --withdraw or --drop")
 			}
 			if rel.Replace && len(given) == 0 {
 				return usage("--replace: name the documents that are all there is to be")
@@ -63,6 +68,13 @@ With --hold no site has it until a rollout lets it: see 'rxedge central rollout'
 				return fmt.Errorf("%w: %w", errNotFound, err)
 			}
 			rel.Documents = publishable(c.Context(), paths)
+			if vectors != "" {
+				stop, err := a.embedWith(c.Context(), vectors, &rel)
+				if err != nil {
+					return err
+				}
+				defer stop()
+			}
 			p, err := f.Publish(rel)
 			if errors.Is(err, central.ErrNothingNew) {
 				a.note("%v\n", err)
@@ -88,6 +100,9 @@ With --hold no site has it until a rollout lets it: see 'rxedge central rollout'
 				if p.Held {
 					defer a.printf("No site may have it yet: 'rxedge central rollout create --bundle %d' lets it out in waves.\n", p.Number)
 				}
+				if p.Vectors > 0 {
+					defer a.printf("With vectors of %d passages, for sites with the same embedder.\n", p.Vectors)
+				}
 				a.printf("Bundle %d of %s: %d documents (%d new or changed, %d unchanged, %d taken out), %d files.\nA site in step fetches %s, a new one %s.\n", p.Number, p.Channel, p.Documents, p.Put, p.Unchanged, p.Removed, p.Artefacts, size(p.NewBytes+int64(p.Manifest)), size(p.SetBytes+int64(p.Manifest)))
 			}
 			if perr != nil {
@@ -106,6 +121,8 @@ With --hold no site has it until a rollout lets it: see 'rxedge central rollout'
 	fl.StringArrayVar(&golden, "golden", nil, "`file` of questions with known answers (JSONL, as 'eval answers' reads): a site asks itself these first")
 	fl.StringVar(&version, "file-version", "", "`text` that names the version of the files (default the number of the bundle)")
 	fl.StringArrayVar(&rel.Drop, "drop", nil, "`name` of a file that is no longer part of it")
+	fl.StringVar(&vectors, "vectors", "", "`name` of the embedder whose vectors go with it")
+	fl.BoolVar(&rel.DropVectors, "drop-vectors", false, "no vectors that were published go with it any more")
 	fl.StringVar(&rel.Requires.Rxedge, "min-rxedge", "", "`version` that a site needs at least")
 	fl.StringArrayVar(&rel.Requires.Profiles, "for-profile", nil, "`name` of a firmware profile that it is for (default all)")
 	fl.BoolVar(&rel.Hold, "hold", false, "no site may have it until a rollout lets it")
@@ -113,6 +130,25 @@ With --hold no site has it until a rollout lets it: see 'rxedge central rollout'
 	fl.BoolVar(&here, "local", false, "sign it and do not give it to the hub")
 	fl.StringArrayVar(&hubs, "hub", nil, "`address` of the hub, where it is another than sites use")
 	return c
+}
+
+// embedWith lets the release have vectors; stop ends the engine.
+func (a *app) embedWith(ctx context.Context, name string, rel *central.Release) (stop func(), err error) {
+	cfg, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	v, err := box.MakesVectors(ctx, cfg, name, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	if err != nil {
+		return nil, err
+	}
+	bar := a.progress()
+	rel.Vectors = &central.Embedding{Name: v.Name, Embedder: v.Embedder, Dimension: v.Dimension,
+		Progress: func(done, total int) { bar.set("vectors of documents", int64(done), int64(total)) },
+		Make: func(id string, content, before []byte) ([]byte, error) {
+			return v.Make(ctx, id, content, before)
+		}}
+	return func() { bar.finish(); _ = v.Close() }, nil
 }
 
 // checkGolden reads a file of golden questions as a site will.

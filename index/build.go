@@ -47,6 +47,7 @@ type build struct {
 	log      *generation.VectorLog             // nil: none
 	// candidate: what is built serves nobody yet.
 	candidate bool
+	given     given
 }
 
 // staged is a document that waits for the decision between a live update and a
@@ -69,7 +70,7 @@ func (b *build) result() (r ApplyResult) {
 			r.Removed++
 		}
 	}
-	r.Embedded = b.embedded
+	r.Embedded, r.Given = b.embedded, b.given.used
 	return r
 }
 
@@ -119,6 +120,7 @@ func (b *build) begin() (err error) {
 // run takes the batch in. Where a live update does it, run returns its view;
 // where it took a new generation, b.sealed is that; else nothing changed.
 func (b *build) run(ctx context.Context, ch Changes, compact bool, g *generation.Generation) (*generation.View, error) {
+	b.given.from = b.usable(ch.Vectors)
 	if err := b.readPut(ctx, ch); err != nil {
 		return nil, err
 	}
@@ -473,7 +475,7 @@ func (b *build) document(ctx context.Context, c cutDocument) error {
 			continue
 		}
 		text := EmbeddedText(ps[i].Heading, ps[i].Text)
-		v, err := b.have(text, known)
+		v, err := b.have(c.head.ID, text, known)
 		if err != nil {
 			return err
 		}
@@ -516,18 +518,20 @@ func (b *build) kept(h generation.Header, cut string) (ps []generation.Passage, 
 }
 
 func (b *build) split(d *document.Document) []generation.Passage {
-	var cut []chunk.Passage
-	if b.ix.opt.WholeSections {
-		cut = wholeSections(d)
-	} else {
-		cut = chunk.Split(d, b.ix.opt.Counter, chunk.Options{MaxTokens: b.ix.opt.MaxTokens})
-	}
+	cut := b.ix.opt.split(d)
 	ps := make([]generation.Passage, len(cut))
 	for i, p := range cut {
 		s := &d.Sections[p.Section]
 		ps[i] = generation.Passage{Passage: p, Text: s.Text[p.Start:p.End], SectionTitle: s.Title, LOINC: s.LOINC}
 	}
 	return ps
+}
+
+func (o Options) split(d *document.Document) []chunk.Passage {
+	if o.WholeSections {
+		return wholeSections(d)
+	}
+	return chunk.Split(d, o.Counter, chunk.Options{MaxTokens: o.MaxTokens})
 }
 
 func wholeSections(d *document.Document) []chunk.Passage {

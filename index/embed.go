@@ -66,16 +66,21 @@ func (b *build) embed(ctx context.Context) error {
 }
 
 // have gives the vector of a text where one was made before: for the document's
-// version before, in this batch, or by a re-embedding. Nil where none was.
-func (b *build) have(text string, known map[string][]float32) ([]float32, error) {
+// version before, in this batch, by a re-embedding, or elsewhere. Nil where none was.
+func (b *build) have(id, text string, known map[string][]float32) ([]float32, error) {
 	if v := known[text]; v != nil {
 		return v, nil
 	}
 	h := generation.HashText(text)
-	if v := b.made[h]; v != nil || b.log == nil {
+	if v := b.made[h]; v != nil {
 		return v, nil
 	}
-	return b.log.Vector(h)
+	if b.log != nil {
+		if v, err := b.log.Vector(h); v != nil || err != nil {
+			return v, err
+		}
+	}
+	return b.elsewhere(id, h), nil
 }
 
 // embedTexts makes a vector of unit length for each text, asking once for those
@@ -143,7 +148,7 @@ func (b *build) vectors(ctx context.Context, p *generation.Put) error {
 	var at []int
 	for i := range p.Passages {
 		text := EmbeddedText(p.Passages[i].Heading, p.Passages[i].Text)
-		if p.Vectors[i], err = b.have(text, known); err != nil {
+		if p.Vectors[i], err = b.have(p.Document.ID, text, known); err != nil {
 			return err
 		}
 		if p.Vectors[i] == nil {

@@ -126,7 +126,27 @@ type Changes struct {
 	// Delete removes documents by id; unknown ids are passed over. An id that is
 	// also put is put.
 	Delete []string
+	// Vectors were made elsewhere, so that passages of which one is there need not be
+	// embedded. Nil: none.
+	Vectors *Vectors
 }
+
+// Vectors of passages, made elsewhere. They are used where Embedder has the hash and
+// the dimension of the embedder that is loaded, and it is not one that is fitted to
+// what is indexed.
+type Vectors struct {
+	Embedder EmbedderInfo
+	// Of gives those of a document, by what was embedded. One that is missing, of
+	// another dimension, or not of finite numbers is made instead; after an error all
+	// of the document are.
+	Of func(id string) (map[TextHash][]float32, error)
+}
+
+// TextHash is the beginning of the SHA-256 of a text that was embedded.
+type TextHash = generation.TextHash
+
+// HashText hashes what is embedded of a passage.
+func HashText(text string) TextHash { return generation.HashText(text) }
 
 // Documents is a Put for documents in memory.
 func Documents(docs ...*document.Document) iter.Seq2[*document.Document, error] {
@@ -166,6 +186,8 @@ type ApplyResult struct {
 	Removed    int            `json:"removed"`
 	Unchanged  int            `json:"unchanged"` // put, but already there as they are
 	Embedded   int            `json:"embedded"`  // passages
+	// Given are passages whose vectors came with the batch.
+	Given int `json:"given,omitempty"`
 }
 
 // Mode chooses the sources of a search.

@@ -36,6 +36,17 @@ type Index struct {
 	opening sync.Mutex // of a generation by its name
 }
 
+// cutting sets what passages are cut by, where that is left open.
+func (o Options) cutting() Options {
+	if o.Counter == nil {
+		o.Counter, o.CounterName = chunk.ConservativeCounter{}, ""
+	}
+	if o.MaxTokens <= 0 {
+		o.MaxTokens = DefaultMaxTokens
+	}
+	return o
+}
+
 // Open opens the index in dir, or makes an empty one there. Where CURRENT or
 // the generation it names is damaged, the newest good one serves and Notes
 // says so. The error is ErrLocked where another process has it open.
@@ -43,12 +54,7 @@ func Open(dir string, opt Options) (*Index, error) {
 	if opt.Embedder != nil && (opt.EmbedderInfo.Name == "" || opt.EmbedderInfo.Dimension <= 0) {
 		return nil, errors.New("index: an embedder needs a name and a dimension in EmbedderInfo")
 	}
-	if opt.Counter == nil {
-		opt.Counter, opt.CounterName = chunk.ConservativeCounter{}, ""
-	}
-	if opt.MaxTokens <= 0 {
-		opt.MaxTokens = DefaultMaxTokens
-	}
+	opt = opt.cutting()
 	if opt.LiveDocuments == 0 {
 		opt.LiveDocuments = 64
 	}

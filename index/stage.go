@@ -72,7 +72,7 @@ func (ix *Index) Prepare(ctx context.Context, ch Changes, progress func(Progress
 	}
 	res.Changed, res.Generation = true, b.sealed
 	ix.keep(b.sealed.Name, true)
-	ix.opt.Logger.Info("a candidate of the index is built", "generation", b.sealed.Name, "from", base, "documents", b.sealed.Documents, "passages", b.sealed.Passages)
+	ix.opt.Logger.Info("a candidate of the index is built", "generation", b.sealed.Name, "from", base, "documents", b.sealed.Documents, "passages", b.sealed.Passages, "embedded", res.Embedded, "vectors_given", res.Given)
 	return res, base, nil
 }
 

@@ -133,6 +133,7 @@ func (b *Box) prepareBundle(ctx context.Context, st *bundle.Staged, progress fun
 			return nil, nil
 		}
 		rep, err := b.batch(ctx, read, remove, false, progress, func(ch index.Changes, progress func(index.Progress)) (index.ApplyResult, error) {
+			ch.Vectors = vectorsOf(st)
 			res, base, err := b.Index.Prepare(ctx, ch, progress)
 			p.Base = base
 			return res, err

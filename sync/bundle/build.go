@@ -18,6 +18,7 @@ type Document struct {
 
 const (
 	packRaw     = 192 << 10 // a pack is closed when its objects reach this
+	vectorsRaw  = 64 << 10  // one of vectors, which don't become smaller by compression
 	maxPart     = 64 << 10  // longer parts are cut
 	pageMean    = 16        // documents on a page
 	pageMost    = 64
@@ -40,11 +41,21 @@ type builder struct {
 	open   [][]byte
 	size   int
 	opened uint32 // its index, while open
+	most   int    // bytes of a pack
 }
 
 // Build makes the tree of prev's documents (unless replace), without those of
 // remove, with those of put. A later document of the same id replaces an earlier.
 func Build(prev *Set, put iter.Seq2[Document, error], remove []string, replace bool) (*Built, error) {
+	return build(prev, put, remove, replace, packRaw)
+}
+
+// BuildVectors is Build for the rows of documents.
+func BuildVectors(prev *Set, put iter.Seq2[Document, error], remove []string) (*Built, error) {
+	return build(prev, put, remove, false, vectorsRaw)
+}
+
+func build(prev *Set, put iter.Seq2[Document, error], remove []string, replace bool, most int) (*Built, error) {
 	type doc struct {
 		parts []Ref // with a hash alone where content is set
 		bytes [][]byte
@@ -107,7 +118,7 @@ func Build(prev *Set, put iter.Seq2[Document, error], remove []string, replace b
 	}
 
 	// Packs that stay, and the parts that are had in them.
-	b := &builder{d: &Documents{Count: len(docs)}, new: map[Hash][]byte{}, parts: map[Hash]Ref{}}
+	b := &builder{d: &Documents{Count: len(docs)}, new: map[Hash][]byte{}, parts: map[Hash]Ref{}, most: most}
 	stays, at := map[uint32]bool{}, map[uint32]uint32{}
 	if prev != nil && prev.Manifest.Documents != nil {
 		var err error
@@ -257,7 +268,7 @@ func staying(prev *Set, used map[Ref]bool) (map[uint32]bool, error) {
 }
 
 func (b *builder) add(h Hash, content []byte) Ref {
-	if b.size > 0 && b.size+len(content) > packRaw {
+	if b.size > 0 && b.size+len(content) > b.most {
 		b.flush()
 	}
 	if len(b.open) == 0 {

@@ -37,6 +37,8 @@ const (
 	BadGate          Code = "bad_gate"          // gates that are signed, and not well formed
 	NotValidated     Code = "not_validated"     // the site's checks said no before it was served
 	RolledBack       Code = "rolled_back"       // it was served, and taken back
+	OtherEmbedder    Code = "other_embedder"    // of vectors: this site makes its own
+	BadVectors       Code = "bad_vectors"       // vectors that are signed, and not what they should be
 )
 
 // Error is a refusal.

@@ -76,10 +76,8 @@ func (l *local) sweep(keep ...*Manifest) error {
 		if m == nil {
 			continue
 		}
-		if m.Documents != nil {
-			for _, p := range m.Documents.Packs {
-				want[p.Hash.String()] = true
-			}
+		for p := range m.Packs() {
+			want[p.Hash.String()] = true
 		}
 		for _, a := range m.Artefacts {
 			for _, h := range a.Lists {

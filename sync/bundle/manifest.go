@@ -70,6 +70,7 @@ type Manifest struct {
 	// Withdrawn are ids of documents that no site may have, however it got them.
 	Withdrawn []string   `json:"withdrawn,omitempty"`
 	Artefacts []Artefact `json:"artefacts,omitempty"`
+	Vectors   []Vectors  `json:"vectors,omitempty"`
 }
 
 // Requires says who can use it.
@@ -86,6 +87,18 @@ type Documents struct {
 	Count int    `json:"count"`
 	Packs []Pack `json:"packs"`
 	Pages []Ref  `json:"pages"`
+}
+
+func (d *Documents) check() error {
+	if d.Count < 0 || len(d.Packs) > maxPacks || len(d.Pages) > d.Count {
+		return errors.New("documents")
+	}
+	for _, r := range d.Pages {
+		if int(r.Pack) >= len(d.Packs) || d.Packs[r.Pack].Size == 0 {
+			return errors.New("page")
+		}
+	}
+	return nil
 }
 
 // Pack is a chunk that holds many objects, compressed. The zero Pack is a hole:
@@ -264,15 +277,13 @@ func ParseManifest(b []byte) (*Manifest, error) {
 			return bad("withdrawn id")
 		}
 	}
-	if d := m.Documents; d != nil {
-		if d.Count < 0 || len(d.Packs) > maxPacks || len(d.Pages) > d.Count {
-			return bad("documents")
+	if m.Documents != nil {
+		if err := m.Documents.check(); err != nil {
+			return bad("%v", err)
 		}
-		for _, r := range d.Pages {
-			if int(r.Pack) >= len(d.Packs) || d.Packs[r.Pack].Size == 0 {
-				return bad("page")
-			}
-		}
+	}
+	if err := m.checkVectors(); err != nil {
+		return bad("%v", err)
 	}
 	seen := map[string]bool{}
 	for _, a := range m.Artefacts {

@@ -173,7 +173,7 @@ func (r *Receiver) Pull(ctx context.Context, src Source) (res Result, err error)
 	}
 	began := r.cfg.Now()
 	var fetched atomic.Int64
-	err = r.stage(ctx, src, *t, &fetched)
+	vectors, refusal, err := r.stage(ctx, src, *t, &fetched)
 	res.Bytes = fetched.Load()
 	r.mu.Lock()
 	r.progress = nil
@@ -183,9 +183,14 @@ func (r *Receiver) Pull(ctx context.Context, src Source) (res Result, err error)
 		return res, err
 	}
 	res.Staged = t.number
+	if refusal != nil {
+		if err := r.record(Event{Number: t.number, State: StateVectors, Code: refusal.Code, Reason: refusal.Reason}, func(*state) {}); err != nil {
+			return res, err
+		}
+	}
 	e := Event{Number: t.number, State: StateStaged, Bytes: res.Bytes, TookMS: r.cfg.Now().Sub(began).Milliseconds()}
 	err = r.record(e, func(s *state) {
-		s.Staged = &Held{Number: t.number, Manifest: t.hash, At: r.cfg.Now().UTC()}
+		s.Staged = &Held{Number: t.number, Manifest: t.hash, At: r.cfg.Now().UTC(), Vectors: vectors}
 		delete(s.Quarantine, t.number)
 	})
 	return res, err
@@ -288,34 +293,40 @@ func (r *Receiver) choose() (*target, error) {
 	return nil, nil
 }
 
-// stage brings a bundle whole onto this disk.
-func (r *Receiver) stage(ctx context.Context, src Source, t target, fetched *atomic.Int64) error {
+// stage brings a bundle whole onto this disk, with vectors of this site's embedder
+// where it has some that are good; else refusal says why not.
+func (r *Receiver) stage(ctx context.Context, src Source, t target, fetched *atomic.Int64) (vectors *Hash, refusal *Error, err error) {
 	m, err := r.fetchManifest(ctx, src, t)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if err := m.Suits(r.cfg.Facts()); err != nil {
-		return err
+		return nil, nil, err
 	}
 	active, previous := r.held()
 	if err := r.local.sweep(m, active, previous); err != nil {
-		return fmt.Errorf("making room: %w", err)
+		return nil, nil, fmt.Errorf("making room: %w", err)
 	}
-	packs, total := r.missingPacks(m)
+	packs, total := r.missingPacks(m.Documents)
+	v := r.vectorsFor(m)
+	if v != nil {
+		_, more := r.missingPacks(v.Documents)
+		total += more
+	}
 	for _, a := range m.Artefacts {
 		total += r.missingOf(a)
 	}
 	// What comes is written once more when it is put to use.
 	free, err := r.cfg.DiskFree(r.local.dir)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	need := 2*total + r.cfg.DiskFloor()
 	r.mu.Lock()
 	r.need = need
 	r.mu.Unlock()
 	if free < need {
-		return refuse(NoRoom, nil, "bundle %d needs %d MB and %d MB of the disk are free", t.number, need/1e6+1, free/1e6)
+		return nil, nil, refuse(NoRoom, nil, "bundle %d needs %d MB and %d MB of the disk are free", t.number, need/1e6+1, free/1e6)
 	}
 	p := &Progress{Number: t.number, Total: total}
 	r.mu.Lock()
@@ -327,7 +338,24 @@ func (r *Receiver) stage(ctx context.Context, src Source, t target, fetched *ato
 		p.Done += int64(n)
 		r.mu.Unlock()
 	}
-	err = fetch(ctx, src, r.cfg.Limit, func(yield func(want, error) bool) {
+	if err := r.fetchPacks(ctx, src, packs, count); err != nil {
+		return nil, nil, err
+	}
+	for _, a := range m.Artefacts {
+		if err := r.fetchArtefact(ctx, src, a, count); err != nil {
+			return nil, nil, err
+		}
+	}
+	if m.Documents != nil {
+		if err := OpenSet(m, r.local).Check(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return r.fetchVectors(ctx, src, m, v, count)
+}
+
+func (r *Receiver) fetchPacks(ctx context.Context, src Source, packs []Pack, count func(int)) error {
+	return fetch(ctx, src, r.cfg.Limit, func(yield func(want, error) bool) {
 		for _, k := range packs {
 			if !yield(want{k.Hash, int64(k.Size), func(b []byte) error {
 				count(len(b))
@@ -337,21 +365,6 @@ func (r *Receiver) stage(ctx context.Context, src Source, t target, fetched *ato
 			}
 		}
 	})
-	if err != nil {
-		return err
-	}
-	for _, a := range m.Artefacts {
-		if err := r.fetchArtefact(ctx, src, a, count); err != nil {
-			return err
-		}
-	}
-	set := OpenSet(m, r.local)
-	if m.Documents != nil {
-		if err := set.Check(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (r *Receiver) fetchManifest(ctx context.Context, src Source, t target) (*Manifest, error) {
@@ -404,12 +417,12 @@ func (r *Receiver) held() (active, previous *Manifest) {
 	return active, previous
 }
 
-func (r *Receiver) missingPacks(m *Manifest) (missing []Pack, total int64) {
-	if m.Documents == nil {
+func (r *Receiver) missingPacks(d *Documents) (missing []Pack, total int64) {
+	if d == nil {
 		return nil, 0
 	}
 	seen := map[Hash]bool{}
-	for _, p := range m.Documents.Packs {
+	for _, p := range d.Packs {
 		if p.Size > 0 && !seen[p.Hash] && !r.local.has(p.Hash) {
 			missing = append(missing, p)
 			total += int64(p.Size)

@@ -23,7 +23,9 @@ type Staged struct {
 	Number int64
 	Set    *Set
 	Active *Set // what it takes the place of; nil: nothing, or nothing that can be read
-	r      *Receiver
+	// Vectors of its documents' passages; nil: they are to be made.
+	Vectors *StagedVectors
+	r       *Receiver
 }
 
 // Artefact is the path of a file of the bundle. It is not to be changed.
@@ -44,7 +46,7 @@ func (r *Receiver) Staged() (*Staged, error) {
 		// Damaged since: it is fetched again.
 		return nil, r.record(Event{Number: st.Number, State: StateFetching, Reason: "its manifest was damaged on this disk"}, func(s *state) { s.Staged = nil })
 	}
-	out := &Staged{Number: st.Number, Set: OpenSet(m, r.local), r: r}
+	out := &Staged{Number: st.Number, Set: OpenSet(m, r.local), Vectors: r.vectorsOf(st, m), r: r}
 	if a, _ := r.held(); a != nil {
 		out.Active = OpenSet(a, r.local)
 	}
@@ -78,7 +80,7 @@ func (r *Receiver) Activate(number int64) error {
 		if s.Previous = s.Active; s.Previous != nil && s.Previous.Number > number {
 			s.Previous = nil // the centre has taken it back: nobody goes there again
 		}
-		s.Active, s.Staged = &Held{Number: st.Number, Manifest: st.Manifest, At: r.cfg.Now().UTC()}, nil
+		s.Active, s.Staged = &Held{Number: st.Number, Manifest: st.Manifest, At: r.cfg.Now().UTC(), Vectors: st.Vectors}, nil
 		for n := range s.Quarantine {
 			if n <= number {
 				delete(s.Quarantine, n) // of no interest any more; the history has it

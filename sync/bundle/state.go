@@ -20,6 +20,7 @@ const (
 	StateActive      = "active"
 	StateQuarantined = "quarantined"
 	StateRefused     = "refused" // metadata, before there was a bundle
+	StateVectors     = "vectors" // a bundle's vectors were refused, and it goes on without
 )
 
 // Held is a bundle that a site holds whole.
@@ -27,6 +28,8 @@ type Held struct {
 	Number   int64     `json:"number"`
 	Manifest Hash      `json:"manifest"`
 	At       time.Time `json:"at"`
+	// Vectors came with it, of this embedder; nil: the site makes its own.
+	Vectors *Hash `json:"vectors,omitempty"`
 }
 
 // Quarantined is a bundle that was refused.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,6 +42,11 @@ type Release struct {
 	Files   []File
 	// Drop are the names of files that are no longer part of it.
 	Drop []string
+	// Vectors makes those of all passages, as far as they are not there; nil: those of
+	// before stay, but for what has changed.
+	Vectors *Embedding
+	// DropVectors: none of before stay.
+	DropVectors bool
 	// Hold: no site may have it until a rollout lets it.
 	Hold bool
 	Who  string // who publishes, for the trail
@@ -55,8 +61,9 @@ type Published struct {
 	Unchanged int    `json:"unchanged"`
 	Removed   int    `json:"removed"`
 	Artefacts int    `json:"artefacts"`
-	NewBytes  int64  `json:"new_bytes"` // of chunks that a site in step fetches
-	SetBytes  int64  `json:"set_bytes"` // of those that a new site fetches
+	Vectors   int    `json:"vectors,omitempty"` // of passages, of all embedders
+	NewBytes  int64  `json:"new_bytes"`         // of chunks that a site in step fetches
+	SetBytes  int64  `json:"set_bytes"`         // of those that a new site fetches
 	Manifest  int    `json:"manifest_bytes"`
 	Held      bool   `json:"held,omitempty"`
 }
@@ -64,10 +71,30 @@ type Published struct {
 // ErrNothingNew: the channel has all of it already.
 var ErrNothingNew = errors.New("the channel has all of this already; nothing was published")
 
+// documents of the release, whose ids are put down in put where there is one.
+func (rel *Release) documents(put map[string]bool) iter.Seq2[bundle.Document, error] {
+	return func(yield func(bundle.Document, error) bool) {
+		if rel.Documents == nil {
+			return
+		}
+		for d, err := range rel.Documents {
+			if put != nil {
+				put[d.ID] = true
+			}
+			if !yield(d, err) {
+				return
+			}
+		}
+	}
+}
+
 // Publish builds the next bundle of a channel and signs it. It is at the centre
 // then, whole; Push gives it to the hub.
 func (f *Folder) Publish(rel Release) (*Published, error) {
 	if err := enroll.CheckChannel(rel.Channel); err != nil {
+		return nil, err
+	}
+	if err := f.ahead(&rel); err != nil {
 		return nil, err
 	}
 	unlock, err := f.lock()
@@ -109,24 +136,20 @@ func (f *Folder) Publish(rel Release) (*Published, error) {
 	}
 	out := &Published{Channel: rel.Channel, Number: m.Number, Held: rel.Hold}
 	put := map[string]bool{}
-	docs := func(yield func(bundle.Document, error) bool) {
-		if rel.Documents == nil {
-			return
-		}
-		for d, err := range rel.Documents {
-			put[d.ID] = true
-			if !yield(d, err) {
-				return
-			}
-		}
-	}
-	built, err := bundle.Build(before, docs, rel.Withdraw, rel.Replace)
+	built, err := bundle.Build(before, rel.documents(put), rel.Withdraw, rel.Replace)
 	if err != nil {
 		return nil, err
 	}
 	m.Documents = built.Documents
+	var more map[bundle.Hash][]byte
+	if m.Vectors, more, err = f.vectors(&rel, prev, before, built); err != nil {
+		return nil, err
+	}
 	m.Withdrawn = slices.DeleteFunc(m.Withdrawn, func(id string) bool { return put[id] && !slices.Contains(rel.Withdraw, id) })
-	news := built.Put + built.Removed
+	news := built.Put + built.Removed + len(more)
+	if prev != nil && len(m.Vectors) != len(prev.Vectors) {
+		news++
+	}
 	for _, id := range rel.Withdraw {
 		if !slices.Contains(m.Withdrawn, id) {
 			m.Withdrawn = append(m.Withdrawn, id)
@@ -165,14 +188,18 @@ func (f *Folder) Publish(rel Release) (*Published, error) {
 	if prev != nil && news == 0 && prev.Note == rel.Note && prev.Requires.Rxedge == m.Requires.Rxedge && slices.Equal(prev.Requires.Profiles, m.Requires.Profiles) {
 		return nil, ErrNothingNew
 	}
-	for h, b := range built.New {
+	maps.Copy(more, built.New)
+	for h, b := range more {
 		if err := f.storeChunk(h, b); err != nil {
 			return nil, err
 		}
 		out.NewBytes += int64(len(b))
 	}
-	for _, p := range m.Documents.Packs {
+	for p := range m.Packs() {
 		out.SetBytes += int64(p.Size)
+	}
+	for _, v := range m.Vectors {
+		out.Vectors += v.Count
 	}
 	for _, a := range m.Artefacts {
 		out.SetBytes += a.Size
@@ -295,11 +322,9 @@ func (f *Folder) chunksOf(m *bundle.Manifest, skip func(bundle.Hash) bool) iter.
 		one := func(h bundle.Hash) bool {
 			return skip(h) || yield(h, func() ([]byte, error) { return packs{f}.Pack(h) })
 		}
-		if m.Documents != nil {
-			for _, p := range m.Documents.Packs {
-				if p.Size > 0 && !one(p.Hash) {
-					return
-				}
+		for p := range m.Packs() {
+			if !one(p.Hash) {
+				return
 			}
 		}
 		for _, a := range m.Artefacts {
