@@ -25,7 +25,8 @@ func (a *app) eval() *cobra.Command {
 	c := &cobra.Command{Use: "eval", Short: "Measure retrieval and answers against judged questions",
 		Example: `  rxedge eval retrieval --corpus corpus.jsonl --queries queries.jsonl --qrels qrels.tsv --mode bm25 --json`,
 		Args:    cobra.ArbitraryArgs, RunE: group}
-	c.AddCommand(a.evalRetrieval(), a.evalTune(), a.evalAnswers(), a.evalCompare(), a.evalFusion(), a.evalText(), a.evalFairness(), a.evalDrift())
+	c.AddCommand(a.evalRetrieval(), a.evalTune(), a.evalAnswers(), a.evalCompare(), a.evalFusion(), a.evalText(), a.evalFairness(), a.evalDrift(),
+		a.evalSuite(), a.evalHistory(), a.evalLedger(), a.evalLeakage(), a.evalKappa(), a.evalThresholds())
 	return c
 }
 
@@ -169,6 +170,9 @@ each question's own figures, for 'rxedge eval compare'.`,
 				return err
 			}
 			defer st.Close()
+			if err := touch(c, st, file, len(qs)); err != nil {
+				return err
+			}
 			write := func(answers.Outcome) error { return nil }
 			if outcomes != "" {
 				// Questions are private: the file is the owner's alone.

@@ -14,6 +14,7 @@ import (
 	"rxedge/daemon/control"
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/rollout"
+	"rxedge/daemon/suite"
 	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/inference/catalog"
@@ -45,6 +46,10 @@ type station interface {
 	FeedbackRecords(ctx context.Context, text bool) ([]feedback.Record, error)
 	RemoveFeedback(ctx context.Context, before time.Time) (int, error)
 	Telemetry(ctx context.Context, hours int) (box.Telemetry, error)
+	Suite(context.Context, box.SuiteRequest, func(box.SuiteProgress)) (suite.Run, error)
+	SuiteHistory(context.Context) (box.SuiteHistory, error)
+	SuiteLedger(context.Context) (box.SuiteLedger, error)
+	SuiteTouch(context.Context, suite.Touch) error
 	Enroll(ctx context.Context, file []byte) (string, error)
 	SyncStatus(context.Context) (box.SyncStatus, error)
 	SyncPull(ctx context.Context, retry bool, progress func(box.IngestProgress)) (bundle.Result, error)

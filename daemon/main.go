@@ -151,6 +151,7 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 	watch.Go(func() { b.WatchCards(watching) })
 	watch.Go(func() { b.KeepVectors(watching) })
 	watch.Go(func() { b.RunRollout(watching) })
+	watch.Go(func() { b.RunSuite(watching) })
 	defer watch.Wait()
 	defer unwatch()
 	files := make([]clients.File, len(cfg.API.Clients))

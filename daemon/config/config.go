@@ -36,6 +36,7 @@ type Config struct {
 	Sync   Sync   `toml:"sync"`
 	// Rollout says how what is new comes to serve.
 	Rollout Rollout `toml:"rollout"`
+	Suite   Suite   `toml:"suite"`
 }
 
 // Cache says how long and how much is kept of what was answered.
@@ -292,6 +293,9 @@ func (c *Config) Check() error {
 		return fmt.Errorf("index.disk_floor_mb: %d is outside 0 to %d", *f, 1<<30)
 	}
 	if err := c.Sync.check(); err != nil {
+		return err
+	}
+	if err := c.Suite.check(); err != nil {
 		return err
 	}
 	if err := c.Rollout.check(); err != nil {

@@ -17,6 +17,7 @@ import (
 	"rxedge/daemon/box"
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/rollout"
+	"rxedge/daemon/suite"
 	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/inference/catalog"
@@ -281,6 +282,27 @@ func (c *Client) FeedbackRecords(ctx context.Context, text bool) ([]feedback.Rec
 // RemoveFeedback takes out records.
 func (c *Client) RemoveFeedback(ctx context.Context, before time.Time) (int, error) {
 	return plain[int](ctx, c, "feedback-remove", before)
+}
+
+// Suite asks the box golden questions.
+func (c *Client) Suite(ctx context.Context, r box.SuiteRequest, progress func(box.SuiteProgress)) (suite.Run, error) {
+	return do[suite.Run](ctx, c, "suite", r, progress)
+}
+
+// SuiteHistory of the runs that were kept.
+func (c *Client) SuiteHistory(ctx context.Context) (box.SuiteHistory, error) {
+	return plain[box.SuiteHistory](ctx, c, "suite-history", none{})
+}
+
+// SuiteLedger of the test sets.
+func (c *Client) SuiteLedger(ctx context.Context) (box.SuiteLedger, error) {
+	return plain[box.SuiteLedger](ctx, c, "suite-ledger", none{})
+}
+
+// SuiteTouch writes into the ledger that a set was looked at.
+func (c *Client) SuiteTouch(ctx context.Context, t suite.Touch) error {
+	_, err := plain[none](ctx, c, "suite-touch", t)
+	return err
 }
 
 // Telemetry of the last hours.

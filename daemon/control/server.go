@@ -12,6 +12,7 @@ import (
 	"rxedge/daemon/box"
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/rollout"
+	"rxedge/daemon/suite"
 	"rxedge/index"
 	"rxedge/inference"
 	"rxedge/inference/catalog"
@@ -158,6 +159,14 @@ func Handler(b *box.Box, public http.Handler) http.Handler {
 	call(mux, "feedback-records", func(ctx context.Context, text bool, _ func(any)) (any, error) { return b.FeedbackRecords(ctx, text) })
 	call(mux, "feedback-remove", func(ctx context.Context, before time.Time, _ func(any)) (any, error) {
 		return b.RemoveFeedback(ctx, before)
+	})
+	call(mux, "suite", func(ctx context.Context, r box.SuiteRequest, p func(any)) (any, error) {
+		return b.Suite(ctx, r, func(x box.SuiteProgress) { p(x) })
+	})
+	call(mux, "suite-history", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.SuiteHistory(ctx) })
+	call(mux, "suite-ledger", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.SuiteLedger(ctx) })
+	call(mux, "suite-touch", func(ctx context.Context, t suite.Touch, _ func(any)) (any, error) {
+		return none{}, b.SuiteTouch(ctx, t)
 	})
 	call(mux, "telemetry", func(ctx context.Context, hours int, _ func(any)) (any, error) { return b.Telemetry(ctx, hours) })
 	call(mux, "enroll", func(ctx context.Context, file []byte, _ func(any)) (any, error) { return b.Enroll(ctx, file) })

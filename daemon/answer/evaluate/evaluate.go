@@ -32,6 +32,9 @@ type Question struct {
 	Evidence []string `json:"evidence"` // verbatim strings of the sections
 	Numbers  []string `json:"numbers"`  // that the answer must state, with units
 	Kind     string   `json:"kind"`
+	// Answer in the words of whoever wrote the question, for overlap of words; "": the
+	// evidence.
+	Answer string `json:"answer,omitempty"`
 }
 
 const maxLine = 1 << 20
@@ -321,6 +324,34 @@ func (m *measure) rank(q Question, a *answer.Answer) int {
 	return 0
 }
 
+// Ranking is the distinct sections of those found, as the judgements name them: a
+// section that a relevant id is another name of has that name.
+func Ranking(found, relevant []string, aliases func(section string) []string) ([]retrieval.Scored, retrieval.Judgements) {
+	judged := retrieval.Judgements{}
+	for _, id := range relevant {
+		judged[id] = 1
+	}
+	var ranked []retrieval.Scored
+	seen := map[string]bool{}
+	for _, id := range found {
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		if judged[id] == 0 {
+			for _, al := range aliases(id) {
+				if judged[al] > 0 && !seen[al] {
+					id = al
+					break
+				}
+			}
+		}
+		seen[id] = true
+		ranked = append(ranked, retrieval.Scored{ID: id})
+	}
+	return ranked, judged
+}
+
 func (m *measure) alias(id string) []string {
 	al, ok := m.aliases[id]
 	if !ok {
@@ -330,6 +361,13 @@ func (m *measure) alias(id string) []string {
 		m.aliases[id] = al
 	}
 	return al
+}
+
+// Valid says of each citation of a's claims whether its span reads again byte for
+// byte, as box has the documents.
+func Valid(ctx context.Context, box Box, a *answer.Answer) []bool {
+	m := &measure{ctx: ctx, box: box, documents: map[string]*document.Document{}}
+	return m.citations(a)
 }
 
 // citations reads every span again, out of the document as it is stored.

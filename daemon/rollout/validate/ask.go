@@ -102,31 +102,17 @@ func ndcg(ctx context.Context, s Side, relevant []string, a *answer.Answer) floa
 	if len(relevant) == 0 {
 		return 0
 	}
-	judged := retrieval.Judgements{}
-	for _, id := range relevant {
-		judged[id] = 1
+	found := make([]string, len(a.Retrieved))
+	for i, r := range a.Retrieved {
+		found[i] = r.SectionID
 	}
-	var ranked []retrieval.Scored
-	seen := map[string]bool{}
-	for _, r := range a.Retrieved {
-		if seen[r.SectionID] {
-			continue
+	ranked, judged := evaluate.Ranking(found, relevant, func(id string) []string {
+		ref, err := s.Section(ctx, id)
+		if err != nil {
+			return nil
 		}
-		seen[r.SectionID] = true
-		id := r.SectionID
-		if judged[id] == 0 {
-			if ref, err := s.Section(ctx, id); err == nil {
-				for _, al := range ref.Section.Aliases {
-					if judged[al] > 0 && !seen[al] {
-						id = al
-						break
-					}
-				}
-			}
-		}
-		seen[id] = true
-		ranked = append(ranked, retrieval.Scored{ID: id})
-	}
+		return ref.Section.Aliases
+	})
 	return retrieval.NDCG(ranked, judged, 10)
 }
 

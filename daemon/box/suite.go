@@ -1,0 +1,229 @@
+package box
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"rxedge/daemon/answer/evaluate"
+	"rxedge/daemon/suite"
+	"rxedge/index"
+)
+
+// SuiteRequest asks for a run of the suite over a file of questions.
+type SuiteRequest struct {
+	Name      string `json:"name"` // of the file
+	Questions []byte `json:"questions"`
+	Mode      string `json:"mode,omitempty"`
+	Ablation  bool   `json:"ablation,omitempty"`
+}
+
+// SuiteProgress is how many questions were asked.
+type SuiteProgress struct {
+	Done int `json:"done"`
+	Of   int `json:"of"`
+}
+
+// SuiteHistory is the runs that were kept, the oldest first.
+type SuiteHistory struct {
+	Runs    []suite.Entry `json:"runs"`
+	Damaged []string      `json:"damaged,omitempty"` // files that can't be read
+}
+
+// SuiteLedger says how often test sets were looked at.
+type SuiteLedger struct {
+	Sets []suite.Touched `json:"sets"`
+	Torn int             `json:"torn,omitempty"` // lines that can't be read
+}
+
+// What starts a run.
+const (
+	SuiteNight   = "night"
+	SuiteCommand = "command"
+)
+
+func (b *Box) suite() *suite.Store { return suite.OpenStore(filepath.Join(b.Config.Data, "suite")) }
+
+// asking is a side that is searched too.
+type asking struct{ side }
+
+// Search implements suite.Box.
+func (a asking) Search(ctx context.Context, q index.Query) (index.Result, error) {
+	site{a.q.b}.Idle(ctx, givesWay)
+	return a.q.snap.Search(ctx, q)
+}
+
+// Suite asks the questions of a file and keeps how well they were answered. They are
+// not counted among people's, and people's come first. The look at the set goes into
+// the ledger before the first is asked.
+func (b *Box) Suite(ctx context.Context, req SuiteRequest, progress func(SuiteProgress)) (suite.Run, error) {
+	return b.runSuite(ctx, req, SuiteCommand, progress)
+}
+
+func (b *Box) runSuite(ctx context.Context, req SuiteRequest, by string, progress func(SuiteProgress)) (suite.Run, error) {
+	questions, err := evaluate.Read(req.Name, bytes.NewReader(req.Questions))
+	if err != nil {
+		return suite.Run{}, err
+	}
+	store, set := b.suite(), suite.SetOf(req.Questions)
+	began := time.Now()
+	if err := store.Touch(suite.Touch{At: began.UTC(), Set: set, Name: setName(req.Name), Use: by, Questions: len(questions)}); err != nil {
+		return suite.Run{}, err
+	}
+	q := b.unseen()
+	defer q.Release()
+	if q.snap == nil {
+		return suite.Run{}, index.ErrClosed
+	}
+	run, err := suite.Measure(ctx, asking{side{q}}, questions, suite.Options{Mode: req.Mode, Ablation: req.Ablation, Progress: func(done, of int) {
+		if progress != nil {
+			progress(SuiteProgress{done, of})
+		}
+	}})
+	if err != nil {
+		return suite.Run{}, err
+	}
+	run.At, run.Took = began.UTC(), time.Since(began).Seconds()
+	run.Set, run.Name, run.By, run.Version = set, setName(req.Name), by, Version
+	return run, store.Add(&run)
+}
+
+var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+
+// setName is the file's name where it is a plain one.
+func setName(path string) string {
+	if n := filepath.Base(path); plainName.MatchString(n) {
+		return n
+	}
+	return "questions"
+}
+
+// SuiteHistory of the runs.
+func (b *Box) SuiteHistory(context.Context) (SuiteHistory, error) {
+	runs, damaged, err := b.suite().Runs()
+	return SuiteHistory{suite.History(runs), damaged}, err
+}
+
+// SuiteLedger of the test sets.
+func (b *Box) SuiteLedger(context.Context) (SuiteLedger, error) {
+	sets, torn, err := b.suite().Ledger()
+	if sets == nil {
+		sets = []suite.Touched{}
+	}
+	return SuiteLedger{sets, torn}, err
+}
+
+// SuiteTouch writes into the ledger that a set was looked at in another way.
+func (b *Box) SuiteTouch(_ context.Context, t suite.Touch) error {
+	t.At, t.Name = time.Now().UTC(), setName(t.Name)
+	return b.suite().Touch(t)
+}
+
+// suiteTick is how often it is looked whether the hours of the suite have come.
+const suiteTick = time.Minute
+
+// RunSuite asks the golden questions once a night until ctx ends, where the
+// configuration names any. What the hours end is tried again the next night.
+func (b *Box) RunSuite(ctx context.Context) {
+	if b.Config.Suite.Questions == "" {
+		return
+	}
+	tick := time.NewTicker(suiteTick)
+	defer tick.Stop()
+	for {
+		if b.suiteDue(time.Now()) {
+			b.suiteOfTheNight(ctx, tick.C)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// suiteDue says whether it is night, and this night's questions were not asked.
+func (b *Box) suiteDue(now time.Time) bool {
+	hours := b.Config.Suite.Hours
+	if !hours.Contains(now) {
+		return false
+	}
+	runs, _, err := b.suite().Runs()
+	if err != nil {
+		return false
+	}
+	for i := len(runs) - 1; i >= 0; i-- {
+		if r := runs[i]; r.By == SuiteNight {
+			return now.Sub(r.At) > 12*time.Hour
+		}
+	}
+	return true
+}
+
+// suiteOfTheNight runs once; ticks tell when to look whether the hours are over.
+func (b *Box) suiteOfTheNight(ctx context.Context, ticks <-chan time.Time) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	path := b.Config.Suite.Questions
+	data, err := os.ReadFile(path)
+	if err != nil {
+		hint := ""
+		if errors.Is(err, fs.ErrNotExist) {
+			hint = "put the file there or change suite.questions"
+		}
+		b.log.Error("the golden questions can't be read", "error", err, "fix", hint)
+		return
+	}
+	done := make(chan error, 1)
+	var run suite.Run
+	go func() {
+		var err error
+		run, err = b.runSuite(ctx, SuiteRequest{Name: path, Questions: data, Ablation: b.Config.Suite.Ablation}, SuiteNight, nil)
+		done <- err
+	}()
+	for {
+		select {
+		case err := <-done:
+			switch {
+			case err != nil && ctx.Err() != nil:
+				b.log.Info("the golden questions of this night were not all asked; it is tried again")
+			case err != nil:
+				b.log.Error("the golden questions could not be asked", "error", err)
+			default:
+				b.suiteDone(run)
+			}
+			return
+		case now := <-ticks:
+			if !b.Config.Suite.Hours.Contains(now) {
+				cancel()
+			}
+		}
+	}
+}
+
+// worseP is how likely chance may make a run as much worse than the one before.
+const worseP = 0.01
+
+// suiteDone logs a run, and what has become worse since the one before.
+func (b *Box) suiteDone(run suite.Run) {
+	attrs := []any{"run", run.ID, "questions", run.Questions, "seconds", fmt.Sprintf("%.0f", run.Took)}
+	if run.Composite != nil {
+		attrs = append(attrs, "composite", fmt.Sprintf("%.4f", *run.Composite))
+	}
+	b.log.Info("the golden questions were asked", attrs...)
+	h, err := b.SuiteHistory(context.Background())
+	if err != nil || len(h.Runs) == 0 {
+		return
+	}
+	for name, c := range h.Runs[len(h.Runs)-1].Change {
+		if c.P != nil && *c.P < worseP && c.Difference < 0 {
+			b.log.Warn("the golden questions are answered worse than before", "figure", name, "was", c.A, "is", c.B, "p", *c.P)
+		}
+	}
+}
