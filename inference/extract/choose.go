@@ -430,6 +430,11 @@ func (c *chooser) answers() (missing population, ok bool) {
 	}) {
 		return 0, false
 	}
+	if c.q.bare && !slices.ContainsFunc(c.out, func(s candidate) bool {
+		return s.states && (s.dosing || c.q.wants.count || c.q.wants.time) || undosed(c.text(&s)) || s.acts && s.partnered && len(c.passages[s.Passage].Partners) > 0
+	}) {
+		return 0, false
+	}
 	// Nothing states how much, nor says that there is no dose.
 	if c.q.wants.amount && (c.q.wants.begin || c.q.wants.most || c.q.wants.unit) && !slices.ContainsFunc(c.out, func(s candidate) bool {
 		return s.states || refuses(c.text(&s)) || s.acts && s.partnered && len(c.passages[s.Passage].Partners) > 0

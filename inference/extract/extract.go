@@ -186,6 +186,7 @@ type question struct {
 	looked  map[string]bool     // terms of the passages that kin was sought for
 	cut     map[string][]string // words of the other medicines, by how they were typed
 	event   []string            // terms of what a share is asked of
+	bare    bool                // nothing but a medicine's dose is asked for
 }
 
 // other is a phrase that stands for a term.
@@ -401,7 +402,7 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 			q.rest -= w
 		}
 	}
-	q.event = q.eventOf()
+	q.event, q.bare = q.eventOf(), q.bareDose(text)
 	if named {
 		res.Absent = absent(&q, passages, lex, opt)
 	}

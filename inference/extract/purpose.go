@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,6 +29,47 @@ var vague = func() map[string]bool {
 	}
 	return m
 }()
+
+// dosed are words of a question about a dose that name nothing else.
+var dosed = func() map[string]bool {
+	m := map[string]bool{}
+	for _, w := range strings.Fields(`dose doses dosing dosage dosages amount strength max maximum min minimum most highest lowest ceiling top limit usual normal typical recommended
+		suggested standard start starting initial initiate begin first maintenance loading target titrate titration range single total daily once twice three four times
+		day days week weeks weekly month months monthly hour hours bid tid qid qd qday qod prn every mg mcg g gram grams kg m2 ml unit units iu meq
+		tablet tablets tab tabs capsule capsules cap caps pill pills puff puffs drop drops spray sprays injection inj vial infusion infuse rate drip
+		po iv im sc sq subq oral orally mouth intravenous subcutaneous adult adults weight volume per label box`) {
+		m[w] = true
+	}
+	return m
+}()
+
+// bareDose says whether nothing but a medicine's dose, or its dose for something, is
+// asked for: no other patients, no event, no other medicine.
+func (q *question) bareDose(text string) bool {
+	if !q.wants.amount || q.patient.groups != 0 || !math.IsNaN(q.patient.age) {
+		return false
+	}
+	purposes := map[string]bool{}
+	for _, m := range purposeAsked.FindAllStringSubmatch(text, -1) {
+		for _, w := range strings.Fields(strings.ToLower(purposeEnds.ReplaceAllString(m[1]+" ", ""))) {
+			purposes[w] = true
+		}
+	}
+	for _, t := range q.order {
+		w := strings.ToLower(q.words[t])
+		if dosed[w] || dosed[t] || filler[w] || purposes[w] {
+			continue
+		}
+		own := false
+		for _, cut := range q.cut {
+			own = own || slices.Contains(cut, t)
+		}
+		if !own && !slices.ContainsFunc(strings.FieldsFunc(w, func(r rune) bool { return r == '/' || r == '-' }), func(part string) bool { return dosed[part] }) {
+			return false
+		}
+	}
+	return true
+}
 
 // unspoken gives the purposes of which the label of the medicine says nothing:
 // what it says of other diseases is not the dose in this one.

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"rxedge/inference/quantity"
 )
 
 // Of a label's many percentages only one of what was asked about is shown.
@@ -30,25 +32,33 @@ func TestShareOfWhatWasAsked(t *testing.T) {
 		{"zzol how common is baldness", "", ""},
 		{"zzol chance of rash", doses, "30%"},
 	} {
-		lex := plain{}
-		text, ps := "", Passage{SectionID: "reactions", Heading: "zzol", About: true, Names: []string{"zzol"}}
-		for _, s := range []string{rash, doses, fever, grave, left, died} {
-			ps.Sentences = append(ps.Sentences, Span{len(text), len(text) + len(s)})
-			text += s + " "
-		}
-		ps.Text = text
-		for _, w := range strings.Fields(strings.ToLower(text + c.question)) {
-			lex[strings.Trim(w, ".,")] = true
-		}
-		got := ""
-		for _, s := range Extract(c.question, []Passage{ps}, trimmed{lex}, Options{}).Sentences {
-			got += text[s.Start:s.End] + " "
-		}
+		got := answered(c.question, []string{rash, doses, fever, grave, left, died})
 		if !strings.Contains(got, c.has) || (c.has == "") != (got == "") || c.not != "" && strings.Contains(got, c.not) {
 			t.Errorf("%s: %q", c.question, got)
 		}
 	}
 }
+
+// answered is what is chosen of the sentences of one passage about zzol.
+func answered(question string, sentences []string) string {
+	lex := plain{}
+	text, ps := "", Passage{SectionID: "a#1", Heading: "zzol", About: true, Names: []string{"zzol"}}
+	for _, s := range sentences {
+		ps.Sentences = append(ps.Sentences, Span{len(text), len(text) + len(s)})
+		text += s + " "
+	}
+	ps.Text = text
+	for _, w := range strings.Fields(strings.ToLower(text + question)) {
+		lex[strings.Trim(w, ".,")] = true
+	}
+	got := ""
+	for _, s := range Extract(question, []Passage{ps}, trimmed{lex}, Options{}).Sentences {
+		got += text[s.Start:s.End] + " "
+	}
+	return got
+}
+
+func numbersOf(s string) []quantity.Number { return quantity.Numbers(s) }
 
 // trimmed cuts as plain, without punctuation and small words.
 type trimmed struct{ plain }

@@ -25,6 +25,8 @@ type wants struct {
 	clock                                bool // the time of day
 	age                                  bool // from what age
 	content                              bool // how much of something is in it
+	ends, onset                          bool // when something is over, when it begins
+	tests                                bool // how often something is measured
 }
 
 // askedBy are the ways to ask, matched as whole words of the question in lower
@@ -89,6 +91,7 @@ func wantsOf(question string) wants {
 	if unitAsked.MatchString(strings.ToLower(question)) {
 		w.dose, w.amount, w.unit = true, true, true
 	}
+	w.asksWhen(question)
 	return w
 }
 
@@ -133,7 +136,14 @@ func (w wants) states(numbers []quantity.Number, sentence string) bool {
 	if w.time && !w.dose && firstTime.MatchString(sentence) {
 		return true
 	}
+	var trial []int
+	if w.time {
+		trial = ofTrial.FindStringIndex(sentence)
+	}
 	for _, n := range numbers {
+		if trial != nil && n.Start >= trial[0] && n.Start < trial[1] {
+			continue
+		}
 		head, per, rate := strings.Cut(n.Unit, "/")
 		switch {
 		case w.dose && (head == "mg" || head == "ml" || head == "unit" || head == "meq" || head == "mmol") && !strings.HasPrefix(per, "dl") && !strings.HasPrefix(per, "min"):
@@ -214,6 +224,18 @@ func refuses(sentence string) bool {
 	s := strings.ToLower(sentence)
 	for _, w := range []string{"not recommended", "avoid", "contraindicated", "discontinue", "do not", "should not", "not indicated", "not be used", "not been established", "not established",
 		"not been studied", "no dose", "no dosage", "no initial dos", "dose adjustment", "dosage adjustment", "dosing adjustment", "withhold", "individuali", "cannot be", "not interchangeable"} {
+		if strings.Contains(s, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// undosed says whether a sentence says that there is no dose or no other one.
+func undosed(sentence string) bool {
+	s := strings.ToLower(sentence)
+	for _, w := range []string{"not recommended", "contraindicated", "not indicated", "not be used", "not been established", "not established", "not been studied", "no dos", "no initial dos",
+		"no adjustment", "dose adjustment", "dosage adjustment", "dosing adjustment", "individuali", "not interchangeable", "same dos"} {
 		if strings.Contains(s, w) {
 			return true
 		}

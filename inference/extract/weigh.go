@@ -129,6 +129,12 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 				c.states, c.excludes = false, true // how common something else is
 			}
 		}
+		if q.wants.otherTime(text, numbers) {
+			c.states, c.excludes = false, true
+		}
+		if c.states && (q.wants.tests && c.dosing || q.bare && leaving.MatchString(text)) {
+			c.states = false // how often it is given, or how it is left off
+		}
 		states = states || c.states
 		c.acts = directs(text)
 		if !missed && c.states {
@@ -160,6 +166,9 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 		if q.wants.begin && q.wants.dose && !q.wants.most && c.states && tops(text) && !begins(text) { // the most
 			score -= starting * mean
 			c.states = false
+		}
+		if q.wants.onset && c.states && onsetSaid.MatchString(text) {
+			score += starting * mean
 		}
 		if q.wants.act && c.acts {
 			score += directing * mean

@@ -84,6 +84,8 @@ func TestLabelQuestions(t *testing.T) {
 		{filepath.Join("testdata", "questions_uncovered_b.jsonl"), [6]float64{0.82, 0.95, 0.90, 0.90, 0.90, 0.95}, 1},
 		{filepath.Join("testdata", "questions_rates_a.jsonl"), [6]float64{0.60, 0.95, 0.95, 0.92, 0.90, 0.95}, 0},
 		{filepath.Join("testdata", "questions_rates_b.jsonl"), [6]float64{0.90, 0.95, 0.90, 0.80, 0.85, 0.95}, 0},
+		{filepath.Join("testdata", "questions_numbers_a.jsonl"), [6]float64{0.95, 0.95, 0.90, 0.90, 0.85, 0.95}, 1},
+		{filepath.Join("testdata", "questions_numbers_b.jsonl"), [6]float64{0.80, 0.95, 0.85, 0.85, 0.95, 0.95}, 1},
 		{filepath.Join("testdata", "questions_heldout.jsonl"), [6]float64{0.70, 0.90, 0.70, 0.73, 0.70, 0.80}, 1},
 	} {
 		f, err := os.Open(set.file)
