@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rxedge/daemon/box"
+	"rxedge/daemon/rollout/trial"
 	"rxedge/daemon/rollout/validate"
 	"rxedge/index/document"
 	"rxedge/sync/bundle"
@@ -27,7 +29,7 @@ type publishing struct {
 
 func (a *app) centralPublish(dir *string) *cobra.Command {
 	var rel central.Release
-	var models, adapters, profiles, golden, hubs []string
+	var models, adapters, profiles, golden, trials, approvals, hubs []string
 	var version, vectors string
 	var here bool
 	c := &cobra.Command{Use: "publish [PATH...]", Short: "Publish documents and models to a channel",
@@ -47,18 +49,17 @@ it, the others fetch nothing of it.`,
 			if err != nil {
 				return err
 			}
-			for kind, paths := range map[string][]string{bundle.KindModel: models, bundle.KindAdapter: adapters, bundle.KindProfile: profiles, bundle.KindGolden: golden} {
+			for kind, paths := range map[string][]string{bundle.KindModel: models, bundle.KindAdapter: adapters, bundle.KindProfile: profiles, bundle.KindGolden: golden,
+				bundle.KindTrial: trials, bundle.KindApproval: approvals} {
 				for _, p := range paths {
-					if kind == bundle.KindGolden {
-						if err := checkGolden(p); err != nil {
-							return err
-						}
+					if err := checkFile(kind, p); err != nil {
+						return err
 					}
 					rel.Files = append(rel.Files, central.File{Name: filepath.Base(p), Kind: kind, Path: p, Version: version})
 				}
 			}
 			if len(given)+len(rel.Files)+len(rel.Withdraw)+len(rel.Drop) == 0 && vectors == "" && !rel.DropVectors {
-				return usage("name documents, --model, --adapter, --profile, --golden, --vectors, --drop-vectors, --withdraw or --drop")
+				return usage("name documents, --model, --adapter, --profile, --golden, --trial, --approval, --vectors, --drop-vectors, --withdraw or --drop")
 			}
 			if rel.Replace && len(given) == 0 {
 				return usage("--replace: name the documents that are all there is to be")
@@ -119,6 +120,8 @@ it, the others fetch nothing of it.`,
 	fl.StringArrayVar(&adapters, "adapter", nil, "`file` of an adapter (GGUF)")
 	fl.StringArrayVar(&profiles, "profile", nil, "`file` of a firmware profile (TOML)")
 	fl.StringArrayVar(&golden, "golden", nil, "`file` of questions with known answers (JSONL, as 'eval answers' reads): a site asks itself these first")
+	fl.StringArrayVar(&trials, "trial", nil, "`file` of a trial's plan (JSON, see 'rxedge central trial'): sites try the bundle's model beside theirs")
+	fl.StringArrayVar(&approvals, "approval", nil, "`file` that 'rxedge central trial approve' has written")
 	fl.StringVar(&version, "file-version", "", "`text` that names the version of the files (default the number of the bundle)")
 	fl.StringArrayVar(&rel.Drop, "drop", nil, "`name` of a file that is no longer part of it")
 	fl.StringVar(&vectors, "vectors", "", "`name` of the embedder whose vectors go with it")
@@ -151,14 +154,37 @@ func (a *app) embedWith(ctx context.Context, name string, rel *central.Release) 
 	return func() { bar.finish(); _ = v.Close() }, nil
 }
 
-// checkGolden reads a file of golden questions as a site will.
-func checkGolden(path string) error {
+// checkFile reads golden questions, a plan or an approval as a site will.
+func checkFile(kind, path string) error {
+	read := map[string]func(io.Reader) error{
+		bundle.KindGolden: func(r io.Reader) error {
+			_, err := validate.ReadGolden(path, r)
+			return err
+		},
+		bundle.KindTrial: func(r io.Reader) error {
+			b, err := io.ReadAll(r)
+			if err == nil {
+				_, err = trial.ParsePlan(b)
+			}
+			return err
+		},
+		bundle.KindApproval: func(r io.Reader) error {
+			b, err := io.ReadAll(r)
+			if err == nil {
+				_, err = trial.ParseApproval(b)
+			}
+			return err
+		},
+	}[kind]
+	if read == nil {
+		return nil
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotFound, err)
 	}
 	defer f.Close()
-	if _, err := validate.ReadGolden(path, f); err != nil {
+	if err := read(f); err != nil {
 		return &refusedError{"nothing was published: " + err.Error()}
 	}
 	return nil

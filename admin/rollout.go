@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"os/user"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"rxedge/daemon/box"
 	"rxedge/daemon/rollout"
+	"rxedge/daemon/rollout/trial"
 )
 
 func (a *app) rollout() *cobra.Command {
@@ -59,12 +61,15 @@ func (a *app) showServes(st box.RolloutStatus) {
 	}
 	if e := st.Candidate; e != nil && e.Slot != rollout.Provisional {
 		a.printf("Candidate   %s, %s since %s\n", e.Pair, e.Slot, stamp(e.Since))
-		if e.Slot == rollout.Validated && e.Approved == "" {
+		if e.Slot == rollout.Validated && e.Approved == "" && st.Trial == nil {
 			a.printf("            it waits for 'rxedge rollout approve'\n")
 		}
 		a.showVerdict(e.Verdict)
 	} else if e != nil {
 		a.showVerdict(e.Verdict)
+	}
+	if st.Trial != nil {
+		a.showTrial(st.Trial)
 	}
 	if e := st.Previous; e != nil && s.Slot != rollout.Provisional {
 		a.printf("Before      %s on %s; %s: 'rxedge rollout rollback' brings it back\n", e.Pair, e.Generation, modelName(e.Model.Name))
@@ -80,6 +85,49 @@ func (a *app) showServes(st box.RolloutStatus) {
 	}
 	if st.Note != "" {
 		a.printf("Journal     %s\n", st.Note)
+	}
+}
+
+// showTrial of a challenger: how many questions, what of them, and the verdict so far.
+func (a *app) showTrial(t *box.RolloutTrial) {
+	f := t.Figures
+	a.printf("Trial       %s: %s against %s", t.ID, t.To, t.From)
+	if f.Config.Percent > 0 {
+		a.printf("; it answers %g %% of the clients\n", f.Config.Percent)
+	} else {
+		a.printf("; in the shadow\n")
+	}
+	v := f.Verdict
+	a.printf("            %s: %s\n", v.Decision, v.Reason)
+	a.printf("            %d observations, gain %+.3f; evidence that it is better %.1f of %.1f, that it is not %.1f of %.1f\n",
+		v.N, v.Gain, v.EvidenceBetter, v.NeedBetter, v.EvidenceNotBetter, v.NeedNotBetter)
+	if t.Waits != "" {
+		a.printf("            not promoted: %s\n            'rxedge rollout approve --approval FILE' does it with a signed approval\n", t.Waits)
+	}
+	if d := t.Dropped; d.Full+d.Busy+d.Capacity > 0 {
+		a.printf("            not asked in the shadow: %d as too many waited, %d as somebody was asking, %d to keep to its share of the time\n", d.Full, d.Busy, d.Capacity)
+	}
+	percent := func(p *float64) string {
+		if p == nil {
+			return ""
+		}
+		return fmt.Sprintf("%.1f %%", 100**p)
+	}
+	millis := func(p *float64) string {
+		if p == nil {
+			return ""
+		}
+		return fmt.Sprintf("%.0f ms", *p)
+	}
+	var rows []table.Row
+	for i, arm := range t.Arms {
+		n := f.Split[i]
+		rows = append(rows, table.Row{trial.Arm(i).String(), modelName(arm.Model), arm.Generation, arm.Questions, percent(arm.Grounded), percent(arm.Abstained), millis(arm.P50), millis(arm.P95),
+			fmt.Sprintf("%d up, %d down", n.Helpful, n.Unhelpful)})
+	}
+	a.table(table.Row{"", "", "index", "questions", "borne out", "abstained", "p50", "p95", "people"}, rows)
+	if f.Verdict.Agreement > 0 {
+		a.printf("            the two agree on %.1f %% of the questions that both were asked\n", 100*f.Verdict.Agreement)
 	}
 }
 
@@ -149,12 +197,30 @@ func (a *app) rolloutDo(c *cobra.Command, q box.RolloutRequest, say string) erro
 
 func (a *app) rolloutApprove() *cobra.Command {
 	var q box.RolloutRequest
-	c := &cobra.Command{Use: "approve", Short: "Let a validated candidate serve, or confirm the one that is watched", Example: `  rxedge rollout approve --by "Dr. Ito"`, Args: args(cobra.NoArgs),
+	var approval string
+	c := &cobra.Command{Use: "approve", Short: "Let a validated candidate serve, or confirm the one that is watched",
+		Long: `Let a validated candidate serve, or confirm the one that is watched. One that is tried
+(see 'rxedge rollout status') is let serve by what the centre's plan asks for alone:
+the trial's verdict, and an approval that 'rxedge central trial approve' has signed.`,
+		Example: `  rxedge rollout approve --by "Dr. Ito"
+  rxedge rollout approve --approval approval.json`, Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			q.Action = box.RolloutApprove
+			if approval != "" {
+				b, err := os.ReadFile(approval)
+				if err != nil {
+					return fmt.Errorf("%w: %w", errNotFound, err)
+				}
+				p, err := trial.ParseApproval(b)
+				if err != nil {
+					return &refusedError{err.Error()}
+				}
+				q.Approval = &p
+			}
 			return a.rolloutDo(c, q, "%s is approved.")
 		}}
 	c.Flags().StringVar(&q.By, "by", "", "who approves (default: the user)")
+	c.Flags().StringVar(&approval, "approval", "", "`file` of a signed approval of a trial's promotion")
 	return c
 }
 

@@ -82,12 +82,13 @@ type Service struct {
 	Retreat   func(ctx context.Context, generation string, why error) error
 	Retreated func() string
 	Lost      func() bool
-	// Serving gives what answers the next question; nil: Index, Generator and
-	// Variant do. The question releases it.
-	Serving func() Serving
-	// Observe is called with each answer, or with the error where there is none;
-	// it is for counting alone. May be nil.
-	Observe func(*Answer, error)
+	// Serving gives what answers the next question, of whoever the context says; nil:
+	// Index, Generator and Variant do. The question releases it.
+	Serving func(context.Context) Serving
+	// Observe is called with each question as it was asked and its answer, or the error
+	// where there is none; it is for counting, and nobody's answer waits for it. The
+	// context says what answered (ServingOf). May be nil.
+	Observe func(context.Context, Question, *Answer, error)
 
 	flights flights
 	guard   *guard.Model // nil: the one that is built in
@@ -105,13 +106,13 @@ type Events struct {
 // log and no error.
 func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, error) {
 	began := time.Now()
-	observe := s.Observe
+	observe, asked := s.Observe, q
 	if isHidden(ctx) {
 		observe, q.Fresh = nil, true
 	}
 	if err := q.check(); err != nil {
 		if observe != nil {
-			observe(nil, err)
+			observe(ctx, asked, nil, err)
 		}
 		return nil, err
 	}
@@ -137,7 +138,7 @@ func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 		a.Cohort = q.Cohort
 	}
 	if observe != nil {
-		observe(a, err)
+		observe(ctx, asked, a, err)
 	}
 	return a, err
 }

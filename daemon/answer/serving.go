@@ -34,6 +34,10 @@ func WithServing(ctx context.Context, v Serving) context.Context {
 // hidden is a Serving that somebody asks whom nobody sees.
 type hidden struct{ Serving }
 
+// ServingOf is what answers the question that the context is of, nil where it is not
+// known, and inside a call of Observe never hidden.
+func ServingOf(ctx context.Context) Serving { return servingOf(ctx) }
+
 func servingOf(ctx context.Context) Serving {
 	v, _ := ctx.Value(servingKey{}).(Serving)
 	return v
@@ -50,7 +54,7 @@ func (s *Service) pinned(ctx context.Context) (context.Context, func()) {
 	if s.Serving == nil || isHidden(ctx) {
 		return ctx, func() {}
 	}
-	v := s.Serving()
+	v := s.Serving(ctx)
 	return context.WithValue(ctx, servingKey{}, v), v.Release
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"rxedge/inference"
 )
 
 // Tokens tell clients.
@@ -83,8 +85,22 @@ func (a *Access) check(next http.Handler) http.Handler {
 			refuse(w, r, &Problem{Title: "Too Many Requests", Status: http.StatusTooManyRequests, Code: "too_many_requests", Detail: "this client asks faster than it may; wait and ask again", retryAfter: wait})
 			return
 		}
-		next.ServeHTTP(w, r)
+		// A client is told by its token; without one each connection is a caller of its own:
+		// none waits for all of another's.
+		key := name
+		if name == clientLocal {
+			key = r.RemoteAddr
+		}
+		next.ServeHTTP(w, r.WithContext(inference.WithCaller(r.Context(), inference.Caller{Key: key})))
 	})
+}
+
+// caller is the request's context, with who asks.
+func caller(r *http.Request) context.Context {
+	if inference.CallerOf(r.Context()).Key != "" {
+		return r.Context()
+	}
+	return inference.WithCaller(r.Context(), inference.Caller{Key: r.RemoteAddr})
 }
 
 // wait is how long the client has to; 0: not at all.

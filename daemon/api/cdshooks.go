@@ -9,7 +9,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"rxedge/daemon/cdshooks"
-	"rxedge/inference"
 )
 
 func (s *server) cdsHooks(api huma.API, mux *http.ServeMux) {
@@ -57,7 +56,7 @@ func (s *server) cdsService(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, s.problem(err))
 		return
 	}
-	ctx, cancel := s.context(inference.WithCaller(r.Context(), inference.Caller{Key: r.RemoteAddr}))
+	ctx, cancel := s.context(caller(r))
 	defer cancel()
 	out, given, err := cdshooks.Cards(ctx, s.Answers, s.Index, req, "http://"+r.Host)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"rxedge/daemon/infobutton"
-	"rxedge/inference"
 )
 
 func (s *server) infobutton(api huma.API, mux *http.ServeMux) {
@@ -41,7 +40,7 @@ func (s *server) knowledge(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, s.problem(err))
 		return
 	}
-	ctx, cancel := s.context(inference.WithCaller(r.Context(), inference.Caller{Key: r.RemoteAddr}))
+	ctx, cancel := s.context(caller(r))
 	defer cancel()
 	f, err := infobutton.Answer(ctx, s.Answers, s.Index, req, "http://"+r.Host, time.Now())
 	if err != nil {

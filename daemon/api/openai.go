@@ -247,8 +247,7 @@ func (s *server) chat(w http.ResponseWriter, r *http.Request) {
 		s.openAIError(w, p)
 		return
 	}
-	// Each connection is a caller of its own: none waits for all of another's.
-	ctx, cancel := s.context(inference.WithCaller(r.Context(), inference.Caller{Key: r.RemoteAddr}))
+	ctx, cancel := s.context(caller(r))
 	defer cancel()
 	c := &completion{s: s, w: w, req: &req, head: ChatCompletion{ID: "chatcmpl-" + fmt.Sprintf("%x", time.Now().UnixNano()), Created: time.Now().Unix(), Model: req.Model}}
 	if req.Model == "" || req.Model == GroundedModel {

@@ -97,7 +97,10 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	if err := b.openTelemetry(); err != nil {
 		return b, err
 	}
-	if b.Feedback, err = feedback.Open(filepath.Join(cfg.Data, "feedback"), feedback.Options{Log: log, Said: b.said}); err != nil {
+	if b.Feedback, err = feedback.Open(filepath.Join(cfg.Data, "feedback"), feedback.Options{Log: log, Said: func(i feedback.Item) {
+		b.said(i)
+		b.triedFeedback(i)
+	}}); err != nil {
 		return b, err
 	}
 	if n := b.Feedback.Note(); n != "" {
@@ -149,10 +152,13 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 }
 
 // observe counts an answer and remembers its id, so that feedback on it is taken.
-func (b *Box) observe(a *answer.Answer, err error) {
+func (b *Box) observe(ctx context.Context, q answer.Question, a *answer.Answer, err error) {
 	b.metrics.observe(a, err)
 	b.telemetry.observe(a, err)
-	b.watched(a, err)
+	if by, ok := answer.ServingOf(ctx).(*question); !ok || by.challenge == nil { // a challenger's is its trial's alone
+		b.watched(a, err)
+	}
+	b.tried(ctx, q, a, err)
 	if err == nil {
 		b.Feedback.Gave(feedback.GivenOf(a, time.Now()))
 	}

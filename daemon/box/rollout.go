@@ -41,6 +41,10 @@ type rolling struct {
 	pair sync.RWMutex
 	now  *served
 
+	// challenge is tried beside what serves; trying is held by who begins or ends one.
+	challenge atomic.Pointer[challenge]
+	trying    sync.Mutex
+
 	mu      sync.Mutex // of what follows
 	running bool       // somebody looks after what is provisional
 	warm    []warm
@@ -111,6 +115,9 @@ func (b *Box) closeRollout() error {
 	if r.Manager == nil {
 		return nil
 	}
+	if c := b.endTrial(""); c != nil {
+		<-c.ended
+	}
 	err := r.Manager.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -134,16 +141,19 @@ type question struct {
 	b    *Box
 	snap *index.Snapshot // nil: the index is closed
 	*served
-	counted bool
+	counted   bool
+	challenge *challenge // whose challenger it is; nil: it is what serves
 }
 
 // serving takes pair and generation for a question.
-func (b *Box) serving() answer.Serving {
+func (b *Box) serving(ctx context.Context) answer.Serving {
 	r := &b.rollout
-	r.pair.RLock()
-	q := &question{b: b, snap: b.Index.Acquire(), served: r.now, counted: true}
-	r.pair.RUnlock()
 	r.asking.Add(1)
+	q := b.share(ctx)
+	if q == nil {
+		q = b.unseen()
+	}
+	q.counted = true
 	return q
 }
 
@@ -179,7 +189,7 @@ func (q *question) Variant() string { return q.b.variant(q.model) }
 
 // Keep implements answer.Serving.
 func (q *question) Keep() answer.Serving {
-	k := &question{b: q.b, snap: q.Acquire(), served: q.served, counted: q.counted}
+	k := &question{b: q.b, snap: q.Acquire(), served: q.served, counted: q.counted, challenge: q.challenge}
 	if k.counted {
 		q.b.rollout.asking.Add(1)
 	}
@@ -337,6 +347,7 @@ func (b *Box) RunRollout(ctx context.Context) {
 	r.mu.Unlock()
 	tick := time.NewTicker(rolloutTick)
 	defer tick.Stop()
+	looked := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -345,6 +356,10 @@ func (b *Box) RunRollout(ctx context.Context) {
 			b.cool(now)
 			if err := r.Tick(ctx, b.trouble(now)); err != nil && ctx.Err() == nil {
 				b.log.Error("rollout", "error", err)
+			}
+			if now.Sub(looked) >= trialLook {
+				looked = now
+				b.followTrial(ctx, now)
 			}
 		}
 	}

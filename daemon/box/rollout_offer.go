@@ -46,8 +46,14 @@ func (b *Box) offerBundle(ctx context.Context, st *bundle.Staged, progress func(
 	if err != nil {
 		return rollout.Entry{}, err
 	}
-	return b.rollout.Offer(ctx, rollout.Offer{ID: bundleID(st.Number), Bundle: st.Number,
-		Approval: b.Config.Rollout.RequireApproval, Watch: b.watchFor(),
+	plan, approvals, err := trialOf(st)
+	if err != nil {
+		return rollout.Entry{}, err
+	}
+	e, err := b.rollout.Offer(ctx, rollout.Offer{ID: bundleID(st.Number), Bundle: st.Number, Watch: b.watchFor(),
+		Approval: func(p rollout.Pair) bool {
+			return b.Config.Rollout.RequireApproval || tries(plan, p, b.rollout.State().Confirmed.Pair)
+		},
 		Prepare: func(ctx context.Context) (rollout.Pair, []rollout.Version, error) {
 			return b.prepareBundle(ctx, st, progress)
 		},
@@ -55,6 +61,10 @@ func (b *Box) offerBundle(ctx context.Context, st *bundle.Staged, progress func(
 			return b.validateWith(ctx, p, golden, changedBy(st))
 		},
 	})
+	if err == nil {
+		b.beginTrial(e, plan, approvals)
+	}
+	return e, err
 }
 
 // changedBy a bundle: the documents that it brings anew or otherwise; nil: unknown.

@@ -18,6 +18,10 @@ func (b *Box) recorded(rec rollout.Record, s rollout.State) {
 	}
 	r.mu.Unlock()
 	switch rec.Op {
+	case rollout.OpReject, rollout.OpProvision, rollout.OpInterrupt:
+		b.endTrial(rec.ID)
+	}
+	switch rec.Op {
 	case rollout.OpSettle, rollout.OpReject, rollout.OpRollBack:
 		b.agreeAfter(s, rec)
 	case rollout.OpProvision:

@@ -8,6 +8,7 @@ import (
 
 	"rxedge/daemon/answer"
 	"rxedge/daemon/rollout"
+	"rxedge/daemon/rollout/trial"
 	"rxedge/daemon/rollout/watch"
 	"rxedge/inference"
 	"rxedge/inference/catalog"
@@ -19,6 +20,8 @@ type RolloutStatus struct {
 	rollout.State
 	// Watch is what was seen of a provisional pair so far.
 	Watch *RolloutWatch `json:"watch,omitempty"`
+	// Trial of a validated candidate beside what serves.
+	Trial *RolloutTrial `json:"trial,omitempty"`
 	// Warm is what served before and is still open and loaded.
 	Warm []RolloutWarm `json:"warm,omitempty"`
 	Note string        `json:"note,omitempty"` // what is wrong with the journal
@@ -62,6 +65,10 @@ func (b *Box) RolloutStatus(context.Context) (RolloutStatus, error) {
 	}
 	if e != nil {
 		st.Serving.Pair, st.Serving.Bundle, st.Serving.Slot, st.Serving.Since, st.Serving.Until = e.ID, e.Bundle, e.Slot, e.Since, e.Until
+	}
+	if c := b.challenging(); c != nil {
+		t := b.trialStatus(c)
+		st.Trial = &t
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,6 +114,8 @@ type RolloutRequest struct {
 	Reason string `json:"reason,omitempty"`
 	// Discard gives up what was changed on the box since.
 	Discard bool `json:"discard,omitempty"`
+	// Approval of a trial's promotion, signed.
+	Approval *trial.Approval `json:"approval,omitempty"`
 }
 
 // RolloutDo does it and says how the pair stands that serves then.
@@ -120,9 +129,11 @@ func (b *Box) RolloutDo(ctx context.Context, q RolloutRequest) (e rollout.Entry,
 	}
 	switch q.Action {
 	case RolloutApprove:
-		e, err = b.rollout.Approve(ctx, q.By, b.watchFor())
+		if q.By, err = b.approves(q); err == nil {
+			e, err = b.rollout.Approve(ctx, q.By, b.watchFor())
+		}
 	case RolloutReject:
-		e, err = b.rollout.Reject(q.By, q.Reason)
+		e, err = b.rollout.Reject(q.By, "", q.Reason)
 	case RolloutBack:
 		e, err = b.rollout.Rollback(ctx, q.By, rollout.CheckPerson, q.Reason, q.Discard)
 	case RolloutPin, RolloutUnpin:
@@ -166,6 +177,26 @@ func (b *Box) RolloutDo(ctx context.Context, q RolloutRequest) (e rollout.Entry,
 	}
 	b.tell()
 	return e, b.heldUntil(err)
+}
+
+// approves says by whose word a candidate is approved: of one that is tried, only by
+// what its plan asks for.
+func (b *Box) approves(q RolloutRequest) (by string, err error) {
+	c := b.challenging()
+	if c == nil {
+		if q.Approval != nil {
+			return "", fmt.Errorf("%w: nothing is tried that an approval could be for", rollout.ErrRefused)
+		}
+		return q.By, nil
+	}
+	var approvals []trial.Approval
+	if q.Approval != nil {
+		approvals = append(approvals, *q.Approval)
+	}
+	if by, err = b.mayPromote(c, approvals); err != nil {
+		return "", fmt.Errorf("%w: %w", rollout.ErrRefused, err)
+	}
+	return by, nil
 }
 
 // base is the confirmed pair, to make another from.

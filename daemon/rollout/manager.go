@@ -311,10 +311,15 @@ type Offer struct {
 	Prepare func(ctx context.Context) (Pair, []Version, error)
 	// Validate asks it what nobody sees.
 	Validate func(ctx context.Context, p Pair) (Verdict, error)
-	// Approval: a person has to approve before it serves.
-	Approval bool
+	// Approval says of the pair whether it has to be approved before it serves; nil: it
+	// has not.
+	Approval func(Pair) bool
 	// Watch is how long it is provisional; 0: it is confirmed at once.
 	Watch time.Duration
+}
+
+func (o *Offer) waits(e Entry) bool {
+	return o.Approval != nil && e.Approved == "" && o.Approval(e.Pair)
 }
 
 // Offer takes a candidate as far as it gets: provisional, or confirmed where it is
@@ -345,7 +350,7 @@ func (m *Manager) Offer(ctx context.Context, o Offer) (Entry, error) {
 			return Entry{}, err
 		}
 		c = nil
-	case c.Slot == Validated && o.Approval && c.Approved == "":
+	case c.Slot == Validated && o.waits(*c):
 		return *c, nil
 	}
 	if c == nil {
@@ -361,7 +366,7 @@ func (m *Manager) Offer(ctx context.Context, o Offer) (Entry, error) {
 			}
 			return m.entry(o.ID), err
 		}
-		if e := m.entry(o.ID); o.Approval && e.Approved == "" {
+		if e := m.entry(o.ID); o.waits(e) {
 			return e, nil
 		}
 		err := m.provision(ctx, o.ID, o.Watch)

@@ -73,13 +73,13 @@ func (m *Manager) Approve(ctx context.Context, by string, watch time.Duration) (
 	return m.entry(c.ID), err
 }
 
-// Reject ends a candidate that has not served.
-func (m *Manager) Reject(by, reason string) (Entry, error) {
+// Reject ends a candidate that has not served; check is "" for a person's word.
+func (m *Manager) Reject(by, check, reason string) (Entry, error) {
 	c := m.State().Candidate
 	if c == nil || c.Slot == Provisional {
 		return Entry{}, ErrNoCandidate
 	}
-	err := m.record(Record{Op: OpReject, ID: c.ID, By: by, Check: CheckPerson, Reason: reason})
+	err := m.record(Record{Op: OpReject, ID: c.ID, By: by, Check: cmp.Or(check, CheckPerson), Reason: reason})
 	return m.entry(c.ID), err
 }
 

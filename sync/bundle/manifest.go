@@ -197,12 +197,23 @@ const (
 	KindAdapter = "adapter"
 	KindProfile = "profile"
 	KindGolden  = "golden" // questions that a site asks itself before it uses the bundle
+	// KindTrial is a plan by which a site tries the bundle beside what serves, and
+	// KindApproval somebody's signed word that it may take its place.
+	KindTrial    = "trial"
+	KindApproval = "approval"
 )
 
-// MaxGolden is the most bytes of a file of golden questions.
-const MaxGolden = 8 << 20
+// MaxGolden is the most bytes of a file of golden questions, MaxPlan that of a plan or
+// an approval.
+const (
+	MaxGolden = 8 << 20
+	MaxPlan   = 64 << 10
+)
 
-// Artefact is a file: a model, an adapter, a firmware profile, golden questions.
+var mostOf = map[string]int64{KindModel: maxFile, KindAdapter: maxFile, KindProfile: maxFile, KindGolden: MaxGolden, KindTrial: MaxPlan, KindApproval: MaxPlan}
+
+// Artefact is a file: a model, an adapter, a firmware profile, golden questions, a plan
+// of a trial, an approval.
 type Artefact struct {
 	Name string `json:"name"`
 	Kind string `json:"kind"`
@@ -290,11 +301,11 @@ func ParseManifest(b []byte) (*Manifest, error) {
 		switch {
 		case !validName().MatchString(a.Name) || strings.Contains(a.Name, ".."):
 			return bad("name of an artefact")
-		case a.Kind != KindModel && a.Kind != KindAdapter && a.Kind != KindProfile && a.Kind != KindGolden:
+		case mostOf[a.Kind] == 0:
 			return bad("kind of an artefact")
 		case a.Version != "" && !validName().MatchString(a.Version):
 			return bad("version of an artefact")
-		case a.Size < 1 || a.Size > maxFile || a.Kind == KindGolden && a.Size > MaxGolden:
+		case a.Size < 1 || a.Size > mostOf[a.Kind]:
 			return bad("size of an artefact")
 		case int64(len(a.Lists)) != (a.Chunks()+hashesPerList-1)/hashesPerList:
 			return bad("chunks of an artefact")

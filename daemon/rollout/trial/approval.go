@@ -21,11 +21,13 @@ const (
 
 // Approval is a person's word for a promotion, signed.
 type Approval struct {
-	Trial string    `json:"trial"`
-	From  string    `json:"from"` // what answers: name and version of the champion
-	To    string    `json:"to"`
-	By    string    `json:"by"`
-	At    time.Time `json:"at"`
+	Trial string `json:"trial"`
+	// From and To are what the champion and the challenger have that the other has not, by
+	// content, so that an approval holds at every site.
+	From string    `json:"from"`
+	To   string    `json:"to"`
+	By   string    `json:"by"`
+	At   time.Time `json:"at"`
 	// Signature by Ed25519 over the JSON of the others, in this order.
 	Signature []byte `json:"signature,omitempty"`
 }
@@ -47,13 +49,13 @@ var (
 
 // MayPromote says whether a challenger may take the champion's place: the verdict is
 // for it, and it is approved by one of keys (by the name of whoever holds it), or a
-// patch version where those need none. from and to are versions such as 2.1.4.
-func MayPromote(p Policy, id string, v Verdict, from, to string, a *Approval, keys map[string]ed25519.PublicKey) error {
+// patch where those need none.
+func MayPromote(p Policy, id string, v Verdict, from, to string, patch bool, a *Approval, keys map[string]ed25519.PublicKey) error {
 	if v.Decision != Promote {
 		return fmt.Errorf("%w: %s (%s)", ErrNotPromoted, v.Decision, v.Reason)
 	}
 	if a == nil {
-		if p == PatchAlone && isPatch(from, to) {
+		if p == PatchAlone && patch {
 			return nil
 		}
 		return fmt.Errorf("%w: from %s to %s", ErrNotApproved, from, to)
@@ -70,8 +72,9 @@ func MayPromote(p Policy, id string, v Verdict, from, to string, a *Approval, ke
 	return nil
 }
 
-// isPatch: only the last of three numbers differs, and grows.
-func isPatch(from, to string) bool {
+// IsPatch says of two versions such as 2.1.4 whether only the last number differs, and
+// grows.
+func IsPatch(from, to string) bool {
 	a, b := strings.Split(from, "."), strings.Split(to, ".")
 	if len(a) != 3 || len(b) != 3 || a[0] != b[0] || a[1] != b[1] {
 		return false

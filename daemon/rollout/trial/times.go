@@ -16,6 +16,8 @@ const growth = 1.1
 // DDSketch: Masson, Rim and Lee 2019). Two sketches are merged by adding counts.
 type Times struct{ cells map[int]int }
 
+func (t Times) clone() Times { return Times{maps.Clone(t.cells)} }
+
 // Add a duration; what is under a tenth of a millisecond counts as that.
 func (t *Times) Add(d time.Duration) {
 	if t.cells == nil {

@@ -251,15 +251,14 @@ func (t *Trial) Shadowed(champion, challenger Outcome, agree bool) {
 	t.bet(float64(count(challenger.Grounded)-count(champion.Grounded)), float64(count(challenger.Abstained)-count(champion.Abstained)))
 }
 
-// Answered records a question of a client that one arm alone answered.
-func (t *Trial) Answered(client string, now time.Time, o Outcome) {
+// Answered records a question of a client that arm alone answered.
+func (t *Trial) Answered(client string, arm Arm, now time.Time, o Outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.s.Verdict != nil || client == "" || t.s.Config.Percent == 0 {
 		return
 	}
 	t.turn(t.period(now))
-	arm := t.assign(client, t.s.Period)
 	t.s.Split[arm].add(o)
 	if arm == Challenger {
 		t.guard(o)
@@ -270,6 +269,9 @@ func (t *Trial) Answered(client string, now time.Time, o Outcome) {
 	if u == nil {
 		u = &unit{Arm: arm}
 		t.s.Units[key] = u
+	}
+	if u.Arm != arm {
+		return // begun before the period, or before the percentage was another
 	}
 	u.N++
 	u.Grounded += count(o.Grounded)
@@ -317,6 +319,13 @@ func (t *Trial) guard(o Outcome) {
 	}
 }
 
+// Share out that percentage of the clients from now on.
+func (t *Trial) Share(percent float64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.s.Config.Percent = min(max(percent, 0), 100)
+}
+
 // Feedback on an answer that an arm gave.
 func (t *Trial) Feedback(arm Arm, helpful bool) {
 	t.mu.Lock()
@@ -331,6 +340,7 @@ func (t *Trial) Feedback(arm Arm, helpful bool) {
 // Verdict is what is known of a trial.
 type Verdict struct {
 	Decision Decision `json:"decision"`
+	Final    bool     `json:"final"` // it stays: nothing more is asked
 	Reason   string   `json:"reason"`
 	// N pairs or clients' periods that it rests on; Gain is the mean difference in
 	// the share of grounded answers.
@@ -371,7 +381,7 @@ func (t *Trial) decide() {
 
 func (t *Trial) end(d Decision, reason string) {
 	v := t.look()
-	v.Decision, v.Reason = d, reason
+	v.Decision, v.Reason, v.Final = d, reason, true
 	t.s.Verdict = &v
 }
 
@@ -417,5 +427,9 @@ func (t *Trial) Figures(now time.Time) Figures {
 	v := t.Verdict(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return Figures{Config: t.s.Config, Began: t.s.Began, Shadow: t.s.Shadow, Split: t.s.Split, Verdict: v}
+	f := Figures{Config: t.s.Config, Began: t.s.Began, Shadow: t.s.Shadow, Split: t.s.Split, Verdict: v}
+	for i := range f.Shadow {
+		f.Shadow[i].Times, f.Split[i].Times = f.Shadow[i].Times.clone(), f.Split[i].Times.clone()
+	}
+	return f
 }

@@ -69,7 +69,7 @@ func splits(runs int, seed uint64, clients, perDay int, a, b, spread float64, da
 				name := fmt.Sprintf("client %d of %d", c, r)
 				p := [2]float64{a, b}[t.Assign(name, now)] + ease[c]
 				for range perDay {
-					t.Answered(name, now, Outcome{Grounded: rng.Float64() < p})
+					t.Answered(name, t.Assign(name, now), now, Outcome{Grounded: rng.Float64() < p})
 				}
 			}
 			v = t.Verdict(now.Add(24 * time.Hour))
@@ -219,7 +219,8 @@ func TestKeptOverRestart(t *testing.T) {
 		x, y := Outcome{Grounded: rng.IntN(2) == 0, Took: time.Duration(rng.IntN(900)) * time.Millisecond}, Outcome{Grounded: rng.IntN(2) == 0}
 		for _, t := range []*Trial{a, b} {
 			t.Shadowed(x, y, i%3 == 0)
-			t.Answered(fmt.Sprint("c", i%7), now, x)
+			c := fmt.Sprint("c", i%7)
+			t.Answered(c, t.Assign(c, now), now, x)
 		}
 		if i%50 == 0 {
 			raw, err := json.Marshal(b)
@@ -307,7 +308,7 @@ func TestMayPromote(t *testing.T) {
 		{"a stranger", NeedsApproval, yes, "1.2.3", "1.3.0", approval(func(a *Approval) { a.By = "bob"; a.Sign(key) }, key), ErrNotApproved},
 		{"not better", PatchAlone, Verdict{Decision: Undecided}, "1.2.3", "1.2.4", approval(nil, key), ErrNotPromoted},
 	} {
-		if err := MayPromote(c.p, "t", c.v, c.from, c.to, c.a, keys); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+		if err := MayPromote(c.p, "t", c.v, c.from, c.to, IsPatch(c.from, c.to), c.a, keys); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 	}
