@@ -245,7 +245,8 @@ func FuzzParseManifest(f *testing.F) {
 		f.Fatal(err)
 	}
 	enc, err := EncodeManifest(&Manifest{Format: Format, Channel: "stable", Number: 3, Created: time.Unix(9, 0), Documents: b.Documents, Withdrawn: []string{"q"},
-		Artefacts: []Artefact{{Name: "m", Kind: KindModel, Size: 5, Lists: []Hash{{}}}}})
+		Artefacts: []Artefact{{Name: "m", Kind: KindModel, Size: 5, Lists: []Hash{{}}}},
+		Vectors:   []Vectors{{Name: "e", Dimension: 3, Count: 1, Documents: b.Documents}}})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -261,12 +262,16 @@ func FuzzParseManifest(f *testing.F) {
 		}
 		_ = OpenSet(m, memory{}).Check()
 		_, _ = OpenSet(m, memory{}).Compare(nil)
+		for _, v := range m.Vectors {
+			_ = v.Check(memory{})
+		}
 	})
 }
 
 func FuzzDecode(f *testing.F) {
 	p, stored := encodePack([][]byte{[]byte("a"), encodePage([]entry{{"x", Ref{}}}), encodeItem([]Ref{{}})})
 	f.Add(stored, p.Raw)
+	f.Add([]byte("0"), -3)
 	f.Add(encodePage([]entry{{"x", Ref{}}, {"y", Ref{Pack: 7}}}), 9)
 	f.Add(encodeItem([]Ref{{}, {Index: 3}}), 9)
 	f.Fuzz(func(t *testing.T, in []byte, raw int) {

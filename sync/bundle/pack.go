@@ -45,7 +45,10 @@ var errPack = errors.New("not a pack")
 
 // decodePack opens one whose hash has been checked; the objects share memory.
 func decodePack(p Pack, stored []byte) ([][]byte, error) {
-	raw, err := decoder().DecodeAll(stored, make([]byte, 0, min(p.Raw, maxPackRaw)))
+	if p.Raw < 1 || p.Raw > maxPackRaw {
+		return nil, errPack
+	}
+	raw, err := decoder().DecodeAll(stored, make([]byte, 0, p.Raw))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errPack, err)
 	}
