@@ -69,6 +69,7 @@ func classify(err error) (code int, fix string) {
 		bundled *bundle.Error
 		claim   *enroll.RefusedError
 		notNow  *central.NotNowError
+		decided *central.DecidedError
 	)
 	switch {
 	case errors.As(err, &use), errors.As(err, &invalid), errors.As(err, &filter) && !filter.Unknown, errors.As(err, &item):
@@ -79,7 +80,7 @@ func classify(err error) (code int, fix string) {
 		return exitRefused, ""
 	case rollout.Refused(err):
 		return exitRefused, ""
-	case errors.As(err, &notNow), errors.Is(err, central.ErrRolloutOpen), errors.Is(err, central.ErrController), errors.Is(err, central.ErrAudit):
+	case errors.As(err, &notNow), errors.As(err, &decided), errors.Is(err, central.ErrTaking), errors.Is(err, central.ErrFleetLog), errors.Is(err, central.ErrRolloutOpen), errors.Is(err, central.ErrController), errors.Is(err, central.ErrAudit):
 		return exitRefused, ""
 	case errors.Is(err, upgrade.ErrNoRelease):
 		return exitNotFound, ""
@@ -89,7 +90,7 @@ func classify(err error) (code int, fix string) {
 		return exitRefused, "'--again' tries it once more."
 	case errors.Is(err, central.ErrNoFolder):
 		return exitNotFound, "Name its folder with --dir, or RXEDGE_CENTRAL."
-	case errors.Is(err, central.ErrNoSite), errors.Is(err, central.ErrNoRollout), errors.Is(err, enroll.ErrNotEnrolled):
+	case errors.Is(err, central.ErrNoSite), errors.Is(err, central.ErrNoRollout), errors.Is(err, central.ErrNoMatter), errors.Is(err, enroll.ErrNotEnrolled):
 		return exitNotFound, ""
 	case errors.Is(err, box.ErrSyncOff):
 		return exitUnreachable, "'rxedge bundle import FILE' works without it."

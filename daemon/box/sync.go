@@ -123,7 +123,7 @@ func (b *Box) startUplink() error {
 		s.spool, s.uplink = nil, nil
 		return errors.Join(err, sp.Close())
 	}
-	defer func() { go b.sendRollouts() }() // they take sync.mu
+	defer func() { go b.sendRollouts(); go b.sendAlarms() }() // they take sync.mu
 	b.telemetry.recorder.Due()
 	b.log.Info("this box is a site", "site", s.id.Site, "channel", s.id.Channel, "took", time.Since(began).Round(time.Millisecond))
 	return nil

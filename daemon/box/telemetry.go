@@ -30,9 +30,13 @@ type watching struct {
 	brief    *Telemetry                  // the latest, for /metrics
 	briefed  time.Time
 
-	page  sync.Mutex   // before mu
-	paged *api.Station // the latest
+	page   sync.Mutex     // before mu
+	paged  *api.Station   // the latest
+	unsent []monitor.Open // alarms for the centre
 }
+
+// mostUnsent alarms; a box that is no site has nobody to send them to.
+const mostUnsent = 100
 
 func (b *Box) openTelemetry() error {
 	w := &watching{}
@@ -79,14 +83,34 @@ func (b *Box) dayOver(day *telemetry.Window) {
 				continue
 			}
 			b.log.Warn("answers have changed", "kind", a.Kind, "level", a.Level, "feature", a.Feature, "by", a.By, "value", a.Value, "figure", a.Figure, "p", a.P)
-			data, err := json.Marshal(a)
-			if err == nil {
-				err = b.reportSigned(spool.High, "alarm", data)
+			b.telemetry.mu.Lock()
+			if w := b.telemetry; len(w.unsent) < mostUnsent {
+				w.unsent = append(w.unsent, a)
 			}
-			if err != nil && !errors.Is(err, ErrSyncOff) {
-				b.log.Warn("an alarm could not be kept for the centre", "error", err)
-			}
+			b.telemetry.mu.Unlock()
+			b.sendAlarms()
 		}
+	}
+}
+
+// sendAlarms puts alarms into the spool. Where it is not open yet, as at a start, they
+// wait.
+func (b *Box) sendAlarms() {
+	w := b.telemetry
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.unsent) > 0 {
+		data, err := json.Marshal(w.unsent[0])
+		if err == nil {
+			err = b.reportSigned(spool.High, "alarm", data)
+		}
+		if errors.Is(err, ErrSyncOff) {
+			return
+		}
+		if err != nil {
+			b.log.Warn("an alarm could not be kept for the centre", "error", err)
+		}
+		w.unsent = w.unsent[1:]
 	}
 }
 

@@ -145,17 +145,27 @@ func (r *Recorder) Observe(a *answer.Answer, err error, cohort string, centroid 
 		h.Write([]byte(strings.Join(strings.Fields(strings.ToLower(a.Question)), " ")))
 		o.Person = binary.LittleEndian.Uint64(h.Sum(nil)) | 1
 	}
+	id := ""
+	if a != nil {
+		id = a.ID
+	}
+	r.Count(&o, id)
+}
+
+// Count an observation of an answer, which Judge recalls by its id; "": it has none.
+func (r *Recorder) Count(o *Observation, answerID string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.window(&o).Add(&o)
-	if a != nil && a.ID != "" {
-		if old := r.order[r.next]; old != "" {
-			delete(r.recall, old)
-		}
-		r.order[r.next] = a.ID
-		r.recall[a.ID] = &o
-		r.next = (r.next + 1) % recalled
+	r.window(o).Add(o)
+	if answerID == "" {
+		return
 	}
+	if old := r.order[r.next]; old != "" {
+		delete(r.recall, old)
+	}
+	r.order[r.next] = answerID
+	r.recall[answerID] = o
+	r.next = (r.next + 1) % recalled
 }
 
 // Judge counts what was said of an answer; of one that it does not recall,

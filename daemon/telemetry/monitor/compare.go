@@ -65,6 +65,17 @@ type Limits struct {
 	P float64
 	// Least questions in a window, and of a slice.
 	Least, LeastSlice int64
+	// Waiting questions of each count that are not in the windows, where those have left
+	// a box (telemetry.Window.Release): a rate is said to have risen only where these
+	// can't be what made it. 0 where all that was counted is there.
+	Waiting int64
+}
+
+// risen is how far a rate went up from a of n to b of m, at the least, in which a may
+// lack what waits and b have what waited before; and how likely chance makes that.
+func (l *Limits) risen(a, n, b, m int64) (difference, p float64) {
+	difference, _, p = differ(min(a+l.Waiting, n), n, max(b-l.Waiting, 0), m)
+	return difference, p
 }
 
 // DefaultLimits are those of the field, with a p that a month of quiet days
@@ -232,8 +243,9 @@ func b2i(b bool) int {
 	return 0
 }
 
-// trace names the bin or value that the change comes from.
-func (a *Alarm) trace(f Feature, now *telemetry.Window) {
+// Worst names the bin or value that a change comes from most, and its share of the
+// baseline and now.
+func (f *Feature) Worst() (by, value string, baseline, current float64) {
 	worst := 0
 	for i, b := range f.Bins {
 		if b.PSI > f.Bins[worst].PSI {
@@ -241,15 +253,18 @@ func (a *Alarm) trace(f Feature, now *telemetry.Window) {
 		}
 	}
 	b := f.Bins[worst]
-	share := func(n int64, of int) *float64 {
-		s := float64(n) / float64(max(of, 1))
-		return &s
-	}
-	a.Baseline, a.Current = share(b.Baseline, f.Baseline), share(b.Current, f.Current)
-	a.By, a.Value = f.Name, b.Category
+	baseline, current = float64(b.Baseline)/float64(max(f.Baseline, 1)), float64(b.Current)/float64(max(f.Current, 1))
 	if b.Category == "" {
-		a.By, a.Value = "bin", bin(b)
+		return "bin", bin(b), baseline, current
 	}
+	return f.Name, b.Category, baseline, current
+}
+
+// trace names the bin or value that the change comes from.
+func (a *Alarm) trace(f Feature, now *telemetry.Window) {
+	var was, is float64
+	a.By, a.Value, was, is = f.Worst()
+	a.Baseline, a.Current = &was, &is
 	if f.Kind == PredictionDrift && now.Model != "" {
 		a.Text = fmt.Sprintf("of model %s, ", now.Model)
 	}
@@ -281,21 +296,49 @@ func differ(a, n, b, m int64) (difference, z, p float64) {
 	return difference, z, fisher(a, n, b, m)
 }
 
-// fisher is the probability of b or more of the a+b falling among the m.
-func fisher(a, n, b, m int64) float64 {
+// hypergeometric gives the probability that i of the k marked among n+m are among
+// the m, for every i that can be from low on.
+func hypergeometric(n, m, k int64) (low int64, p []float64) {
 	choose := func(n, k int64) float64 {
 		x, _ := math.Lgamma(float64(n + 1))
 		y, _ := math.Lgamma(float64(k + 1))
 		z, _ := math.Lgamma(float64(n - k + 1))
 		return x - y - z
 	}
-	all := choose(n+m, a+b)
-	p := 0.0
-	for i := b; i <= min(m, a+b); i++ {
-		if a+b-i > n {
-			continue
-		}
-		p += math.Exp(choose(m, i) + choose(n, a+b-i) - all)
+	all := choose(n+m, k)
+	low = max(0, k-n)
+	for i := low; i <= min(m, k); i++ {
+		p = append(p, math.Exp(choose(m, i)+choose(n, k-i)-all))
 	}
-	return min(p, 1)
+	return low, p
+}
+
+// fisher is the probability of b or more of the a+b falling among the m.
+func fisher(a, n, b, m int64) float64 {
+	low, ps := hypergeometric(n, m, a+b)
+	sum := 0.0
+	for i, p := range ps {
+		if low+int64(i) >= b {
+			sum += p
+		}
+	}
+	return min(sum, 1)
+}
+
+// Fisher2 is the two-sided p-value of Fisher's exact test of a of n and b of m: the
+// probability of all tables that are no likelier. It takes time with the smaller of m
+// and a+b.
+func Fisher2(a, n, b, m int64) float64 {
+	if n <= 0 || m <= 0 {
+		return 1
+	}
+	low, ps := hypergeometric(n, m, a+b)
+	at := ps[b-low]
+	sum := 0.0
+	for _, p := range ps {
+		if p <= at*(1+1e-7) { // as R and scipy count ties
+			sum += p
+		}
+	}
+	return min(sum, 1)
 }

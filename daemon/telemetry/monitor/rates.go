@@ -58,7 +58,7 @@ func rates(base, now *telemetry.Window, l Limits) []Alarm {
 				if b == nil || s.N < l.LeastSlice || b.N < l.LeastSlice {
 					continue
 				}
-				diff, _, pv := differ(r.of(b), b.N, r.of(s), s.N)
+				diff, pv := l.risen(r.of(b), b.N, r.of(s), s.N)
 				if diff < l.Rate || pv > p && (d != telemetry.Cohort || pv > pCohort) {
 					continue
 				}
@@ -67,7 +67,7 @@ func rates(base, now *telemetry.Window, l Limits) []Alarm {
 					was: float64(r.of(b)) / float64(b.N), is: float64(r.of(s)) / float64(s.N), everywhere: s.N == nt.N})
 			}
 		}
-		diff, _, pv := differ(r.of(&bt), bt.N, r.of(&nt), nt.N)
+		diff, pv := l.risen(r.of(&bt), bt.N, r.of(&nt), nt.N)
 		overall := diff >= l.Rate && pv <= p
 		// Explained by one slice: what is left outside it is no more than chance.
 		const left = 3
@@ -139,7 +139,7 @@ func fair(base, now *telemetry.Window, l Limits) []Alarm {
 		return 0
 	})
 	low, high := gs[0], gs[len(gs)-1]
-	diff, _, p := differ(low.s.Refused, low.s.N, high.s.Refused, high.s.N)
+	diff, p := l.risen(low.s.Refused, low.s.N, high.s.Refused, high.s.N)
 	pairs := float64(len(gs) * (len(gs) - 1) / 2)
 	if diff <= l.Fairness || p > l.P/pairs/10 {
 		return nil
