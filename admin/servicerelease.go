@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"log/slog"
 	"os"
 	"time"
@@ -21,20 +22,22 @@ func releaseRoot(c *cobra.Command) *upgrade.Root {
 }
 
 func (a *app) serviceInstall() *cobra.Command {
-	var use bool
+	var use, replace bool
 	c := &cobra.Command{Use: "install-release FOLDER", Short: "Put a new release beside the one that runs, after its self-test",
 		Long: `Copy a folder that holds a release (rxedged, rxedge, llama/) to where releases lie, and run
-its self-test there. What runs is not touched. With --use it is what the next start runs.`,
+its self-test there. What runs is not touched. With --use it is what the next start runs. With
+--replace one of that version that is here gives way to it, and is tried though it failed before.`,
 		Example: `  rxedge service install-release /media/rxedge-0.2.0 --use`, Args: args(cobra.ExactArgs(1))}
 	root := releaseRoot(c)
 	c.Flags().BoolVar(&use, "use", false, "use it from the next start on")
+	c.Flags().BoolVar(&replace, "replace", false, "in the place of the same release that is here")
 	c.RunE = func(c *cobra.Command, given []string) error {
-		v, err := root.Install(c.Context(), given[0])
+		v, err := root.Install(c.Context(), given[0], replace)
 		if err != nil {
 			return err
 		}
 		if use {
-			if err := root.Use(v, false); err != nil {
+			if err := root.Use(v, replace); err != nil && !(replace && errors.Is(err, upgrade.ErrRuns)) {
 				return err
 			}
 		}

@@ -101,7 +101,7 @@ func TestUpgrade(t *testing.T) {
 	}
 	put := func(version, instead string) {
 		t.Helper()
-		if v, err := root.Install(t.Context(), releaseOf(t, version, instead)); err != nil || v != version {
+		if v, err := root.Install(t.Context(), releaseOf(t, version, instead), false); err != nil || v != version {
 			t.Fatal(v, err)
 		}
 		if err := root.Use(version, false); err != nil {
@@ -121,7 +121,7 @@ func TestUpgrade(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(half, upgrade.Program), b[:len(b)/2], 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if v, err := root.Install(t.Context(), half); err == nil {
+	if v, err := root.Install(t.Context(), half, false); err == nil {
 		t.Fatal("half a binary was installed as", v)
 	}
 	for version, c := range map[string]struct{ instead, why string }{

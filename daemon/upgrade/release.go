@@ -92,8 +92,9 @@ func (r *Root) lock() (func(), error) {
 
 // Install copies a folder that holds a release (rxedged, rxedge, llama/) to
 // where releases lie, and runs its self-test there. Nothing is changed for what
-// runs. It returns the release's version, as its rxedged says.
-func (r *Root) Install(ctx context.Context, from string) (version string, err error) {
+// runs. It returns the release's version, as its rxedged says. replace: one of that
+// version that is here already gives way to it.
+func (r *Root) Install(ctx context.Context, from string, replace bool) (version string, err error) {
 	unlock, err := r.lock()
 	if err != nil {
 		return "", err
@@ -122,14 +123,22 @@ func (r *Root) Install(ctx context.Context, from string) (version string, err er
 	if !validVersion.MatchString(version) {
 		return "", fmt.Errorf("the release's %s says that it is of version %.60q, which is none", Program, version)
 	}
-	if _, err := os.Stat(r.Path(version)); err == nil {
+	_, err = os.Stat(r.Path(version))
+	here := err == nil
+	if here && !replace {
 		return version, fmt.Errorf("%s: %w", version, ErrExists)
 	}
 	if out, err := output(ctx, Within, program, "--self-test"); err != nil {
 		return version, fmt.Errorf("the self-test of release %s failed; nothing was changed: %w: %.500s", version, err, strings.TrimSpace(out))
 	}
 	step("before the release")
-	if err := os.Rename(tmp, r.Path(version)); err != nil {
+	if here {
+		// They change places at once; what was here goes with the temporary folder.
+		err = unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, r.Path(version), unix.RENAME_EXCHANGE)
+	} else {
+		err = os.Rename(tmp, r.Path(version))
+	}
+	if err != nil {
 		return version, err
 	}
 	step("after the release")

@@ -278,3 +278,19 @@ func (r *Root) Fail(version, reason string) error {
 	}
 	return r.links(s)
 }
+
+// OnTrial says whether the program at exe lies in a folder of releases and is of one
+// that is not confirmed yet. It reads the links alone, which anybody may.
+func OnTrial(exe string) bool {
+	if real, err := filepath.EvalSymlinks(exe); err == nil {
+		exe = real
+	}
+	release := filepath.Dir(exe)
+	dir := filepath.Dir(filepath.Dir(release))
+	of := func(name string) string {
+		target, _ := os.Readlink(filepath.Join(dir, name))
+		return filepath.Base(target)
+	}
+	steady := of(steadyLink)
+	return filepath.Base(filepath.Dir(release)) == releasesDir && of(currentLink) == filepath.Base(release) && steady != filepath.Base(release)
+}

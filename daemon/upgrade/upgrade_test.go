@@ -34,7 +34,7 @@ func write(t testing.TB, version, script string) string {
 
 func install(t testing.TB, r *Root, version, script string) {
 	t.Helper()
-	if v, err := r.Install(t.Context(), write(t, version, script)); err != nil || v != version {
+	if v, err := r.Install(t.Context(), write(t, version, script), false); err != nil || v != version {
 		t.Fatal(v, err)
 	}
 }
@@ -85,7 +85,7 @@ func TestUseConfirmAndBack(t *testing.T) {
 		}
 	}
 	install(t, r, "1.1.0", serves)
-	if _, err := r.Install(t.Context(), write(t, "1.1.0", serves)); !errors.Is(err, ErrExists) {
+	if _, err := r.Install(t.Context(), write(t, "1.1.0", serves), false); !errors.Is(err, ErrExists) {
 		t.Fatal(err)
 	}
 	if b, err := os.ReadFile(filepath.Join(r.Path("1.1.0"), "llama", "lib.so")); err != nil || string(b) != "x" {
@@ -170,7 +170,7 @@ func TestInstallRefuses(t *testing.T) {
 		t.Helper()
 		dir := write(t, "2.0.0", serves)
 		change(dir)
-		if v, err := r.Install(t.Context(), dir); err == nil {
+		if v, err := r.Install(t.Context(), dir, false); err == nil {
 			t.Errorf("%s: %s was installed", name, v)
 		}
 		if es, _ := os.ReadDir(r.path(releasesDir)); len(es) != 1 {
@@ -308,7 +308,7 @@ func TestCrashes(t *testing.T) {
 			}
 		}
 		try(func() error {
-			_, err := r.Install(t.Context(), from)
+			_, err := r.Install(t.Context(), from, false)
 			if errors.Is(err, ErrExists) {
 				err = nil // done before the crash
 			}
@@ -369,4 +369,43 @@ func copyAll(from, to string) error {
 		}
 		return os.WriteFile(dst, b, fi.Mode().Perm())
 	})
+}
+
+// A release knows whether it is on trial, from wherever it is started.
+func TestOnTrial(t *testing.T) {
+	t.Parallel()
+	r := first(t)
+	program := func(of string) string { return r.path(of, Program) }
+	if OnTrial(program(currentLink)) || OnTrial(program(steadyLink)) || OnTrial("/bin/true") {
+		t.Fatal("nothing is on trial")
+	}
+	install(t, r, "1.1.0", serves)
+	if err := r.Use("1.1.0", false); err != nil {
+		t.Fatal(err)
+	}
+	if !OnTrial(program(currentLink)) || !OnTrial(filepath.Join(r.Path("1.1.0"), Program)) || OnTrial(program(steadyLink)) {
+		t.Fatal("1.1.0 is on trial, and 1.0.0 is not")
+	}
+	if err := r.Confirm("1.1.0"); err != nil || OnTrial(program(currentLink)) {
+		t.Fatal("1.1.0 is confirmed", err)
+	}
+}
+
+// A release that is damaged is mended by the same one, in its place.
+func TestReplace(t *testing.T) {
+	t.Parallel()
+	r := first(t)
+	lib := filepath.Join(r.Path("1.0.0"), "llama", "lib.so.1")
+	if err := os.WriteFile(lib, []byte("damaged"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := r.Install(t.Context(), write(t, "1.0.0", serves), true); err != nil || v != "1.0.0" {
+		t.Fatal(v, err)
+	}
+	if b, err := os.ReadFile(lib); err != nil || string(b) != "x" {
+		t.Fatal(string(b), err)
+	}
+	if es, err := os.ReadDir(r.path(releasesDir)); err != nil || len(es) != 1 {
+		t.Fatal(es, err)
+	}
 }
