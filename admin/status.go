@@ -56,12 +56,15 @@ func (a *app) status() *cobra.Command {
 				a.printf("Cache      %d answers, %d vectors of questions, %s\n", c.Answers, c.Embeddings, size(c.Bytes))
 			}
 			if h.Profile != "" {
-				a.printf("Profile    %s\n", h.Profile)
+				a.printf("Profile    %s: %s\n", h.Profile, h.ProfileWhy)
 			}
 			if h.Step != "" {
 				a.printf("Ladder     %s %s\n", h.Step, h.StepWhy)
 			}
 			a.printf("Engine     llama.cpp %s\n", h.Engine)
+			if h.Unclean != "" {
+				a.printf("Last stop  was not clean: %s. What was acknowledged is there; the log says what was mended.\n", h.Unclean)
+			}
 			for _, d := range h.Degraded {
 				a.printf("  ! %s\n", d)
 			}

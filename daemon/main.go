@@ -22,6 +22,7 @@ import (
 	"rxedge/daemon/clients"
 	"rxedge/daemon/config"
 	"rxedge/daemon/control"
+	"rxedge/daemon/notify"
 	"rxedge/daemon/web"
 	"rxedge/index"
 	"rxedge/index/pace"
@@ -133,7 +134,16 @@ Flags:
 func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Writer, ready func(addr string)) error {
 	began := time.Now()
 	pace.Process()
+	manager := notify.New(log)
+	manager.Patient = !onTrial()
+	opened := manager.Starting("opening the data folder; what a power cut left is read again", openWithin)
 	b, err := box.Open(ctx, cfg, log)
+	if err == nil {
+		if err = b.MarkRunning(); err != nil {
+			err = errors.Join(err, b.Close())
+		}
+	}
+	opened()
 	if err != nil {
 		return err
 	}
@@ -148,6 +158,7 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 
 	watching, unwatch := context.WithCancel(ctx)
 	var watch sync.WaitGroup
+	watch.Go(b.Models.ChooseProfile)
 	watch.Go(func() { b.WatchCards(watching) })
 	watch.Go(func() { b.KeepVectors(watching) })
 	watch.Go(func() { b.RunRollout(watching) })
@@ -210,13 +221,17 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 	}
 	addr := tcp.Addr().String()
 	log.Info("ready", "address", addr, "data", cfg.Data, "generation", b.Health().Generation, "took", time.Since(began).Round(time.Millisecond))
-	greet(stdout, addr)
+	if !manager.Enabled() { // else nobody sits before it
+		greet(stdout, addr)
+	}
 	if ready != nil {
 		ready(addr)
 	}
+	watch.Go(func() { manager.Watch(watching, selfProbe(cfg.Data, addr, b.Health)) })
 	select {
 	case <-ctx.Done():
 		log.Info("stopping")
+		manager.Stopping()
 		return nil
 	case err := <-failed:
 		return err

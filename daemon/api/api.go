@@ -62,12 +62,15 @@ type Health struct {
 	// Others are models that are loaded beside these.
 	Others []ModelState `json:"other_models,omitempty"`
 	// Profile is the firmware profile; "" until a model or a card calls for it.
-	Profile string `json:"profile,omitempty"`
+	Profile    string `json:"profile,omitempty"`
+	ProfileWhy string `json:"profile_why,omitempty"` // it was chosen
 	// Step is where the ladder stands that spares a hot or full card; "" where
 	// no card is watched.
 	Step    string    `json:"step,omitempty"`
 	StepWhy string    `json:"step_why,omitempty"`
 	Started time.Time `json:"started"`
+	// Unclean says how the stop before this start was not clean; "": it was.
+	Unclean string `json:"unclean_stop,omitempty"`
 	// Cache of answers; nil where there is none.
 	Cache *cache.Stats `json:"cache,omitempty"`
 }

@@ -61,6 +61,8 @@ type Box struct {
 	started time.Time
 	ingest  sync.Mutex // one ingest at a time
 	aside   string     // where an index lies that was damaged beyond use; "": there is none
+	unclean string     // how the stop before was not clean; "": it was
+	marked  bool       // the marker of a running daemon is ours
 
 	cache               *cache.Cache // nil: none
 	generator, embedder string       // the configured models; "": none
@@ -88,6 +90,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	if b.lock, err = hold(cfg.Data); err != nil {
 		return b, err
 	}
+	b.unclean = readMarker(cfg.Data, bootID())
 	if b.Catalog, err = catalog.Open(filepath.Join(cfg.Data, "models")); err != nil {
 		return b, fmt.Errorf("opening the catalog of models: %w", err)
 	}
@@ -186,6 +189,9 @@ func (b *Box) Close() error {
 	if b.telemetry != nil {
 		errs = append(errs, b.telemetry.recorder.Close())
 	}
+	if errors.Join(errs...) == nil {
+		errs = append(errs, b.unmark())
+	}
 	if b.lock != nil {
 		errs = append(errs, b.lock.Close()) // the lock goes with the descriptor
 	}
@@ -217,7 +223,8 @@ func (b *Box) Health() api.Health {
 			h.Degraded = append(h.Degraded, fmt.Sprintf("%s (%s)", st.Step.Text(), st.Why))
 		}
 	}
-	h.Profile = b.Models.profileName()
+	h.Profile, h.ProfileWhy = b.Models.profileAndWhy()
+	h.Unclean = b.unclean
 	if b.cache != nil {
 		st := b.cache.Stats()
 		h.Cache = &st

@@ -41,6 +41,7 @@ type Models struct {
 	step  ladder.State // where the ladder stands
 	kept  map[string]bool
 	named string                 // the profile, once it is chosen
+	why   string                 // it was chosen
 	berts map[string]*bert.Model // by the hash of their file
 	// variants of models by the names that they run under.
 	variants map[string]variant
@@ -62,7 +63,7 @@ func newModels(c *catalog.Catalog, cfg config.Model, data string, log *slog.Logg
 	m.chosen = sync.OnceValue(func() choice {
 		c := choose(cfg, data, log)
 		m.mu.Lock()
-		m.named = c.profile.Name
+		m.named, m.why = c.profile.Name, c.why
 		m.mu.Unlock()
 		return c
 	})
@@ -361,10 +362,20 @@ func (m *Models) stepTo(st ladder.State) {
 }
 
 func (m *Models) profileName() string {
+	name, _ := m.profileAndWhy()
+	return name
+}
+
+// profileAndWhy it was chosen; both are "" until it is.
+func (m *Models) profileAndWhy() (name, why string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.named
+	return m.named, m.why
 }
+
+// ChooseProfile looks at the machine, which may take a driver seconds, and says in
+// the log what was chosen.
+func (m *Models) ChooseProfile() { m.chosen() }
 
 // States of the models that are loaded.
 func (m *Models) States() []llama.ModelState {

@@ -71,7 +71,7 @@ func Open(data string, files []File, now func() time.Time) (*Registry, error) {
 		if _, ok := r.fixed[f.Name]; ok {
 			return nil, fmt.Errorf("api.client %q: it is there twice", f.Name)
 		}
-		b, err := private(f.TokenFile)
+		b, err := tokenOf(f.TokenFile)
 		if err != nil {
 			return nil, fmt.Errorf("api.client %q: %w", f.Name, err)
 		}
@@ -85,6 +85,25 @@ func Open(data string, files []File, now func() time.Time) (*Registry, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// credentialsDir is the environment variable that names the service's credentials.
+const credentialsDir = "CREDENTIALS_DIRECTORY"
+
+// tokenOf reads a token from a file, or from a credential where the name has no
+// slash. What systemd puts there only the service can read, whatever its mode says.
+func tokenOf(name string) ([]byte, error) {
+	if strings.Contains(name, "/") {
+		return private(name)
+	}
+	dir := os.Getenv(credentialsDir)
+	if dir == "" {
+		return nil, fmt.Errorf("%q names a credential, and the service manager gave none; put the token into /etc/rxedge/credentials, or name a file by its path", name)
+	}
+	if !filepath.IsLocal(name) {
+		return nil, fmt.Errorf("%q is no name of a credential", name)
+	}
+	return os.ReadFile(filepath.Join(dir, name))
 }
 
 // private reads a file that its owner alone may read.

@@ -94,3 +94,26 @@ func TestTokenFiles(t *testing.T) {
 		}
 	}
 }
+
+// A name without a slash is a credential of the service; its mode is systemd's affair.
+func TestCredential(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "token_ehr"), []byte("0123456789abcdefXYZ\n"), 0o440); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(credentialsDir, dir)
+	r, err := Open(t.TempDir(), []File{{"ehr", "token_ehr"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name, ok := r.Client("0123456789abcdefXYZ"); !ok || name != "ehr" {
+		t.Errorf("%q %v", name, ok)
+	}
+	if _, err := Open(t.TempDir(), []File{{"ehr", ".."}}, nil); err == nil || !strings.Contains(err.Error(), "no name of a credential") {
+		t.Error(err)
+	}
+	t.Setenv(credentialsDir, "")
+	if _, err := Open(t.TempDir(), []File{{"ehr", "token_ehr"}}, nil); err == nil || !strings.Contains(err.Error(), "the service manager gave none") {
+		t.Error(err)
+	}
+}

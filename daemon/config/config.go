@@ -143,7 +143,8 @@ type API struct {
 	Clients []Client `toml:"client"`
 }
 
-// Client is a program that asks; its token is in a file of mode 0600.
+// Client is a program that asks; its token is in a file of mode 0600. A TokenFile
+// without a slash is a credential of the service (systemd's LoadCredential).
 type Client struct {
 	Name      string `toml:"name"`
 	TokenFile string `toml:"token_file"`
@@ -204,16 +205,26 @@ func DefaultData() string {
 			return filepath.Join(r, "var")
 		}
 	}
-	return "/var/lib/rxedge"
+	return InstalledData
 }
 
-// Load reads the file over the defaults. An empty path means the default place
-// (rxedge.toml in the data folder), where a missing file is no error.
+// InstalledData is the data folder of an installed box, and installedFile its
+// configuration where the folder holds none.
+const InstalledData = "/var/lib/rxedge"
+
+var installedFile = "/etc/rxedge/rxedge.toml" // a test has another
+
+// Load reads the file over the defaults. An empty path means the default place:
+// rxedge.toml in the data folder, and for an installed box /etc/rxedge/rxedge.toml
+// where that is missing; that all are missing is no error.
 func Load(path string) (Config, error) {
 	c := Default()
 	must := path != ""
 	if !must {
 		path = filepath.Join(c.Data, "rxedge.toml")
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && filepath.Clean(c.Data) == InstalledData {
+			path = installedFile
+		}
 	}
 	b, err := os.ReadFile(path)
 	switch {

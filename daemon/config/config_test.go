@@ -59,3 +59,27 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// An installed box has its settings in /etc, unless its data folder holds some.
+func TestInstalledFile(t *testing.T) {
+	if _, err := os.Stat(filepath.Join(InstalledData, "rxedge.toml")); err == nil {
+		t.Skip("a box is installed on this machine, with settings in its data folder")
+	}
+	was := installedFile
+	t.Cleanup(func() { installedFile = was })
+	installedFile = filepath.Join(t.TempDir(), "rxedge.toml")
+	t.Setenv("RXEDGE_DATA", InstalledData)
+	if _, err := Load(""); err != nil {
+		t.Fatal("that there is none is no error:", err)
+	}
+	if err := os.WriteFile(installedFile, []byte("listen = \"127.0.0.1:9000\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Load(""); err != nil || c.Listen != "127.0.0.1:9000" {
+		t.Fatal(c.Listen, err)
+	}
+	t.Setenv("RXEDGE_DATA", t.TempDir())
+	if c, err := Load(""); err != nil || c.Listen != Default().Listen {
+		t.Fatal("another data folder has its own settings:", c.Listen, err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"net/http"
 	"sync"
 	"time"
@@ -92,6 +93,9 @@ func toFailure(err error) *failure {
 		f.Code = codeInvalid
 	case errors.Is(err, context.Canceled):
 		f.Code = codeCancelled
+	case errors.Is(err, fs.ErrPermission):
+		// Who types the command may read what the service may not.
+		f.Detail += " for the service, which reads as a user of its own and sees neither /home nor /root: put the file under /srv or /media, readable for all"
 	}
 	return f
 }
