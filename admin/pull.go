@@ -42,6 +42,9 @@ Exit code 4 where a file is not what is pinned or nothing says what it should be
 			if mirror != "" {
 				o.Mirror = mirror
 			}
+			if err := asOwner(cfg.Data); err != nil {
+				return err
+			}
 			cat, err := catalog.Open(modelFolder(cfg.Data))
 			if err != nil {
 				return err

@@ -27,6 +27,9 @@ func (a *app) serviceToken() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if err := asOwner(cfg.Data); err != nil {
+					return err
+				}
 				token, err := clients.Add(cfg.Data, given[0])
 				if err != nil {
 					return tokenError(err)
@@ -42,6 +45,9 @@ func (a *app) serviceToken() *cobra.Command {
 			RunE: func(*cobra.Command, []string) error {
 				cfg, err := a.settings()
 				if err != nil {
+					return err
+				}
+				if err := asOwner(cfg.Data); err != nil {
 					return err
 				}
 				names, err := clients.List(cfg.Data)
@@ -64,6 +70,9 @@ func (a *app) serviceToken() *cobra.Command {
 			RunE: func(_ *cobra.Command, given []string) error {
 				cfg, err := a.settings()
 				if err != nil {
+					return err
+				}
+				if err := asOwner(cfg.Data); err != nil {
 					return err
 				}
 				if err := clients.Remove(cfg.Data, given[0]); err != nil {

@@ -76,6 +76,9 @@ func (a *app) open(ctx context.Context) (station, error) {
 	if c, err := control.Dial(cfg.Data); err == nil {
 		return c, nil
 	}
+	if err := asOwner(cfg.Data); err != nil {
+		return nil, err
+	}
 	log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	return box.Open(ctx, cfg, log)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+	"golang.org/x/sys/unix"
 )
 
 // DamagedError says that a store's files can't be read, as opposed to a fault
@@ -41,6 +42,9 @@ func Open(dir string, sync bool) (db *badger.DB, err error) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, err
 	}
+	if err := accessible(dir); err != nil {
+		return nil, err
+	}
 	if err := removeEmpty(dir); err != nil {
 		return nil, err
 	}
@@ -57,6 +61,22 @@ func Open(dir string, sync bool) (db *badger.DB, err error) {
 		err = &DamagedError{dir, err}
 	}
 	return db, err
+}
+
+// accessible says which file of the store is not ours to read and write. Badger's own
+// errors do not wrap their cause, so that such a one would pass for damage.
+func accessible(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if err := unix.Access(path, unix.R_OK|unix.W_OK); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return &fs.PathError{Op: "open", Path: path, Err: err}
+		}
+	}
+	return nil
 }
 
 // removeEmpty removes the empty logs that a kill can leave and Badger then
