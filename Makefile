@@ -11,7 +11,7 @@ export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-include engine.mk cuda.mk bench.mk
+include engine.mk cuda.mk bench.mk package.mk
 
 check: ## say what this machine lacks
 	@missing=0; need() { command -v $$1 >/dev/null 2>&1 || { echo "missing: $$1; on Debian: apt-get install $$2"; missing=1; }; }; \
@@ -63,4 +63,4 @@ semantic-model: ## train the built-in embedder anew, from the texts in SEMANTIC_
 	$(GO) run ./inference/semantic/train -data $(SEMANTIC_DATA)
 
 clean: ## remove what was built (not ./var, not the engine's cache)
-	rm -rf bin
+	rm -rf bin dist

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The package in a Debian of its own, under its own systemd; see lifecycle_test.go.
+# It wants root, mmdebstrap and systemd-container, and fetches the Debian once.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fail() { printf 'package-test: %s\n' "$*" >&2; exit 1; }
+[ "$(id -u)" = 0 ] || fail "it starts a Debian in namespaces of its own, which root alone may: sudo make package-test"
+for need in "mmdebstrap mmdebstrap" "systemd-nspawn systemd-container" "dpkg-deb dpkg"; do
+  command -v "${need% *}" >/dev/null || fail "${need% *} is missing; install it with: apt-get install ${need#* }"
+done
+
+debian=${RXEDGE_TEST_DEBIAN:-$PWD/.cache/debian-bookworm.tar}
+if ! [ -e "$debian" ]; then
+  echo "package-test: fetching a Debian (once)"
+  mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,libstdc++6 bookworm "$debian.new"
+  mv "$debian.new" "$debian"
+fi
+arch=$(${GO:-go} env GOHOSTARCH)
+for v in 0.9.0 0.9.1; do
+  [ -e "dist/rxedge_${v}_$arch.deb" ] && [ -n "${RXEDGE_TEST_KEEP:-}" ] || VERSION=$v systemd/package.sh "$arch"
+done
+RXEDGE_TEST_DEBIAN=$debian RXEDGE_TEST_OLDER=$PWD/dist/rxedge_0.9.0_$arch.deb RXEDGE_TEST_NEWER=$PWD/dist/rxedge_0.9.1_$arch.deb \
+  ${GO:-go} test -count=1 -v -timeout 15m -run '^TestLifecycle$' ./systemd
