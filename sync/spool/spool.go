@@ -101,6 +101,8 @@ type Spool struct {
 	js       jetstream.JetStream
 	stream   jetstream.Stream
 	cons     jetstream.Consumer
+	life     context.Context // ends with srv
+	end      context.CancelFunc
 	closed   bool
 	reopened time.Time
 	failed   atomic.Bool // a write has failed; the server takes none after that
@@ -224,6 +226,7 @@ func (s *Spool) open() error {
 		return fail(fmt.Errorf("%w: %w", errStore, err))
 	}
 	s.srv, s.nc, s.js, s.stream, s.cons = srv, nc, js, stream, cons
+	s.life, s.end = context.WithCancel(context.Background())
 	return nil
 }
 
@@ -409,7 +412,7 @@ func (s *Spool) Fetch(ctx context.Context, max int) ([]*Message, error) {
 		s.mu.RUnlock()
 		return nil, ErrClosed
 	}
-	cons := s.cons
+	cons, life := s.cons, s.life
 	s.mu.RUnlock()
 	if cons == nil || s.failed.Load() {
 		if !s.heal(false) {
@@ -429,7 +432,14 @@ func (s *Spool) Fetch(ctx context.Context, max int) ([]*Message, error) {
 		s.heal(false)
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	msg, err := cons.Next(jetstream.FetchContext(ctx))
+	// The client goes on waiting for a store that was opened anew meanwhile.
+	wait, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(life, stop)()
+	msg, err := cons.Next(jetstream.FetchContext(wait))
+	if err != nil && life.Err() != nil && ctx.Err() == nil {
+		return nil, nil
+	}
 	if err != nil {
 		if ctx.Err() != nil || errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages) {
 			if w, err := s.Waiting(context.WithoutCancel(ctx)); ctx.Err() == nil && err == nil && w.Messages > 0 {
@@ -507,6 +517,7 @@ func (s *Spool) shut() {
 	if s.srv == nil {
 		return
 	}
+	s.end()
 	s.nc.Close()
 	s.srv.Shutdown()
 	s.srv.WaitForShutdown()

@@ -414,3 +414,41 @@ func TestDiskFull(t *testing.T) {
 		}
 	}
 }
+
+// Whoever waits for a message when the store is opened again has the next one at once,
+// and not when the wait for the store before has run out.
+func TestFetchOverReopening(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), spool.Options{})
+	defer s.Close()
+	got := make(chan *spool.Message, 1)
+	go func() {
+		for t.Context().Err() == nil {
+			if ms, _ := s.Fetch(t.Context(), 1); len(ms) > 0 {
+				got <- ms[0]
+				return
+			}
+		}
+	}()
+	for end := time.Now().Add(10 * time.Second); !s.Asked(t.Context()); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nobody waits for a message")
+		}
+	}
+	if !s.Reopen() {
+		t.Fatal("it could not be opened again")
+	}
+	began := time.Now()
+	if _, err := s.Put(t.Context(), spool.High, "k", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case m := <-got:
+		if string(m.Data) != "x" {
+			t.Errorf("%q", m.Data)
+		}
+		t.Logf("after %v", time.Since(began))
+	case <-time.After(4 * time.Second):
+		t.Error("it still waits for a store that is gone")
+	}
+}
