@@ -161,6 +161,10 @@ func (u *Uplink) forward(ctx context.Context) {
 
 // send one message; it leaves the spool once the hub has all of it.
 func (u *Uplink) send(ctx context.Context, m *spool.Message) error {
+	if len(m.Data) > spool.PartSize { // one at a time, so that few are at the centre in pieces
+		u.long.Lock()
+		defer u.long.Unlock()
+	}
 	subject := "tel." + u.opt.Identity.Site + "." + string(m.Class) + "." + m.Kind
 	for h, data := range m.Parts() {
 		id := h.Get(nats.MsgIdHdr)

@@ -69,6 +69,7 @@ type Uplink struct {
 	sent        atomic.Uint64
 	window      window
 	landed      landed
+	long        sync.Mutex // held while a message goes in parts
 
 	mu      sync.Mutex
 	ready   sync.Cond
