@@ -15,6 +15,7 @@ import (
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/rollout"
 	"rxedge/daemon/suite"
+	"rxedge/daemon/telemetry"
 	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/inference/catalog"
@@ -46,6 +47,7 @@ type station interface {
 	FeedbackRecords(ctx context.Context, text bool) ([]feedback.Record, error)
 	RemoveFeedback(ctx context.Context, before time.Time) (int, error)
 	Telemetry(ctx context.Context, hours int) (box.Telemetry, error)
+	Slow(ctx context.Context, hours int) ([]telemetry.Trace, error)
 	Suite(context.Context, box.SuiteRequest, func(box.SuiteProgress)) (suite.Run, error)
 	SuiteHistory(context.Context) (box.SuiteHistory, error)
 	SuiteLedger(context.Context) (box.SuiteLedger, error)

@@ -264,6 +264,9 @@ type Result struct {
 	// Drugs says how those of the filter were read.
 	Drugs   []FilterDrug `json:"filter_drugs,omitempty"`
 	Timings Timings      `json:"timings_ms"`
+	// Vector of the question, where one was made; a text can be guessed from it, so
+	// it is given to nobody.
+	Vector []float32 `json:"-"`
 }
 
 // Code is one that was found in a question.

@@ -71,8 +71,8 @@ func (s *Snapshot) Search(ctx context.Context, q Query) (Result, error) {
 		}
 		q.Text = completed
 	}
-	fs, reading, coded, mode, embed, err := s.find(ctx, q, allowed, v, beside)
-	res := Result{Hits: make([]Hit, 0, len(fs)), Generation: s.view.Info().Label(), Mode: mode, Explain: reading, Codes: coded, Drugs: drugs, Completed: completed}
+	fs, reading, coded, mode, v, err := s.find(ctx, q, allowed, v, beside)
+	res := Result{Hits: make([]Hit, 0, len(fs)), Generation: s.view.Info().Label(), Mode: mode, Explain: reading, Codes: coded, Drugs: drugs, Completed: completed, Vector: v.of}
 	if err != nil {
 		return res, err
 	}
@@ -88,7 +88,7 @@ func (s *Snapshot) Search(ctx context.Context, q Query) (Result, error) {
 			return res, s.outcome("explain the scores", err)
 		}
 	}
-	res.Timings = Timings{Embed: milliseconds(embed), Retrieve: milliseconds(time.Since(start) - embed)}
+	res.Timings = Timings{Embed: milliseconds(v.took), Retrieve: milliseconds(time.Since(start) - v.took)}
 	return res, nil
 }
 
@@ -156,8 +156,8 @@ func (s *Snapshot) mode(asked Mode) (Mode, error) {
 
 // find searches both sources: beside each other, or one after the other. v is the
 // question's vector where it was made before. It also says how the question was
-// read, which mode was searched and how long the embedder took.
-func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowed, v vector, beside bool) (_ []found, reading names.Reading, coded []Code, mode Mode, _ time.Duration, _ error) {
+// read, which mode was searched, and gives the question's vector.
+func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowed, v vector, beside bool) (_ []found, reading names.Reading, coded []Code, mode Mode, _ vector, _ error) {
 	if q.K <= 0 {
 		q.K = 10
 	}
@@ -197,22 +197,22 @@ func (s *Snapshot) find(ctx context.Context, q Query, allowed *generation.Allowe
 		vectors(func() []wordHit { return words })
 	}
 	if err != nil {
-		return nil, reading, coded, mode, 0, s.outcome("read the names", err)
+		return nil, reading, coded, mode, v, s.outcome("read the names", err)
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, reading, coded, mode, v.took, err
+		return nil, reading, coded, mode, v, err
 	}
 	if near, err = quotes.near(ctx, near); err != nil {
-		return nil, reading, coded, mode, v.took, s.outcome("read a passage", err)
+		return nil, reading, coded, mode, v, s.outcome("read a passage", err)
 	}
 	if v.err != nil {
 		if mode == ModeDense {
-			return nil, reading, coded, mode, v.took, fmt.Errorf("embed the query: %w", v.err)
+			return nil, reading, coded, mode, v, fmt.Errorf("embed the query: %w", v.err)
 		}
 		s.ix.opt.Logger.Warn("the embedder failed; searching by BM25 alone", "error", v.err)
 		mode = ModeBM25
 	}
-	return fuse(mode, s.ix.opt.Fusion, words, near, about, q.K), reading, coded, mode, v.took, nil
+	return fuse(mode, s.ix.opt.Fusion, words, near, about, q.K), reading, coded, mode, v, nil
 }
 
 func milliseconds(d time.Duration) float64 { return max(0, float64(d)/float64(time.Millisecond)) }
@@ -245,6 +245,16 @@ func (s *Snapshot) embedded(ctx context.Context, text string) (v vector) {
 		v.err = dense.Normalise(v.of)
 	}
 	return v
+}
+
+// Embed gives the vector of a text, of unit length, as a question's would be made; nil
+// where the generation is not searched by vectors, or the embedder knows no word of it.
+func (s *Snapshot) Embed(ctx context.Context, text string) ([]float32, error) {
+	if !s.usable() {
+		return nil, nil
+	}
+	v := s.embedded(ctx, text)
+	return v.of, v.err
 }
 
 // searchDense finds the k passages nearest to q; where the index leans questions

@@ -107,6 +107,7 @@ type Answer struct {
 
 	staleBefore   string    // the date
 	now           time.Time // when it was made
+	vector        []float32 // of the question
 	probabilities probabilities
 }
 
@@ -163,3 +164,7 @@ type Timings struct {
 	Cache    float64 `json:"cache"`    // looking for an answer that is kept
 	Total    float64 `json:"total"`
 }
+
+// Vector of the question, where it was searched by one: to be counted by what it is
+// near, and given to nobody, since a text can be guessed from it.
+func (a *Answer) Vector() []float32 { return a.vector }

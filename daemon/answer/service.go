@@ -279,6 +279,7 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 	}
 	a.Timings.Embed, a.Timings.Retrieve, a.Timings.Generate = p.found.Timings.Embed, p.found.Timings.Retrieve, p.picking
 	a.Timings.Rerank = p.reranking
+	a.vector = p.found.Vector
 	if ev.Retrieved != nil {
 		ev.Retrieved(a.Retrieved)
 	}

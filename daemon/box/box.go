@@ -157,7 +157,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 // observe counts an answer and remembers its id, so that feedback on it is taken.
 func (b *Box) observe(ctx context.Context, q answer.Question, a *answer.Answer, err error) {
 	b.metrics.observe(a, err)
-	b.telemetry.observe(a, err)
+	b.observeNumbers(a, err)
 	if by, ok := answer.ServingOf(ctx).(*question); !ok || by.challenge == nil { // a challenger's is its trial's alone
 		b.watched(a, err)
 	}
@@ -174,6 +174,9 @@ func (b *Box) Close() error {
 		b.Answers.Wait() // for those whose askers went away
 	}
 	errs = append(errs, b.closeRollout())
+	if b.telemetry != nil {
+		b.telemetry.anchors.made.Wait()
+	}
 	if b.Index != nil {
 		errs = append(errs, b.Index.Close())
 	}

@@ -30,6 +30,9 @@ type watching struct {
 	brief    *Telemetry                  // the latest, for /metrics
 	briefed  time.Time
 
+	streams monitor.Streams
+	anchors anchors
+
 	page   sync.Mutex     // before mu
 	paged  *api.Station   // the latest
 	unsent []monitor.Open // alarms for the centre
@@ -52,12 +55,40 @@ func (b *Box) openTelemetry() error {
 	return nil
 }
 
-func (w *watching) observe(a *answer.Answer, err error) {
-	cohort := ""
+// observeNumbers counts an answer, or the error where there is none, and tells of a
+// change that it shows.
+func (b *Box) observeNumbers(a *answer.Answer, err error) {
+	cohort, centroid := "", -1
 	if a != nil {
-		cohort = a.Cohort
+		cohort, centroid = a.Cohort, b.nearest(a)
 	}
-	w.recorder.Observe(a, err, cohort, -1)
+	o := b.telemetry.recorder.Observe(a, err, cohort, centroid)
+	for _, c := range b.telemetry.streams.Add(&o) {
+		b.tellChange(c)
+	}
+}
+
+// tellChange logs an alarm and keeps it for the centre.
+func (b *Box) tellChange(a monitor.Open) {
+	b.log.Warn("answers have changed", "kind", a.Kind, "level", a.Level, "feature", a.Feature, "by", a.By, "value", a.Value, "figure", a.Figure, "p", a.P)
+	w := b.telemetry
+	w.mu.Lock()
+	if len(w.unsent) < mostUnsent {
+		w.unsent = append(w.unsent, a)
+	}
+	w.mu.Unlock()
+	b.sendAlarms()
+}
+
+// Slow are the traces of slow questions of the last hours; 0: 24.
+func (b *Box) Slow(_ context.Context, hours int) ([]telemetry.Trace, error) {
+	if hours == 0 {
+		hours = 24
+	}
+	if hours < 1 || hours > MostHours {
+		return nil, &answer.InvalidError{Field: "hours", Detail: "give 1 to 192"}
+	}
+	return b.telemetry.recorder.Slow(time.Now().Add(-time.Duration(hours) * time.Hour))
 }
 
 // said counts what somebody said of an answer: a thumb, or what was wrong.
@@ -82,13 +113,7 @@ func (b *Box) dayOver(day *telemetry.Window) {
 			if a.Days > 1 || !a.Seen.Equal(day.To) {
 				continue
 			}
-			b.log.Warn("answers have changed", "kind", a.Kind, "level", a.Level, "feature", a.Feature, "by", a.By, "value", a.Value, "figure", a.Figure, "p", a.P)
-			b.telemetry.mu.Lock()
-			if w := b.telemetry; len(w.unsent) < mostUnsent {
-				w.unsent = append(w.unsent, a)
-			}
-			b.telemetry.mu.Unlock()
-			b.sendAlarms()
+			b.tellChange(a)
 		}
 	}
 }
@@ -269,6 +294,7 @@ func (b *Box) Telemetry(_ context.Context, hours int) (Telemetry, error) {
 				}
 			}
 		}
+		mt.Alarms = append(mt.Alarms, w.streams.Alarms(m, now)...)
 		t.Models = append(t.Models, mt)
 	}
 	sum, err := telemetry.Sum(ws)

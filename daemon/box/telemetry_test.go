@@ -3,12 +3,15 @@ package box
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +56,22 @@ func TestTelemetryOfABox(t *testing.T) {
 	if _, err := b.Ask(ctx, answer.Question{Text: "dose?", Cohort: canary + " Meyer"}, answer.Events{}); err == nil {
 		t.Error("a cohort may be anything")
 	}
+	// A slow one, with the canary wherever there is room for words.
+	b.observeNumbers(&answer.Answer{Question: "Does " + canary + " sleep?", Status: answer.StatusAnswered, Mode: canary, Message: canary, Severity: canary, Cohort: canary + " Meyer",
+		Claims:    []answer.Claim{{Text: canary, Support: canary, Citations: []answer.Citation{{LOINC: "34068-7", Quote: canary, SectionTitle: canary}}}},
+		Fallbacks: []answer.Fallback{{Name: canary, Text: canary}}, Notices: []string{canary}, Timings: answer.Timings{Generate: 700, Total: 800}}, nil)
+	for what, v := range map[string]func() (any, error){
+		"the station's page": func() (any, error) { return b.Station(ctx) },
+		"slow traces":        func() (any, error) { return b.Slow(ctx, 1) },
+	} {
+		got, err := v()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if data, err := json.Marshal(got); err != nil || strings.Contains(strings.ToLower(string(data)), strings.ToLower(canary)) || !strings.Contains(string(data), "generat") {
+			t.Errorf("%s: %v, %.2000s", what, err, data)
+		}
+	}
 	rec := httptest.NewRecorder()
 	b.Metrics().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
 	if m := rec.Body.String(); !strings.Contains(m, "rxedge_abstained_ratio") || strings.Contains(m, canary) {
@@ -69,7 +88,7 @@ func TestTelemetryOfABox(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got.Questions != 3 || got.Distinct != 2 || got.Approved == nil || *got.Approved != 0 || got.Failed == nil || *got.Failed == 0 {
+	if got.Questions != 4 || got.Distinct != 3 || got.Approved == nil || *got.Approved != 0 || got.Failed == nil || *got.Failed == 0 {
 		t.Errorf("%+v", got)
 	}
 	if s := got.By["cohort"]["65+"]; s == nil || s.N != 1 || s.Judged.N() != 1 {
@@ -118,5 +137,72 @@ func TestAlertsReadWhatIsThere(t *testing.T) {
 	}
 	if found < 4 {
 		t.Errorf("%d rules are of cards or of the link", found)
+	}
+}
+
+// Questions are counted by what they are near to by meaning, once the sentences they
+// are counted by have vectors in the generation that serves; slow ones leave a trace.
+func TestOccupancy(t *testing.T) {
+	t.Parallel()
+	b := openBox(t, nil)
+	if _, err := b.IngestSample(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(q string) *answer.Answer {
+		a, err := b.Ask(t.Context(), answer.Question{Text: q, Fresh: true}, answer.Events{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	if a := ask("Can metformin be started with an eGFR of 40?"); len(a.Vector()) == 0 {
+		t.Fatal("the question has no vector")
+	} else if data, err := json.Marshal(a); err != nil || strings.Contains(strings.ToLower(string(data)), "vector") {
+		t.Errorf("the vector is in the answer: %v", err)
+	}
+	b.telemetry.anchors.made.Wait()
+	for _, q := range []string{"dose of metformin in renal impairment by eGFR", "metformin dosage with kidney impairment and eGFR 35", "warfarin in pregnancy, harm to the fetus", "Is warfarin safe for the fetus in pregnancy?"} {
+		ask(q)
+	}
+	tel, err := b.Telemetry(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := tel.By["occupancy"]
+	if by["c2"] == nil || by["c2"].N != 2 || by["c5"] == nil || by["c5"].N != 2 || by["none"] == nil || by["none"].N != 1 {
+		t.Errorf("occupancy %v", slices.Collect(maps.Keys(by)))
+	}
+	b.observeNumbers(&answer.Answer{Status: answer.StatusAnswered, Mode: answer.ModeExtractive, Timings: answer.Timings{Retrieve: 280, Total: 500}}, nil)
+	slow, err := b.Slow(t.Context(), 1)
+	if err != nil || len(slow) == 0 || slow[0].Stages["retrieve"] != 280 || slow[0].Rest != 220 {
+		t.Errorf("%+v, %v", slow, err)
+	}
+	if _, err := b.Slow(t.Context(), -1); err == nil {
+		t.Error("hours may be anything")
+	}
+}
+
+func BenchmarkObserveNumbers(b *testing.B) {
+	cfg := config.Default()
+	cfg.Data = b.TempDir()
+	x, err := Open(b.Context(), cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer x.Close()
+	if _, err := x.IngestSample(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	a, err := x.Ask(b.Context(), answer.Question{Text: "Can metformin be started with an eGFR of 40?", Cohort: "65+", Fresh: true}, answer.Events{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	x.telemetry.anchors.made.Wait()
+	if x.nearest(a) < 0 {
+		b.Fatal("the question is near nothing")
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		x.observeNumbers(a, nil)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/rollout"
 	"rxedge/daemon/suite"
+	"rxedge/daemon/telemetry"
 	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/inference/catalog"
@@ -303,6 +304,11 @@ func (c *Client) SuiteLedger(ctx context.Context) (box.SuiteLedger, error) {
 func (c *Client) SuiteTouch(ctx context.Context, t suite.Touch) error {
 	_, err := plain[none](ctx, c, "suite-touch", t)
 	return err
+}
+
+// Slow are the traces of slow questions of the last hours.
+func (c *Client) Slow(ctx context.Context, hours int) ([]telemetry.Trace, error) {
+	return plain[[]telemetry.Trace](ctx, c, "telemetry-slow", hours)
 }
 
 // Telemetry of the last hours.

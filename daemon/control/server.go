@@ -172,6 +172,7 @@ func Handler(b *box.Box, public http.Handler) http.Handler {
 	call(mux, "suite-touch", func(ctx context.Context, t suite.Touch, _ func(any)) (any, error) {
 		return none{}, b.SuiteTouch(ctx, t)
 	})
+	call(mux, "telemetry-slow", func(ctx context.Context, hours int, _ func(any)) (any, error) { return b.Slow(ctx, hours) })
 	call(mux, "telemetry", func(ctx context.Context, hours int, _ func(any)) (any, error) { return b.Telemetry(ctx, hours) })
 	call(mux, "enroll", func(ctx context.Context, file []byte, _ func(any)) (any, error) { return b.Enroll(ctx, file) })
 	call(mux, "sync-status", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.SyncStatus(ctx) })

@@ -70,6 +70,7 @@ type Recorder struct {
 
 	mu     sync.Mutex
 	fresh  map[string]*Window // counted since the last write, by key
+	slow   []Trace            // since then too
 	recall map[string]*Observation
 	order  []string // ids in recall, a ring
 	next   int
@@ -137,8 +138,8 @@ func (r *Recorder) openKey(path string) error {
 func (r *Recorder) Note() string { return r.note }
 
 // Observe counts an answer, or the error where there is none. cohort and centroid
-// as Of has them.
-func (r *Recorder) Observe(a *answer.Answer, err error, cohort string, centroid int) {
+// as Of has them. It gives what was counted.
+func (r *Recorder) Observe(a *answer.Answer, err error, cohort string, centroid int) Observation {
 	o := Of(a, err, cohort, centroid, r.opt.Now())
 	if a != nil {
 		h := hmac.New(sha256.New, r.key[:])
@@ -150,6 +151,7 @@ func (r *Recorder) Observe(a *answer.Answer, err error, cohort string, centroid 
 		id = a.ID
 	}
 	r.Count(&o, id)
+	return o
 }
 
 // Count an observation of an answer, which Judge recalls by its id; "": it has none.
@@ -157,6 +159,9 @@ func (r *Recorder) Count(o *Observation, answerID string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.window(o).Add(o)
+	if t, slow := o.trace(); slow {
+		r.keepSlow(t)
+	}
 	if answerID == "" {
 		return
 	}
@@ -258,6 +263,9 @@ func (r *Recorder) Flush() error {
 			return err
 		}
 		delete(fresh, k)
+	}
+	if err := r.writeSlow(); err != nil {
+		return err
 	}
 	return r.settle()
 }

@@ -129,7 +129,11 @@ func Features(base, now *telemetry.Window, l Limits) []Feature {
 		out = append(out, Feature{f.String(), kindOf(f.String()), chance(cmp), cmp})
 	}
 	for _, d := range telemetry.Dimensions() {
-		values, b, c := common(base.Slices[d], now.Slices[d])
+		before, after := base.Slices[d], now.Slices[d]
+		if d == telemetry.Occupancy { // an answer that was kept has none, and how many are is no meaning
+			before, after = known(before), known(after)
+		}
+		values, b, c := common(before, after)
 		if len(values) < 2 {
 			continue
 		}
@@ -182,6 +186,13 @@ func coarse(edges []float64, base, now []int64) (coarser []float64, b, c []int64
 
 // rare values of a dimension, of both windows, are compared together.
 const rare = 0.005
+
+// known leaves out the questions without a value.
+func known(m map[string]*telemetry.Slice) map[string]*telemetry.Slice {
+	out := maps.Clone(m)
+	delete(out, telemetry.None)
+	return out
+}
 
 func common(base, now map[string]*telemetry.Slice) (values []string, b, c []int64) {
 	count := map[string][2]int64{}

@@ -1,0 +1,65 @@
+package box
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"rxedge/daemon/answer"
+	"rxedge/daemon/telemetry"
+)
+
+// anchors are the vectors of telemetry's sentences in the generation that serves.
+type anchors struct {
+	mu         sync.Mutex
+	generation string
+	vectors    [][]float32
+	making     bool
+	made       sync.WaitGroup
+}
+
+// nearest anchor of a question; below 0: it has no vector, or those of its generation
+// are still being made.
+func (b *Box) nearest(a *answer.Answer) int {
+	v := a.Vector()
+	if v == nil {
+		return -1
+	}
+	generation, _, _ := strings.Cut(a.Generation, "+")
+	x := &b.telemetry.anchors
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.generation == generation {
+		return telemetry.Nearest(x.vectors, v)
+	}
+	if !x.making {
+		x.making = true
+		x.made.Go(func() { b.makeAnchors(generation) })
+	}
+	return -1
+}
+
+// makeAnchors of a generation, where it serves still. One that can't be made stays
+// empty until the next generation.
+func (b *Box) makeAnchors(generation string) {
+	var vectors [][]float32
+	snap := b.Index.Acquire()
+	if snap != nil {
+		defer snap.Release()
+		if now, _, _ := strings.Cut(snap.Generation().Label(), "+"); now == generation {
+			for _, text := range telemetry.Anchors() {
+				v, err := snap.Embed(context.Background(), text)
+				if err != nil {
+					b.log.Warn("the sentences that questions are counted by could not be embedded", "error", err)
+					vectors = nil
+					break
+				}
+				vectors = append(vectors, v)
+			}
+		}
+	}
+	x := &b.telemetry.anchors
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.generation, x.vectors, x.making = generation, vectors, false
+}
