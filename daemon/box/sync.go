@@ -88,7 +88,7 @@ func (b *Box) openSync() error {
 }
 
 func (b *Box) facts() bundle.Facts {
-	f := bundle.Facts{Rxedge: Version, Profile: b.Models.profileName()}
+	f := bundle.Facts{Rxedge: Version, Profile: b.Models.profileName(), NoVectors: !b.Config.Sync.Vectors}
 	if h := new(bundle.Hash); b.Answers != nil && h.UnmarshalText([]byte(b.Answers.Embedder.SHA256)) == nil {
 		f.Embedder = h
 	}

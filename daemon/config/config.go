@@ -180,7 +180,7 @@ func Default() Config {
 		Answer:  Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second), StaleAfter: Duration(3 * 365 * 24 * time.Hour), Stale: "show", Guard: "tell", ShortPath: true},
 		API:     API{MaxRequestBytes: 1 << 20, RawCompletions: true, Rate: 1000, Burst: 2000},
 		Cache:   Cache{Enabled: true, Answers: Duration(time.Hour), Earlier: Duration(30 * 24 * time.Hour), Embeddings: Duration(24 * time.Hour), Disk: 256, Memory: 32},
-		Sync:    Sync{SpoolMB: 64},
+		Sync:    Sync{SpoolMB: 64, Vectors: true},
 		Rollout: Rollout{Watch: Wait(10 * time.Minute), Defer: Wait(30 * time.Second), Warm: Wait(time.Hour), Models: true},
 	}
 }

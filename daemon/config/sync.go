@@ -20,6 +20,9 @@ type Sync struct {
 	Quiet Hours `toml:"quiet_hours"`
 	// SpoolMB is what reports may take on disk while the hub is not reached.
 	SpoolMB int `toml:"spool_mb"`
+	// Vectors that were published for this box's embedder are fetched; false: it makes
+	// them itself, which on a slow line may be sooner.
+	Vectors bool `toml:"vectors"`
 }
 
 // Hours is a span of the day in local time; the zero value is none.

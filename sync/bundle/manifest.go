@@ -322,6 +322,8 @@ type Facts struct {
 	Rxedge   string // version
 	Profile  string // firmware profile
 	Embedder *Hash
+	// NoVectors: it makes its own, whatever is published.
+	NoVectors bool
 }
 
 // Suits says whether the site can use it; the error is an *Error.

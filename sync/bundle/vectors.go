@@ -154,7 +154,7 @@ func AppendRow(b []byte, text [TextHashSize]byte, halves []uint16) []byte {
 // wrong with them is told in the history and holds up no bundle. embedder is nil
 // where the site makes its own; the error is of the line, or of this disk.
 func (r *Receiver) fetchVectors(ctx context.Context, src Source, m *Manifest, v *Vectors, count func(int)) (embedder *Hash, refusal *Error, err error) {
-	if len(m.Vectors) == 0 {
+	if len(m.Vectors) == 0 || r.cfg.Facts().NoVectors {
 		return nil, nil, nil
 	}
 	if v == nil {
@@ -172,11 +172,11 @@ func (r *Receiver) fetchVectors(ctx context.Context, src Source, m *Manifest, v 
 
 // vectorsFor this site's embedder; nil: none.
 func (r *Receiver) vectorsFor(m *Manifest) *Vectors {
-	e := r.cfg.Facts().Embedder
-	if e == nil {
+	f := r.cfg.Facts()
+	if f.Embedder == nil || f.NoVectors {
 		return nil
 	}
-	return m.VectorsOf(*e)
+	return m.VectorsOf(*f.Embedder)
 }
 
 // StagedVectors are those that came with a staged bundle, for the embedder of this

@@ -2,6 +2,7 @@ package central_test
 
 import (
 	"bytes"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -111,6 +112,39 @@ func TestVectorsFollowTheirDocuments(t *testing.T) {
 		t.Errorf("of what was withdrawn: %x, %v", rows, err)
 	}
 	publish(central.Release{DropVectors: true}, 0)
+}
+
+// A site that is set to make its own fetches none, and has nothing to tell.
+func TestVectorsNotWanted(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	if _, err := s.f.Publish(central.Release{Channel: "stable", Vectors: (&counting{}).embedding("e")}); err != nil {
+		t.Fatal(err)
+	}
+	h := bundle.HashOf([]byte("e"))
+	cfg := s.cfg
+	cfg.Facts = func() bundle.Facts { return bundle.Facts{Rxedge: "0.1.0", Embedder: &h, NoVectors: true} }
+	dir := filepath.Join(t.TempDir(), "site")
+	r, err := bundle.Open(dir, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := r.Pull(t.Context(), hubOf(t, s.f)); err != nil || res.Staged != 3 {
+		t.Fatal(res, err)
+	}
+	if st, err := r.Staged(); err != nil || st.Vectors != nil {
+		t.Fatal(st, err)
+	}
+	for _, p := range vectorPacks(s.f.Latest(t)) {
+		if _, err := os.Stat(filepath.Join(dir, "packs", p.String())); err == nil {
+			t.Error("a pack of vectors was fetched")
+		}
+	}
+	for _, e := range r.History() {
+		if e.Code != "" {
+			t.Errorf("%+v", e)
+		}
+	}
 }
 
 // A site takes vectors of its own embedder, whole and as they were signed; else it
