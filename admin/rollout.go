@@ -77,6 +77,9 @@ func (a *app) showServes(st box.RolloutStatus) {
 	if e := st.Last; e != nil {
 		a.printf("Went back   %s at %s (%s): %s\n", e.Pair, stamp(e.Since), e.Check, e.Reason)
 	}
+	if w := st.Withdrawn; w != nil {
+		a.printf("Withdrawn   %s: withdrawn by bundle %d, and out of search though it went back%s\n", strings.Join(w.IDs, ", "), w.Bundle, when(w.Note != "", " ("+w.Note+")"))
+	}
 	if st.Pinned != "" {
 		a.printf("Pinned      by %s: no bundle takes its place until 'rxedge index pin --off'\n", st.Pinned)
 	}

@@ -45,12 +45,20 @@ type rolling struct {
 	challenge atomic.Pointer[challenge]
 	trying    sync.Mutex
 
+	// withdrawn by the newest bundle that came here; looked is the generation that was
+	// found to have nothing of it.
+	withdrawn atomic.Pointer[RolloutWithdrawn]
+	looked    atomic.Pointer[string]
+
 	mu      sync.Mutex // of what follows
 	running bool       // somebody looks after what is provisional
 	warm    []warm
 	watch   *onTrial     // of the provisional pair; nil: there is none
 	recent  watch.Recent // answers of the confirmed one
-	unsent  []report     // before the spool was open
+	seen    seen         // of the pair that was watched last
+	probed  time.Time    // when what is provisional was last asked whether it is ready
+	probing bool
+	unsent  []report // before the spool was open
 	closed  bool
 }
 
@@ -93,6 +101,7 @@ func (b *Box) openRollout(ctx context.Context) error {
 	if n := m.Note(); n != "" {
 		b.log.Error("rollout", "note", n)
 	}
+	b.openWithdrawn()
 	b.keepGenerations(m.State()) // before anything is pruned
 	if err := m.Recover(ctx, site{b}); err != nil {
 		return fmt.Errorf("bringing the box to its last confirmed pair: %w", err)
@@ -347,7 +356,7 @@ func (b *Box) RunRollout(ctx context.Context) {
 	r.mu.Unlock()
 	tick := time.NewTicker(rolloutTick)
 	defer tick.Stop()
-	looked := time.Now()
+	looked, told := time.Now(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -357,92 +366,21 @@ func (b *Box) RunRollout(ctx context.Context) {
 			if err := r.Tick(ctx, b.trouble(now)); err != nil && ctx.Err() == nil {
 				b.log.Error("rollout", "error", err)
 			}
+			b.keepOut(ctx)
+			b.probe(ctx, now)
 			if now.Sub(looked) >= trialLook {
 				looked = now
 				b.followTrial(ctx, now)
+			}
+			if b.onTrial() != nil && now.Sub(told) >= watchTell {
+				told = now
+				b.tell()
 			}
 		}
 	}
 }
 
 const rolloutTick = 200 * time.Millisecond
-
-// onTrial is what is seen of a provisional pair.
-type onTrial struct {
-	*watch.Watch
-	model    string
-	restarts int // of its engine, when it began to be watched
-}
-
-// restarts of a model's engine by itself.
-func (b *Box) restarts(model string) int {
-	for _, st := range b.Models.States() {
-		if st.Model == model {
-			return st.Restarts
-		}
-	}
-	return 0
-}
-
-// budget of the 95th percentile of a pair's answers: the configuration's, or else that of
-// the firmware profile which comes with the pair, or of the box's own.
-func (b *Box) budget(p rollout.Pair, model string) time.Duration {
-	if d := time.Duration(b.Config.Rollout.Latency); d > 0 {
-		return d
-	}
-	l := b.Models.chosen().profile.Latency
-	if f := p.Profile; f.SHA256 != "" {
-		prof, err := readProfile(b.filePath(f), f.Name)
-		if err != nil {
-			b.log.Error("a profile that came with a bundle can't be read; the budget of latency is the box's own", "profile", f.Name, "error", err)
-		} else {
-			l = prof.Latency
-		}
-	}
-	if model != "" {
-		return time.Duration(l.Generated)
-	}
-	return time.Duration(l.Extractive)
-}
-
-// beginWatch of a pair that begins to serve.
-func (b *Box) beginWatch(p rollout.Pair) {
-	model := b.modelOf(p)
-	l := watch.Default()
-	l.Budget = b.budget(p, model)
-	w := &onTrial{watch.New(l, b.rollout.recent.Baseline(time.Since(b.started)), time.Now()), model, b.restarts(model)}
-	b.rollout.mu.Lock()
-	b.rollout.watch = w
-	b.rollout.mu.Unlock()
-}
-
-func (b *Box) onTrial() *onTrial {
-	b.rollout.mu.Lock()
-	defer b.rollout.mu.Unlock()
-	return b.rollout.watch
-}
-
-// watched takes in an answer of what serves.
-func (b *Box) watched(a *answer.Answer, err error) {
-	if w := b.onTrial(); w != nil {
-		w.Observe(a, err)
-		return
-	}
-	b.rollout.recent.Observe(a, err)
-}
-
-// trouble with the provisional pair; nil: there is none.
-func (b *Box) trouble(now time.Time) *rollout.Check {
-	w := b.onTrial()
-	if w == nil {
-		return nil
-	}
-	for n := b.restarts(w.model); w.restarts < n; w.restarts++ {
-		w.EngineDied()
-	}
-	w.Ready(!b.lost(), "nothing of the documents can be searched", now)
-	return w.Trouble(now)
-}
 
 // damaged takes it in that a generation which was searched can't be read, and says
 // whether it is the provisional one's.
@@ -474,6 +412,7 @@ func (b *Box) heed(ctx context.Context) error {
 		return nil
 	}
 	_, err := b.rollout.Rollback(ctx, "the centre", "revoked", cmp.Or(o.Why, "the centre has called it back"), true)
+	b.keepOut(ctx)
 	return err
 }
 
@@ -552,4 +491,7 @@ type rolloutState struct {
 	Reason    string       `json:"reason,omitempty"`
 	Confirmed int64        `json:"confirmed,omitempty"`
 	Previous  int64        `json:"previous,omitempty"`
+	// Asked and Errors are questions while it was watched, and those that failed.
+	Asked  int `json:"asked,omitempty"`
+	Errors int `json:"errors,omitempty"`
 }

@@ -46,6 +46,9 @@ func (b *Box) offerBundle(ctx context.Context, st *bundle.Staged, progress func(
 	if err != nil {
 		return rollout.Entry{}, err
 	}
+	if err := b.noteWithdrawn(st); err != nil {
+		return rollout.Entry{}, err
+	}
 	plan, approvals, err := trialOf(st)
 	if err != nil {
 		return rollout.Entry{}, err

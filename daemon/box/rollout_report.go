@@ -10,13 +10,10 @@ import (
 // recorded is called with each record of the journal.
 func (b *Box) recorded(rec rollout.Record, s rollout.State) {
 	RolloutStep("told " + string(rec.Op))
-	r := &b.rollout
-	r.mu.Lock()
 	switch rec.Op {
 	case rollout.OpConfirm, rollout.OpRollBack, rollout.OpInterrupt:
-		r.watch = nil
+		b.endWatch()
 	}
-	r.mu.Unlock()
 	switch rec.Op {
 	case rollout.OpReject, rollout.OpProvision, rollout.OpInterrupt:
 		b.endTrial(rec.ID)
@@ -91,6 +88,8 @@ func (b *Box) rolloutState() *rolloutState {
 		e = s.Candidate
 	}
 	v := &rolloutState{Bundle: e.Bundle, Slot: e.Slot, Since: e.Since, Check: e.Check, Reason: e.Reason, Confirmed: s.Confirmed.Bundle}
+	c := b.seenOf(e.ID)
+	v.Asked, v.Errors = c.Asked, c.Errors
 	if s.Previous != nil {
 		v.Previous = s.Previous.Bundle
 	}

@@ -24,7 +24,9 @@ type RolloutStatus struct {
 	Trial *RolloutTrial `json:"trial,omitempty"`
 	// Warm is what served before and is still open and loaded.
 	Warm []RolloutWarm `json:"warm,omitempty"`
-	Note string        `json:"note,omitempty"` // what is wrong with the journal
+	// Withdrawn documents stay out though the bundle that withdrew them went back.
+	Withdrawn *RolloutWithdrawn `json:"withdrawn,omitempty"`
+	Note      string            `json:"note,omitempty"` // what is wrong with the journal
 }
 
 // RolloutServing is what answers now.
@@ -53,7 +55,7 @@ type RolloutWarm struct {
 // RolloutStatus of the box.
 func (b *Box) RolloutStatus(context.Context) (RolloutStatus, error) {
 	r := &b.rollout
-	st := RolloutStatus{State: r.State(), Note: r.Note()}
+	st := RolloutStatus{State: r.State(), Note: r.Note(), Withdrawn: b.keptOut()}
 	r.pair.RLock()
 	g := b.Index.Stats().Generation
 	now := r.now
@@ -175,6 +177,7 @@ func (b *Box) RolloutDo(ctx context.Context, q RolloutRequest) (e rollout.Entry,
 	default:
 		err = &answer.InvalidError{Field: "action", Detail: "is none that there is"}
 	}
+	b.keepOut(ctx)
 	b.tell()
 	return e, b.heldUntil(err)
 }

@@ -563,6 +563,11 @@ func (b *Box) reconcile(ctx context.Context) error {
 	for _, d := range docs {
 		have[d.ID] = true
 	}
+	if w := b.keptOut(); w != nil {
+		for _, id := range w.IDs {
+			have[id] = true // it is to be missing
+		}
+	}
 	missing := false
 	if err := active.Each(func(id string, _ func() ([]byte, error)) error {
 		missing = missing || !have[id]

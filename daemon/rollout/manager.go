@@ -439,6 +439,8 @@ func (m *Manager) provision(ctx context.Context, id string, watch time.Duration)
 	e, from := m.entry(id), m.site.Current()
 	s := m.State()
 	switch {
+	case e.Slot == Provisional || e.Slot == Confirmed:
+		return nil // whoever approved of it and whoever offered it both let it serve
 	case e.Slot != Validated:
 		return fmt.Errorf("%w: %s is %s", ErrOrder, id, e.Slot)
 	case s.Pinned != "":
