@@ -145,7 +145,9 @@ func TestHangingModel(t *testing.T) {
 		return st.Candidate == nil && st.Last != nil && st.Last.Slot == rollout.RolledBack
 	})
 	t.Logf("a model that hangs: %s after %v: %s", st.Last.Check, time.Since(began).Round(time.Millisecond), st.Last.Reason)
-	if st.Last.Check != "readiness" || st.Serving.Model != "" {
+	// The supervisor ends an engine that does not answer the probe; where it has not yet, the
+	// probe's own time is over.
+	if c := st.Last.Check; c != "readiness" && c != "engine_deaths" || st.Serving.Model != "" {
 		t.Errorf("%+v", st.Last)
 	}
 }

@@ -77,6 +77,20 @@ func (r *Root) store(s *state) error {
 	return nil
 }
 
+// locked does what needs the state, with nobody else at it.
+func (r *Root) locked(do func(*state) error) error {
+	unlock, err := r.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s, err := r.load()
+	if err != nil {
+		return err
+	}
+	return do(s)
+}
+
 // links follow the state: 'current' is what is started, 'steady' what was
 // confirmed, of which guard and confirm are called.
 func (r *Root) links(s *state) error {
@@ -125,33 +139,26 @@ func (r *Root) there(version string) error {
 // ready and pass the self-test, else the one that was confirmed takes its place
 // again. again lets one that did not come up be tried once more.
 func (r *Root) Use(version string, again bool) error {
-	unlock, err := r.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	s, err := r.load()
-	if err != nil {
-		return err
-	}
-	if err := r.there(version); err != nil {
-		return err
-	}
-	if b, is := s.Bad[version]; is && !again {
-		return fmt.Errorf("%s: %w: %s", version, ErrBad, b.Reason)
-	}
-	if s.Pending == nil && s.Confirmed == version {
-		return fmt.Errorf("%s: %w", version, ErrRuns)
-	}
-	delete(s.Bad, version)
-	s.Pending = &pending{Version: version, Since: r.now()}
-	if s.Confirmed == version {
-		s.Pending = nil // back to it, before the other was confirmed
-	}
-	if err := r.store(s); err != nil {
-		return err
-	}
-	return r.links(s)
+	return r.locked(func(s *state) error {
+		if err := r.there(version); err != nil {
+			return err
+		}
+		if b, is := s.Bad[version]; is && !again {
+			return fmt.Errorf("%s: %w: %s", version, ErrBad, b.Reason)
+		}
+		if s.Pending == nil && s.Confirmed == version {
+			return fmt.Errorf("%s: %w", version, ErrRuns)
+		}
+		delete(s.Bad, version)
+		s.Pending = &pending{Version: version, Since: r.now()}
+		if s.Confirmed == version {
+			s.Pending = nil // back to it, before the other was confirmed
+		}
+		if err := r.store(s); err != nil {
+			return err
+		}
+		return r.links(s)
+	})
 }
 
 // Start is what is to be started now.
@@ -168,41 +175,34 @@ func (r *Root) Program(s Start) string { return filepath.Join(r.Path(s.Version),
 // Guard goes before each start: it counts those of a release that is not
 // confirmed, gives it up where there were too many, and makes 'current' what is
 // to be started, whatever a crash has left.
-func (r *Root) Guard() (Start, error) {
-	unlock, err := r.lock()
-	if err != nil {
-		return Start{}, err
-	}
-	defer unlock()
-	s, err := r.load()
-	if err != nil {
-		return Start{}, err
-	}
-	var out Start
-	if p := s.Pending; p != nil {
-		switch gone := r.there(p.Version); {
-		case gone != nil && s.Confirmed != "":
-			out.FellBack = "its files are gone"
-		case p.Starts >= MaxStarts && s.Confirmed != "":
-			out.FellBack = fmt.Sprintf("it was started %d times and never came up", p.Starts)
-		default:
-			p.Starts++
+func (r *Root) Guard() (out Start, err error) {
+	err = r.locked(func(s *state) error {
+		if p := s.Pending; p != nil {
+			switch gone := r.there(p.Version); {
+			case gone != nil && s.Confirmed != "":
+				out.FellBack = "its files are gone"
+			case p.Starts >= MaxStarts && s.Confirmed != "":
+				out.FellBack = fmt.Sprintf("it was started %d times and never came up", p.Starts)
+			default:
+				p.Starts++
+			}
+			if out.FellBack != "" {
+				s.giveUp(out.FellBack, r.now())
+			}
+			if err := r.store(s); err != nil {
+				return err
+			}
 		}
-		if out.FellBack != "" {
-			s.giveUp(out.FellBack, r.now())
+		out.Version, out.Pending = s.wanted(), s.Pending != nil
+		if out.Version == "" {
+			return ErrNoRelease
 		}
-		if err := r.store(s); err != nil {
-			return out, err
+		if err := r.there(out.Version); err != nil {
+			return err
 		}
-	}
-	out.Version, out.Pending = s.wanted(), s.Pending != nil
-	if out.Version == "" {
-		return out, ErrNoRelease
-	}
-	if err := r.there(out.Version); err != nil {
-		return out, err
-	}
-	return out, r.links(s)
+		return r.links(s)
+	})
+	return out, err
 }
 
 func (s *state) giveUp(reason string, now time.Time) {
@@ -216,67 +216,53 @@ func (s *state) giveUp(reason string, now time.Time) {
 // Confirm a release that has come up. Releases other than it and the one that
 // was confirmed before are removed.
 func (r *Root) Confirm(version string) error {
-	unlock, err := r.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	s, err := r.load()
-	if err != nil {
-		return err
-	}
-	if s.Pending == nil && s.Confirmed == version {
-		return nil
-	}
-	if s.Pending == nil || s.Pending.Version != version {
-		return fmt.Errorf("%s is not pending: %w", version, ErrNoRelease)
-	}
-	s.Previous, s.Confirmed, s.Pending = s.Confirmed, version, nil
-	if err := r.store(s); err != nil {
-		return err
-	}
-	if err := r.links(s); err != nil {
-		return err
-	}
-	names, err := r.names()
-	if err != nil {
-		return err
-	}
-	for _, n := range names {
-		if n != s.Confirmed && n != s.Previous {
-			step("before a removal")
-			if err := os.RemoveAll(r.Path(n)); err != nil {
-				return err
+	return r.locked(func(s *state) error {
+		if s.Pending == nil && s.Confirmed == version {
+			return nil
+		}
+		if s.Pending == nil || s.Pending.Version != version {
+			return fmt.Errorf("%s is not pending: %w", version, ErrNoRelease)
+		}
+		s.Previous, s.Confirmed, s.Pending = s.Confirmed, version, nil
+		if err := r.store(s); err != nil {
+			return err
+		}
+		if err := r.links(s); err != nil {
+			return err
+		}
+		names, err := r.names()
+		if err != nil {
+			return err
+		}
+		for _, n := range names {
+			if n != s.Confirmed && n != s.Previous {
+				step("before a removal")
+				if err := os.RemoveAll(r.Path(n)); err != nil {
+					return err
+				}
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // Fail says that a pending release did not come up: the one that was confirmed
 // takes its place. It does nothing where the release is not pending. The error is
 // ErrNothing where none was ever confirmed; it stays pending then.
 func (r *Root) Fail(version, reason string) error {
-	unlock, err := r.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	s, err := r.load()
-	if err != nil {
-		return err
-	}
-	if s.Pending == nil || s.Pending.Version != version {
-		return nil
-	}
-	if s.Confirmed == "" {
-		return ErrNothing
-	}
-	s.giveUp(reason, r.now())
-	if err := r.store(s); err != nil {
-		return err
-	}
-	return r.links(s)
+	return r.locked(func(s *state) error {
+		if s.Pending == nil || s.Pending.Version != version {
+			return nil
+		}
+		if s.Confirmed == "" {
+			return ErrNothing
+		}
+		s.giveUp(reason, r.now())
+		if err := r.store(s); err != nil {
+			return err
+		}
+		return r.links(s)
+	})
 }
 
 // OnTrial says whether the program at exe lies in a folder of releases and is of one

@@ -385,7 +385,7 @@ func TestWaves(t *testing.T) {
 	if want := max(1, (total*5+99)/100); wave != want {
 		t.Fatalf("%d sites in the wave, want %d", wave, want)
 	}
-	touched := f.touched(two)
+	letIn, touched := r.Sites, f.touched(two)
 	for _, s := range touched {
 		if !slices.Contains(r.Sites, s) {
 			t.Errorf("%s is not of the wave, and fetched of it", s)
@@ -429,9 +429,10 @@ func TestWaves(t *testing.T) {
 	}
 	f.have(t, three, all)
 	t.Logf("%d sites that were off since bundle %d have %d %v after their return", len(asleep), one, three, time.Since(began).Round(time.Millisecond))
+	// One of the first wave may have begun to fetch just as it was halted; no other ever does.
 	for _, s := range f.touched(two) {
-		if !slices.Contains(touched, s) {
-			t.Errorf("%s fetched of what was aborted", s)
+		if !slices.Contains(letIn, s) {
+			t.Errorf("%s was never let in, and fetched of what was aborted", s)
 		}
 	}
 
