@@ -338,6 +338,9 @@ intervals. What is undefined stays so and passes nothing.`,
 				for _, f := range r.Uncertain {
 					a.printf("  not certain: %s is %.3f, limit %.2f (%s to %s); up to %d of each count wait at the sites, too few each to be sent\n", f.Figure, f.Value, f.Limit, f.Lowest, f.Most, r.Waiting)
 				}
+				for _, u := range r.Unsettled {
+					a.printf("  not certain: %s is within its limit as far as counts were sent\n", u)
+				}
 				if r.Judged != nil {
 					for _, u := range r.Judged.Undefined {
 						a.printf("  undefined: %s\n", u)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -170,6 +171,33 @@ func TestFleetOverBoxes(t *testing.T) {
 	}
 	if out := cmd(0, "fleet", "record", "--json"); strings.Count(out, `"signature"`) != 3 {
 		t.Error(out)
+	}
+	// The same as reports, for people: whole in themselves, and with what they rest on.
+	dir := os.Getenv("RXEDGE_REPORTS")
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	for file, kind := range map[string]string{"audit.html": "audit", "audit.md": "audit", "card.html": "model-card", "card.md": "model-card"} {
+		given := []string{"report", kind, "--fleet", f.Dir, "--since", "7d", "--out", filepath.Join(dir, file)}
+		if kind == "model-card" {
+			given = append(given, "--model", telemetrytest.Model)
+		}
+		var errOut bytes.Buffer
+		if code := run(t.Context(), given, strings.NewReader(""), new(bytes.Buffer), &errOut); code != 0 {
+			t.Fatal(code, errOut.String())
+		}
+		b, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"glp-1-agonist", "box-1", "65+", first.Requested[1].ID, "approved", c.Lineage.Hashes[0].SHA256, "disparate impact ratio", telemetrytest.Model} {
+			if !bytes.Contains(b, []byte(want)) && !bytes.Contains(b, []byte(strings.ReplaceAll(want, "+", "&#43;"))) {
+				t.Errorf("%s does not say %q", file, want)
+			}
+		}
+		if bytes.Contains(b, []byte("<script")) || bytes.Contains(b, []byte("://")) || bytes.Contains(b, []byte("ZgotmplZ")) || strings.HasSuffix(file, "html") != bytes.Contains(b, []byte("<svg")) {
+			t.Errorf("%s has a script, an address, or no drawing", file)
+		}
 	}
 	cmd(2, "fleet", "drift", "--since", "soon")
 	cmd(2, "fleet", "drift", "--label", "north")

@@ -33,6 +33,9 @@ type Slice struct {
 	Judged fairness.Counts `json:"judged"`
 }
 
+// Merge counts o's questions too.
+func (s *Slice) Merge(o *Slice) { s.merge(o) }
+
 func (s *Slice) merge(o *Slice) {
 	s.N, s.Abstained, s.Flagged = s.N+o.N, s.Abstained+o.Abstained, s.Flagged+o.Flagged
 	s.Ungrounded, s.Refused = s.Ungrounded+o.Ungrounded, s.Refused+o.Refused

@@ -26,12 +26,14 @@ type FairnessReport struct {
 	Findings          []fairness.Finding `json:"findings"`
 	// Uncertain are findings that what waits at the sites, too few each to be sent, might
 	// undo: at most Waiting of each count of a group.
-	Uncertain   []fairness.Finding `json:"uncertain"`
-	Waiting     int64              `json:"waiting"`
-	Sites       []SiteFairness     `json:"by_site"`
-	StandingOut []Outlier          `json:"standing_out"`
-	LeftOut     []Left             `json:"left_out"`
-	Unnamed     int64              `json:"unnamed"` // questions of no group, or of too few to be told
+	Uncertain []fairness.Finding `json:"uncertain"`
+	Waiting   int64              `json:"waiting"`
+	// Unsettled figures are within their limits, and what waits might put them beyond.
+	Unsettled   []string       `json:"unsettled"`
+	Sites       []SiteFairness `json:"by_site"`
+	StandingOut []Outlier      `json:"standing_out"`
+	LeftOut     []Left         `json:"left_out"`
+	Unnamed     int64          `json:"unnamed"` // questions of no group, or of too few to be told
 }
 
 // Asked of a group.
@@ -103,7 +105,7 @@ func apart(groups map[string]Asked, least int64) (d *float64, low, high string) 
 // Fairness of the days in the time looked at, over all models.
 func Fairness(days []Day, opt Options) (*FairnessReport, error) {
 	now := between(days, opt.Since, opt.Until)
-	r := &FairnessReport{Scope: scope(now, opt), Groups: map[string]Asked{}, Findings: []fairness.Finding{}, Uncertain: []fairness.Finding{}, Sites: []SiteFairness{}, StandingOut: []Outlier{}, LeftOut: []Left{}}
+	r := &FairnessReport{Scope: scope(now, opt), Groups: map[string]Asked{}, Findings: []fairness.Finding{}, Uncertain: []fairness.Finding{}, Unsettled: []string{}, Sites: []SiteFairness{}, StandingOut: []Outlier{}, LeftOut: []Left{}}
 	w, err := sum(now)
 	if err != nil || w == nil {
 		return r, err
@@ -124,6 +126,22 @@ func Fairness(days []Day, opt Options) (*FairnessReport, error) {
 				r.Findings = append(r.Findings, f)
 			} else {
 				r.Uncertain = append(r.Uncertain, f)
+			}
+		}
+		for _, f := range []struct {
+			name  string
+			limit float64
+			value *float64
+		}{
+			{"demographic_parity_difference", fairness.MaxParityDifference, rep.DemographicParityDifference},
+			{"equal_opportunity_difference", fairness.MaxOpportunityDifference, rep.EqualOpportunityDifference},
+			{"equalized_odds_difference", fairness.MaxOddsDifference, rep.EqualizedOddsDifference},
+			{"disparate_impact_ratio", fairness.MinImpactRatio, rep.DisparateImpactRatio},
+			{"fpr_difference", fairness.MaxFPRWarning, rep.FPRDifference},
+		} {
+			found := slices.ContainsFunc(rep.Findings, func(x fairness.Finding) bool { return x.Figure == f.name })
+			if f.value != nil && !found && mayExceed(f.name, f.limit, judged, r.Waiting) {
+				r.Unsettled = append(r.Unsettled, f.name)
 			}
 		}
 		rep.Findings = slices.Clone(r.Findings)
@@ -190,6 +208,19 @@ func certain(f fairness.Finding, groups map[string]fairness.Counts, waiting int6
 		return max(apart(tpr), apart(fpr)) > f.Limit
 	case "disparate_impact_ratio":
 		return selected(lo, waiting) < f.Limit*selected(hi, -waiting)
+	}
+	return false
+}
+
+// mayExceed says whether a figure is beyond its limit between any two groups, for some
+// counts that may wait.
+func mayExceed(figure string, limit float64, groups map[string]fairness.Counts, waiting int64) bool {
+	for a := range groups {
+		for b := range groups {
+			if a != b && certain(fairness.Finding{Figure: figure, Limit: limit, Lowest: a, Most: b}, groups, -waiting) {
+				return true
+			}
+		}
 	}
 	return false
 }
