@@ -52,6 +52,7 @@ func features(ctx context.Context, judge inference.Reranker, a *Answer, p *looke
 			}
 		}
 	}
+	v[guard.Rival], v[guard.Stated] = p.ex.Rival, p.ex.Stated
 	v[guard.Named] = 0.5
 	if len(p.about) > 0 {
 		v[guard.Named] = 0

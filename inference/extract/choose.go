@@ -386,6 +386,42 @@ func (c *chooser) order() {
 	})
 }
 
+// mostRival bounds rival where what was taken scores little.
+const mostRival = 2
+
+// rival is the score of the best sentence of another section than those taken, as a
+// share of the best taken.
+func (c *chooser) rival() float64 {
+	best, other := 0.0, 0.0
+	for _, s := range c.out {
+		best = max(best, s.Score)
+	}
+	for i := range c.found {
+		s := &c.found[i]
+		if !s.excludes && !slices.ContainsFunc(c.out, func(o candidate) bool {
+			return c.passages[o.Passage].SectionID == c.passages[s.Passage].SectionID
+		}) {
+			other = max(other, s.Score)
+		}
+	}
+	if best <= 0 {
+		return 0
+	}
+	return min(mostRival, other/best)
+}
+
+// stated says whether a number of the kind asked for was taken: 1 or 0, 0.5 where
+// none was asked for.
+func (c *chooser) stated() float64 {
+	switch {
+	case !c.q.wants.number():
+		return 0.5
+	case slices.ContainsFunc(c.out, func(s candidate) bool { return s.states }):
+		return 1
+	}
+	return 0
+}
+
 // unmet says that nothing taken speaks of the patients or of the other medicine
 // asked about.
 func (c *chooser) unmet() bool {

@@ -146,6 +146,10 @@ type Result struct {
 	Unmet bool
 	// Plain: a simple lookup that the sentences answer; no model could add to them.
 	Plain bool
+	// Rival is the score of the best sentence of a section that none was chosen
+	// from, as a share of the best chosen, 2 at most; Stated is 1 where a number of
+	// the kind asked for was chosen, 0 where none was, 0.5 where none was asked for.
+	Rival, Stated float64
 	// Missing are the question's weightiest words that no document has at all,
 	// Absent the things asked about that no passage about the medicine has.
 	Missing, Absent []string
@@ -459,6 +463,7 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 	if named && len(c.found) > 0 && (c.found[0].Score+res.Coverage < weakest || c.found[0].Score < faintest) {
 		return res
 	}
+	res.Rival, res.Stated = c.rival(), c.stated()
 	res.Unmet = named && c.unmet()
 	if missing, ok := c.answers(); !ok {
 		for _, g := range groupNames {

@@ -29,6 +29,8 @@ const (
 	LogProb          // mean log-probability of the tokens that a model wrote; 0 where none wrote: what stands in a label is certain
 	LeastProb        // the least of them
 	Age              // of the oldest label cited, in years; 0 where it has no date
+	Rival            // score of the best sentence of a section not cited, as a share of the best that is; at most 2
+	Stated           // 1: a sentence states a number of the kind asked for; 0.5: none was asked for; 0: none does
 	Size             // of a Vector
 )
 
@@ -36,7 +38,7 @@ const (
 type Vector [Size]float64
 
 // Names of the features, as they are in JSON.
-var Names = [Size]string{"coverage", "sentence", "margin", "agreement", "rank", "named", "section", "unknown", "said", "claims", "support", "answers", "length", "log_probability", "least_log_probability", "label_age"}
+var Names = [Size]string{"coverage", "sentence", "margin", "agreement", "rank", "named", "section", "unknown", "said", "claims", "support", "answers", "length", "log_probability", "least_log_probability", "label_age", "rival", "stated"}
 
 // valid says whether every feature is a number.
 func (v *Vector) valid() bool {
@@ -103,6 +105,10 @@ func says(feature int, v float64) string {
 			return "no language model chose a word of it"
 		}
 		return level(v, -4, -1.5, [3]string{"the language model chose a word that it held unlikely", "the language model chose a word that it was not sure of", "the language model was sure of every word"})
+	case Rival:
+		return level(v, 0.5, 0.9, [3]string{"no other section has a sentence that fits nearly as well", "a sentence of another section fits less well", "a sentence of another section fits as well"})
+	case Stated:
+		return level(v, 0.25, 0.75, [3]string{"a number was asked for, and no sentence states one of that kind", "no number was asked for", "a sentence states a number of the kind asked for"})
 	case Age:
 		if v == 0 {
 			return "the label has no date"

@@ -96,9 +96,9 @@ var kinds = []struct {
 	trees    int // of boosted trees
 	depth    int
 }{
-	{name: "all features, linear", features: []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, ridge: 0.01},
-	{name: "how it was found, linear", features: []int{guard.Margin, guard.Agreement, guard.Rank, guard.Named, guard.Section}, ridge: 0.01},
-	{name: "words of question and answer, linear", features: []int{guard.Coverage, guard.Sentence, guard.Unknown, guard.Said, guard.Claims, guard.Answers, guard.Length}, ridge: 0.01},
+	{name: "all features, linear", features: []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17}, ridge: 0.01},
+	{name: "how it was found, linear", features: []int{guard.Margin, guard.Agreement, guard.Rank, guard.Named, guard.Section, guard.Rival}, ridge: 0.01},
+	{name: "words of question and answer, linear", features: []int{guard.Coverage, guard.Sentence, guard.Unknown, guard.Said, guard.Claims, guard.Answers, guard.Length, guard.Stated}, ridge: 0.01},
 	{name: "boosted stumps", trees: 60, depth: 1},
 	{name: "boosted trees of depth two", trees: 60, depth: 2},
 }

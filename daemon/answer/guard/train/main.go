@@ -53,7 +53,7 @@ func run(ctx context.Context, data, more, out, dump string) error {
 		return err
 	}
 	var people []asked
-	for _, name := range []string{"tuning", "uncovered_a", "uncovered_b", "simple"} {
+	for _, name := range []string{"tuning", "uncovered_a", "uncovered_b", "simple", "rates_a", "rates_b", "numbers_a", "numbers_b"} {
 		qs, err := realQuestions(filepath.Join(more, "questions_"+name+".jsonl"))
 		if err != nil {
 			return err
