@@ -151,8 +151,9 @@ func values(worth []float64, n int) []float64 {
 	return phi
 }
 
-// worths of all coalitions of some features. The logistic part of the ensemble is a sum over
-// features, and so is built up bit by bit; trees are walked.
+// worths of all coalitions of some features. The log-odds of a coalition is a sum over
+// its subsets of one feature (the logistic members) or up to three (a tree), its
+// Harsanyi dividends; adding those up feature by feature gives all coalitions at once.
 func (m *Model) worths(v *Vector, active []int, worth []float64) {
 	place := [Size]int{}
 	for i := range place {
@@ -161,87 +162,71 @@ func (m *Model) worths(v *Vector, active []int, worth []float64) {
 	x := m.Standard(v)
 	var line Vector // weights of all logistic members together
 	bias := m.Bias
-	var trees []*Tree
-	var scales []float64
 	for k := range m.Members {
 		bias += m.Stack[k] * m.Members[k].Bias
 		for i, w := range m.Members[k].Weights {
 			line[i] += m.Stack[k] * w
 		}
-		for t := range m.Members[k].Trees {
-			trees, scales = append(trees, &m.Members[k].Trees[t]), append(scales, m.Stack[k])
-		}
-	}
-	// What a tree says depends on three features at most: eight coalitions of them.
-	type table struct {
-		at    [3]int
-		n     int
-		value [8]float64
 	}
 	share := 1 / float64(len(m.Background))
-	logits := make([]float64, len(worth))
-	tables := make([]table, len(trees))
+	sums := make([]float64, len(worth))
 	for b := range m.Background {
 		z := m.Standard(&m.Background[b])
-		for k, t := range trees {
-			tb := table{}
-			for _, f := range t.Feature {
-				if f >= 0 && place[f] >= 0 && !slices.Contains(tb.at[:tb.n], f) {
-					tb.at[tb.n] = f
-					tb.n++
-				}
-			}
-			for s := range 1 << tb.n {
-				y := z
-				for i := range tb.n {
-					if s>>i&1 == 1 {
-						y[tb.at[i]] = x[tb.at[i]]
-					}
-				}
-				tb.value[s] = scales[k] * t.Value(&y)
-			}
-			tables[k] = tb
-		}
-		// Trees over the same features are one table.
-		type key [3]int
-		merged := map[key]int{}
-		var joint []table
-		for _, tb := range tables {
-			k := key{-1, -1, -1}
-			for i := range tb.n {
-				k[i] = tb.at[i]
-			}
-			j, ok := merged[k]
-			if !ok {
-				merged[k] = len(joint)
-				joint = append(joint, tb)
-				continue
-			}
-			for s := range tb.value {
-				joint[j].value[s] += tb.value[s]
-			}
-		}
-		base := bias
+		clear(sums)
+		sums[0] = bias
 		for i := range line {
-			base += line[i] * z[i]
+			sums[0] += line[i] * z[i]
 		}
-		logits[0] = base
-		for s := 1; s < len(worth); s++ {
-			i := active[bits.TrailingZeros(uint(s))]
-			logits[s] = logits[s&(s-1)] + line[i]*(x[i]-z[i])
+		for i, f := range active {
+			sums[1<<i] = line[f] * (x[f] - z[f])
 		}
-		for s := range worth {
-			l := logits[s]
-			for j := range joint {
-				tb := &joint[j]
-				k := 0
-				for i := range tb.n {
-					k |= s >> place[tb.at[i]] & 1 << i
-				}
-				l += tb.value[k]
+		for k := range m.Members {
+			for t := range m.Members[k].Trees {
+				m.Members[k].Trees[t].dividends(m.Stack[k], &x, &z, &place, sums)
 			}
+		}
+		for bit := 1; bit < len(sums); bit <<= 1 {
+			for s := bit; s < len(sums); s = (s + 1) | bit {
+				sums[s] += sums[s^bit]
+			}
+		}
+		for s, l := range sums {
 			worth[s] += share * Logistic(l)
 		}
+	}
+}
+
+// dividends adds, scaled, what each set of the tree's features adds to its value when
+// they go from z to x, beyond what the sets in it add.
+func (t *Tree) dividends(scale float64, x, z *Vector, place *[Size]int, sums []float64) {
+	var at [len(t.Feature)]int
+	n := 0
+	for _, f := range t.Feature {
+		if f >= 0 && place[f] >= 0 && !slices.Contains(at[:n], f) {
+			at[n], n = f, n+1
+		}
+	}
+	var value [1 << len(at)]float64
+	var set [1 << len(at)]int
+	for s := range 1 << n {
+		y := *z
+		for i, f := range at[:n] {
+			if s>>i&1 == 1 {
+				y[f] = x[f]
+				set[s] |= 1 << place[f]
+			}
+		}
+		value[s] = t.Value(&y)
+	}
+	for i := range n {
+		for s := range 1 << n {
+			if s>>i&1 == 1 {
+				value[s] -= value[s^1<<i]
+			}
+		}
+	}
+	for s := range 1 << n {
+		sums[set[s]] += scale * value[s]
 	}
 }
 
