@@ -480,9 +480,9 @@ func TestWaves(t *testing.T) {
 	t.Logf("the trail: %d signed records, %d bytes", checked.Records, len(b))
 }
 
-// The controller is killed again and again while a rollout goes on: it ends as
-// it would have, with one record for each step. RXEDGE_WAVE_KILLS=60 is the long
-// run.
+// The controller is killed again and again while rollouts go on, one after another:
+// each ends as it would have, with one record for each step. RXEDGE_WAVE_KILLS=60 is
+// the long run.
 func TestControllerKilled(t *testing.T) {
 	t.Parallel()
 	kills := number("RXEDGE_WAVE_KILLS", 4)
@@ -493,31 +493,34 @@ func TestControllerKilled(t *testing.T) {
 		f.sites[s].on(t)
 	}
 	f.have(t, one, all)
-	two := f.publish(t, "two", true)
-	if _, err := f.CreateRollout("stable", two, quickPlan(func(p *central.Plan) { p.Waves = []float64{10, 40, 70, 100} }), central.By{Who: "ann"}); err != nil {
-		t.Fatal(err)
-	}
 	seed := uint64(number("RXEDGE_TEST_SEED", 1))
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	killed := 0
-	for f.standing(t, two).State != central.RolloutDone {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env, cmd.SysProcAttr = append(os.Environ(), asRoll+"="+f.Dir), &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		if err := cmd.Start(); err != nil {
+	killed, rollouts := 0, 0
+	for killed < kills {
+		rollouts++
+		n := f.publish(t, fmt.Sprintf("rollout %d", rollouts), true)
+		if _, err := f.CreateRollout("stable", n, quickPlan(func(p *central.Plan) { p.Waves = []float64{10, 40, 70, 100} }), central.By{Who: "ann"}); err != nil {
 			t.Fatal(err)
 		}
-		if killed < kills {
-			time.Sleep(time.Duration(rnd.IntN(400)) * time.Millisecond) // the moment of the kill, not a wait
-			killed++
-		} else {
-			f.reach(t, two, central.RolloutDone, 4)
+		for f.standing(t, n).State != central.RolloutDone {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env, cmd.SysProcAttr = append(os.Environ(), asRoll+"="+f.Dir), &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if killed < kills {
+				time.Sleep(time.Duration(rnd.IntN(400)) * time.Millisecond) // the moment of the kill, not a wait
+				killed++
+			} else {
+				f.reach(t, n, central.RolloutDone, 4)
+			}
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
 		}
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		stop := f.control(t) // gives the hub what the killed one may have left
+		f.have(t, n, all)
+		stop()
 	}
-	stop := f.control(t) // gives the hub what the killed one may have left
-	f.have(t, two, all)
-	stop()
 	trail, err := f.Audit()
 	if err != nil {
 		t.Fatal(err)
@@ -530,8 +533,9 @@ func TestControllerKilled(t *testing.T) {
 		}
 		acts = append(acts, string(c.Action))
 	}
-	if got := strings.Join(acts, " "); got != "hold create open settle advance settle advance settle advance settle finish" {
-		t.Errorf("killed %d times: %s", killed, got)
+	once := "hold create open settle advance settle advance settle advance settle finish"
+	if got := strings.Join(acts, " "); got != strings.TrimSpace(strings.Repeat(once+" ", rollouts)) {
+		t.Errorf("killed %d times in %d rollouts: %s", killed, rollouts, got)
 	}
-	t.Logf("killed %d times: %s", killed, strings.Join(acts, " "))
+	t.Logf("killed %d times in %d rollouts, each of them: %s", killed, rollouts, once)
 }
