@@ -23,6 +23,7 @@ import (
 	"rxedge/daemon/control"
 	"rxedge/daemon/rollout"
 	"rxedge/daemon/rollout/validate"
+	"rxedge/index/generation"
 	"rxedge/inference/catalog"
 	"rxedge/inference/llama"
 )
@@ -59,6 +60,7 @@ func armCut() {
 	}
 	box.RolloutStep = func(what string) { step(what, nil) }
 	box.RolloutFS = killing{step: step}
+	generation.Step = step
 }
 
 // killing is the real file system of a process that is killed.
@@ -212,7 +214,7 @@ func TestKilledSwap(t *testing.T) {
 		}
 		died := make(chan struct{})
 		go func() { _ = cmd.Wait(); close(died) }()
-		for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 			if c, err := control.Dial(data); err == nil {
 				return cmd, c
 			}
@@ -318,7 +320,7 @@ func TestKilledSwap(t *testing.T) {
 	var cuts []string
 	for n, name := range names {
 		cuts = append(cuts, strconv.Itoa(n+1))
-		if name == "write" {
+		if strings.HasPrefix(name, "write") {
 			cuts = append(cuts, strconv.Itoa(n+1)+"h")
 		}
 	}

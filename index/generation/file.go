@@ -4,11 +4,17 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"hash"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 )
+
+// Step is called before each step of putting a small file in place, of which CURRENT
+// is one; half does a part of it, where it has parts. A test that ends the process
+// there sets it before an index is opened.
+var Step = func(what string, half func()) {}
 
 // writeFileSynced puts a file in place whole: what was there before or all of
 // data, whatever happens meanwhile.
@@ -18,17 +24,22 @@ func writeFileSynced(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
+	name := filepath.Base(path)
+	Step("write "+name, func() { _, _ = f.Write(data[:len(data)/2]) })
 	_, err = f.Write(data)
 	if err == nil {
+		Step("sync "+name, nil)
 		err = f.Sync()
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	if err == nil {
+		Step("rename "+name, nil)
 		err = os.Rename(tmp, path)
 	}
 	if err == nil {
+		Step("syncdir "+name, nil)
 		err = syncDir(filepath.Dir(path))
 	}
 	return err
@@ -46,8 +57,20 @@ func syncDir(dir string) error {
 	return err
 }
 
-// sumFile hashes a file, and syncs it first where asked.
-func sumFile(path string, sync bool) (fileSum, error) {
+// pausing is a hash that pauses after each write.
+type pausing struct {
+	hash.Hash
+	pause func()
+}
+
+func (p pausing) Write(b []byte) (int, error) {
+	defer p.pause()
+	return p.Hash.Write(b)
+}
+
+// sumFile hashes a file, and syncs it first where asked. It calls pause, which may
+// be nil, every now and then.
+func sumFile(path string, sync bool, pause func()) (fileSum, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return fileSum{}, err
@@ -59,7 +82,10 @@ func sumFile(path string, sync bool) (fileSum, error) {
 		}
 	}
 	h := sha256.New()
-	n, err := io.CopyBuffer(h, f, make([]byte, 1<<20))
+	if pause != nil {
+		h = pausing{h, pause}
+	}
+	n, err := io.Copy(h, f)
 	if err != nil {
 		return fileSum{}, err
 	}
