@@ -103,6 +103,7 @@ func (r *Root) Install(ctx context.Context, from string, replace bool) (version 
 	if err := r.sweep(); err != nil {
 		return "", err
 	}
+	step("before the copy")
 	tmp, err := os.MkdirTemp(r.path(releasesDir), ".new-*")
 	if err != nil {
 		return "", err
@@ -171,6 +172,7 @@ func (r *Root) sweep() error {
 	}
 	for _, e := range es {
 		if strings.HasPrefix(e.Name(), ".") {
+			step("before what was half copied is removed")
 			if err := os.RemoveAll(r.Path(e.Name())); err != nil {
 				return err
 			}
@@ -208,6 +210,7 @@ func copyTree(from, to string) error {
 			if !filepath.IsLocal(filepath.Join(filepath.Dir(rel), target)) || filepath.IsAbs(target) {
 				return fmt.Errorf("%s leads out of the release", rel)
 			}
+			step("before a link of the release")
 			return os.Symlink(target, dst)
 		case d.Type().IsRegular():
 			return copyFile(path, dst, fi.Mode().Perm()&0o755)
@@ -226,8 +229,10 @@ func copyFile(from, to string, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
+	step("before a file")
 	_, err = io.Copy(out, in)
 	if err == nil {
+		step("before a file's sync")
 		err = out.Sync()
 	}
 	return errors.Join(err, out.Close())

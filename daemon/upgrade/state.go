@@ -114,6 +114,7 @@ func (r *Root) link(name, version string) error {
 	if err := os.RemoveAll(tmp); err != nil {
 		return err
 	}
+	step("before the new link")
 	if err := os.Symlink(want, tmp); err != nil {
 		return err
 	}

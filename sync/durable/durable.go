@@ -18,6 +18,10 @@ import (
 // ErrNone: neither copy of a Pair holds anything that can be used.
 var ErrNone = errors.New("no whole copy")
 
+// Step is called before each step of Write. A test that ends the process there sets it
+// before anything is written.
+var Step = func(string) {}
+
 // Write puts data at path: beside it, synced, renamed, folder synced. Mode 0600.
 func Write(path string, data []byte) error {
 	dir := filepath.Dir(path)
@@ -26,19 +30,23 @@ func Write(path string, data []byte) error {
 		return err
 	}
 	defer os.Remove(f.Name())
+	Step("write")
 	_, err = f.Write(data)
 	if err == nil {
+		Step("sync")
 		err = f.Sync()
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	if err == nil {
+		Step("rename")
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
+	Step("sync the folder")
 	return SyncDir(dir)
 }
 
