@@ -34,7 +34,9 @@ bench-support: ## AUC of the built-in judge on what it was not trained on, and h
 	@mkdir -p .cache
 	$(GO) run ./inference/support/train -data $(SUPPORT_DATA) -out "" -scores .cache/support-scores.jsonl
 
-# Shorter: 'make bench-swaps RXEDGE_SWAPS=40 RXEDGE_ROLLBACKS=10'.
+# About 2 minutes; shorter: 'make bench-swaps RXEDGE_SWAPS=100 RXEDGE_ROLLBACKS=25', with
+# some 1,200 questions during swaps and 230 outside. RXEDGE_PAUSE_MS is between swaps,
+# RXEDGE_SLOWEST how many of the slowest questions are shown with their stages.
 bench-swaps: export RXEDGE_SWAPS ?= 200
 bench-swaps: export RXEDGE_ROLLBACKS ?= 50
 bench-swaps: export RXEDGE_RATE ?= 20

@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +23,7 @@ import (
 // asked is a question over HTTP.
 type askedOnce struct {
 	began, ended time.Time
+	stages       answer.Timings
 	failed       string
 }
 
@@ -83,7 +87,7 @@ func TestSwapsUnderLoad(t *testing.T) {
 			err = json.NewDecoder(resp.Body).Decode(&a)
 			_ = resp.Body.Close()
 		}
-		o.ended = time.Now()
+		o.ended, o.stages = time.Now(), a.Timings
 		v, ok := versionOfAnswer(&a)
 		switch {
 		case err != nil:
@@ -148,14 +152,20 @@ func TestSwapsUnderLoad(t *testing.T) {
 	close(stop)
 	<-stopped
 	var in, out []float64
+	var slow []string // during a swap, the slowest first
+	slices.SortFunc(all, func(a, b askedOnce) int { return cmp.Compare(b.ended.Sub(b.began), a.ended.Sub(a.began)) })
 	for _, o := range all {
 		if o.failed != "" {
 			t.Errorf("a question failed: %s", o.failed)
 			continue
 		}
 		ms := float64(o.ended.Sub(o.began).Microseconds()) / 1000
-		if slices.ContainsFunc(during, func(s span) bool { return o.began.Before(s.to) && o.ended.After(s.from) }) {
+		if i := slices.IndexFunc(during, func(s span) bool { return o.began.Before(s.to) && o.ended.After(s.from) }); i >= 0 {
 			in = append(in, ms)
+			if len(slow) < number("RXEDGE_SLOWEST", 3) {
+				slow = append(slow, fmt.Sprintf("%.1f ms, of which %.1f finding, %.1f writing, %.1f judging; came %.0f ms after the beginning of a swap of %.0f ms",
+					ms, o.stages.Retrieve, o.stages.Generate, o.stages.Verify, o.began.Sub(during[i].from).Seconds()*1000, during[i].to.Sub(during[i].from).Seconds()*1000))
+			}
 		} else {
 			out = append(out, ms)
 		}
@@ -175,6 +185,7 @@ func TestSwapsUnderLoad(t *testing.T) {
 	}
 	t.Logf("%d swaps and %d rollbacks in %.0f s under %d questions a second, with models: %v; %d questions, by generation %v", len(moves), len(backs), took.Seconds(), rate, models, len(all), by)
 	t.Logf("during a swap: %d questions, p50 %.1f ms, p99 %.1f ms; outside: %d, p50 %.1f ms, p99 %.1f ms; ratio of p99 %.2f", len(in), at50(in), at99(in), len(out), at50(out), at99(out), at99(in)/max(at99(out), 0.001))
+	t.Logf("the slowest during a swap:\n%s", strings.Join(slow, "\n"))
 	t.Logf("a swap with its checks: median %v, most %v; a rollback: median %v, most %v", moves[len(moves)/2].Round(time.Millisecond), moves[len(moves)-1].Round(time.Millisecond),
 		backs[len(backs)/2].Round(time.Millisecond), backs[len(backs)-1].Round(time.Millisecond))
 	if backs[len(backs)-1] > 5*time.Second {

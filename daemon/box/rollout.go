@@ -16,6 +16,7 @@ import (
 	"rxedge/daemon/rollout/validate"
 	"rxedge/daemon/rollout/watch"
 	"rxedge/index"
+	"rxedge/index/pace"
 	"rxedge/inference"
 	"rxedge/sync/bundle"
 )
@@ -35,7 +36,7 @@ var RolloutJudge = validate.Run
 // rolling is what serves, and how it comes to be something else.
 type rolling struct {
 	*rollout.Manager
-	asking atomic.Int64
+	asking pace.Askers // that somebody waits for
 
 	// pair guards now together with what the index serves: a question takes both.
 	pair sync.RWMutex
@@ -157,7 +158,7 @@ type question struct {
 // serving takes pair and generation for a question.
 func (b *Box) serving(ctx context.Context) answer.Serving {
 	r := &b.rollout
-	r.asking.Add(1)
+	r.asking.Begin()
 	q := b.share(ctx)
 	if q == nil {
 		q = b.unseen()
@@ -200,7 +201,7 @@ func (q *question) Variant() string { return q.b.variant(q.model) }
 func (q *question) Keep() answer.Serving {
 	k := &question{b: q.b, snap: q.Acquire(), served: q.served, counted: q.counted, challenge: q.challenge}
 	if k.counted {
-		q.b.rollout.asking.Add(1)
+		q.b.rollout.asking.Begin()
 	}
 	return k
 }
@@ -208,7 +209,7 @@ func (q *question) Keep() answer.Serving {
 // Release implements answer.Serving.
 func (q *question) Release() {
 	if q.counted {
-		q.b.rollout.asking.Add(-1)
+		q.b.rollout.asking.End()
 	}
 	if q.snap != nil {
 		q.snap.Release()
@@ -245,10 +246,7 @@ func (s site) Current() rollout.Pair {
 
 // Idle implements rollout.Site.
 func (s site) Idle(ctx context.Context, limit time.Duration) {
-	end := time.Now().Add(limit)
-	for s.b.rollout.asking.Load() > 0 && time.Now().Before(end) && ctx.Err() == nil {
-		sleepFor(ctx, 2*time.Millisecond)
-	}
+	s.b.rollout.asking.Idle(ctx, limit)
 }
 
 // change makes another pair answer, together with a swap of the index.

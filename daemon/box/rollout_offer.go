@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"rxedge/daemon/answer"
 	"rxedge/daemon/rollout"
 	"rxedge/daemon/rollout/validate"
 	profiles "rxedge/firmware-profiles"
@@ -358,29 +357,12 @@ func (b *Box) validateWith(ctx context.Context, p rollout.Pair, golden []validat
 		}
 		cfg.Deaths = func() int { return b.restarts(q.model) }
 	}
-	return RolloutJudge(ctx, cfg, side{now}, side{q})
-}
-
-// givesWay is how long a question that nobody waits for lets others go first.
-const givesWay = 250 * time.Millisecond
-
-// side is a pair that is asked and not observed.
-type side struct{ q *question }
-
-// Ask implements validate.Side.
-func (s side) Ask(ctx context.Context, q answer.Question, ev answer.Events) (*answer.Answer, error) {
-	site{s.q.b}.Idle(ctx, givesWay) // whoever waits for an answer comes first
-	return s.q.b.Answers.Ask(answer.WithServing(ctx, s.q), q, ev)
-}
-
-// Document implements validate.Side.
-func (s side) Document(_ context.Context, id string) (*document.Document, error) {
-	return s.q.snap.Document(id)
-}
-
-// Section implements validate.Side.
-func (s side) Section(_ context.Context, id string) (index.SectionRef, error) {
-	return s.q.snap.Section(id)
+	ctx, d := b.behind(ctx)
+	cfg.ServingCorpus, cfg.CandidateCorpus = paced{now.snap, d.work}, paced{q.snap, d.work}
+	if cfg.Generator != nil {
+		cfg.Generator = afterAskers{cfg.Generator, d}
+	}
+	return RolloutJudge(ctx, cfg, side{now, d}, side{q, d})
 }
 
 // candidate is a pair that nobody is answered by, to be asked; it is released.

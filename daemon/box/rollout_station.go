@@ -60,7 +60,7 @@ func (b *Box) RolloutStatus(context.Context) (RolloutStatus, error) {
 	g := b.Index.Stats().Generation
 	now := r.now
 	r.pair.RUnlock()
-	st.Serving = RolloutServing{Generation: g.Label(), Documents: g.Documents, Model: now.model, Asking: r.asking.Load()}
+	st.Serving = RolloutServing{Generation: g.Label(), Documents: g.Documents, Model: now.model, Asking: int64(r.asking.Count())}
 	e := st.State.Entry(now.ID) // what the journal says of a swap comes before it
 	if e == nil {
 		e = st.Confirmed

@@ -392,12 +392,12 @@ func (b *Box) shadow(ctx context.Context, c *challenge, j shadowed) {
 		if ctx.Err() != nil {
 			return
 		}
-		if asking.Load() > 0 || time.Since(j.at) > shadowAge {
+		if asking.Count() > 0 || time.Since(j.at) > shadowAge {
 			break
 		}
-		done, yes := c.trial.Shadow(time.Now(), int(asking.Load()))
+		done, yes := c.trial.Shadow(time.Now(), asking.Count())
 		if !yes {
-			if asking.Load() > 0 {
+			if asking.Count() > 0 {
 				continue
 			}
 			drop(&c.dropped.Capacity)
@@ -441,7 +441,7 @@ func (b *Box) askChallenger(ctx context.Context, c *challenge, q answer.Question
 		c.stop = nil
 		c.mu.Unlock()
 	}()
-	if b.rollout.asking.Load() > 0 { // who began before stop was there to be called
+	if b.rollout.asking.Count() > 0 { // who began before stop was there to be called
 		return nil, nil, false
 	}
 	limited := inference.WithCaller(ctx, inference.Caller{Key: "trial", Priority: inference.Background})

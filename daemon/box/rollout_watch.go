@@ -136,7 +136,7 @@ const (
 // a pair that hangs must go back though nobody was there to see it.
 func (b *Box) probe(ctx context.Context, now time.Time) {
 	w := b.onTrial()
-	if w == nil || b.rollout.asking.Load() > 0 {
+	if w == nil || b.rollout.asking.Count() > 0 {
 		return
 	}
 	r := &b.rollout
@@ -158,7 +158,7 @@ func (b *Box) probe(ctx context.Context, now time.Time) {
 		case ctx.Err() != nil:
 		case err == nil, errors.Is(err, inference.ErrSteppedBack):
 			w.unready = ""
-		case r.asking.Load() == 0: // else it may have waited for others, whose answers tell
+		case r.asking.Count() == 0: // else it may have waited for others, whose answers tell
 			w.unready = err.Error()
 		}
 	}()

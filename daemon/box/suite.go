@@ -55,6 +55,7 @@ type asking struct{ side }
 
 // Search implements suite.Box.
 func (a asking) Search(ctx context.Context, q index.Query) (index.Result, error) {
+	a.work.Pause()
 	site{a.q.b}.Idle(ctx, givesWay)
 	return a.q.snap.Search(ctx, q)
 }
@@ -81,7 +82,8 @@ func (b *Box) runSuite(ctx context.Context, req SuiteRequest, by string, progres
 	if q.snap == nil {
 		return suite.Run{}, index.ErrClosed
 	}
-	run, err := suite.Measure(ctx, asking{side{q}}, questions, suite.Options{Mode: req.Mode, Ablation: req.Ablation, Progress: func(done, of int) {
+	ctx, d := b.behind(ctx)
+	run, err := suite.Measure(ctx, asking{side{q, d}}, questions, suite.Options{Mode: req.Mode, Ablation: req.Ablation, Progress: func(done, of int) {
 		if progress != nil {
 			progress(SuiteProgress{done, of})
 		}

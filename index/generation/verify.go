@@ -18,6 +18,7 @@ import (
 	"rxedge/index/chunk"
 	"rxedge/index/document"
 	"rxedge/index/lexical"
+	"rxedge/index/pace"
 )
 
 // Report is what Verify found.
@@ -52,6 +53,7 @@ type verifier struct {
 	view   *View
 	r      Report
 	report func(done, total int)
+	work   pace.Work
 	done   int
 	total  int
 	last   int // faults before this unit
@@ -74,7 +76,7 @@ type verifier struct {
 // against a new reckoning. What it finds is in the report. The error is of ctx,
 // or of what kept it from looking.
 func (v *View) Verify(ctx context.Context, report func(done, total int)) (Report, error) {
-	r := &verifier{g: v.g, view: v, report: report}
+	r := &verifier{g: v.g, view: v, report: report, work: pace.BeginIn(ctx)}
 	r.r = Report{Generation: v.info.Label(), Faults: []Fault{}}
 	r.total = len(v.g.manifest.Files)
 	for _, u := range v.units {
@@ -143,7 +145,7 @@ func (v *verifier) files(ctx context.Context) error {
 			return err
 		}
 		path := filepath.Join(v.g.dir, f.Name)
-		sum, err := sumFile(path, false)
+		sum, err := sumFile(path, false, v.work.Pause)
 		switch {
 		case errors.Is(err, os.ErrNotExist):
 			err = v.fault(path, "it is missing")
@@ -182,6 +184,7 @@ func (v *verifier) records(ctx context.Context) error {
 			}
 			at = it.Item().KeyCopy(at)
 			v.r.Records++
+			v.work.Pause()
 			if err := v.record(it.Item()); err != nil {
 				return err
 			}
@@ -263,6 +266,7 @@ func (v *verifier) document(ctx context.Context, h Header) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		v.work.Pause()
 		if err := v.passage(n, d); err != nil {
 			return err
 		}
@@ -350,6 +354,9 @@ func (v *verifier) lexical(ctx context.Context) error {
 	err = x.Each(func(term string, passage uint32, tf lexical.Counts) error {
 		v.postings++
 		v.have += postingHash(term, passage, tf)
+		if v.postings&0xff == 0 {
+			v.work.Pause()
+		}
 		if v.postings&0xffff == 0 {
 			return ctx.Err()
 		}
@@ -428,6 +435,7 @@ func (v *verifier) vectors(ctx context.Context) error {
 		}
 		k := numberKey(kindVectors, i)
 		v.tick()
+		v.work.Pause()
 		body, err := v.blob(k)
 		if err != nil {
 			return err

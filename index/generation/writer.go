@@ -491,7 +491,7 @@ func (w *Writer) Seal(ctx context.Context) (Info, error) {
 		}
 		each.Go(func() (err error) {
 			if err = ctx.Err(); err == nil {
-				sums[i], err = sumFile(filepath.Join(w.dir, e.Name()), true)
+				sums[i], err = sumFile(filepath.Join(w.dir, e.Name()), true, nil)
 			}
 			return err
 		})

@@ -12,12 +12,16 @@
 // half of the processors while they last. So while questions come, all work has a
 // third of them at most; where none come, it is not held up.
 //
+// Work that nobody waits for, such as judging what was built, stands back further: while
+// there are askers now and then it has a fourth of the time (Behind).
+//
 // Why not priorities of the system: a thread of low priority gets next to
 // nothing beside busy ones, for minutes, and what the kernel deals out are
 // slices of several milliseconds.
 package pace
 
 import (
+	"context"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -93,16 +97,25 @@ func (l *line) idle(processors int) bool {
 }
 
 // Work is a piece of long work in one goroutine.
-type Work struct{ since time.Time }
+type Work struct {
+	since  time.Time
+	behind *Askers       // for whom it stands back; nil: for nobody
+	credit time.Duration // for which it may be made to
+}
 
 // Begin a piece of work.
-func Begin() Work { return Work{time.Now()} }
+func Begin() Work { return Work{since: time.Now()} }
 
 // Pause where a step is over. Cheap enough for every passage.
 func (w *Work) Pause() {
 	now := time.Now()
 	ran := now.Sub(w.since)
 	if ran < Step {
+		return
+	}
+	if w.behind != nil {
+		w.Rest(context.Background(), ran)
+		w.since = time.Now()
 		return
 	}
 	if wait := shared.wait(now, ran); wait > 0 {

@@ -13,7 +13,7 @@ import (
 func TestTurns(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	for name, pause := range map[string]func(){
-		"work":     (&Work{time.Now().Add(-Step)}).Pause,
+		"work":     (&Work{since: time.Now().Add(-Step)}).Pause,
 		"question": func() { Question().End() },
 	} {
 		var had atomic.Bool
