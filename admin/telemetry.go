@@ -15,7 +15,7 @@ import (
 
 func (a *app) telemetry() *cobra.Command {
 	c := &cobra.Command{Use: "telemetry", Short: "What the answers were like, as numbers; what has drifted", Example: `  rxedge telemetry status`, RunE: group}
-	c.AddCommand(a.telemetryStatus(), a.telemetryAlarms(), a.telemetryDrift(), a.telemetryBy(), a.telemetrySlow(), a.telemetryRules())
+	c.AddCommand(a.telemetryStatus(), a.telemetryAlarms(), a.telemetryDrift(), a.telemetryBy(), a.telemetryExplain(), a.telemetrySlow(), a.telemetryRules())
 	return c
 }
 

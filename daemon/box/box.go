@@ -190,6 +190,7 @@ func (b *Box) Close() error {
 		errs = append(errs, b.Feedback.Close())
 	}
 	if b.telemetry != nil {
+		b.telemetry.why.Close()
 		errs = append(errs, b.telemetry.recorder.Close())
 	}
 	if errors.Join(errs...) == nil {

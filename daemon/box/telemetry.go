@@ -12,10 +12,12 @@ import (
 	"time"
 
 	"rxedge/daemon/answer"
+	"rxedge/daemon/answer/guard"
 	"rxedge/daemon/api"
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/telemetry"
 	"rxedge/daemon/telemetry/drift"
+	"rxedge/daemon/telemetry/explain"
 	"rxedge/daemon/telemetry/monitor"
 	"rxedge/sync/spool"
 )
@@ -23,6 +25,7 @@ import (
 // watching counts the box's questions and compares its days.
 type watching struct {
 	recorder *telemetry.Recorder
+	why      *explain.Keeper
 
 	mu       sync.Mutex
 	trackers map[string]*monitor.Tracker // by model
@@ -48,6 +51,9 @@ func (b *Box) openTelemetry() error {
 		return err
 	}
 	w.recorder = r
+	if w.why, err = explain.Open(filepath.Join(b.Config.Data, "telemetry", "explain"), guard.Builtin(), nil, b.log); err != nil {
+		return errors.Join(err, r.Close())
+	}
 	if n := r.Note(); n != "" {
 		b.log.Warn("telemetry", "note", n)
 	}
@@ -63,6 +69,7 @@ func (b *Box) observeNumbers(a *answer.Answer, err error) {
 		cohort, centroid = a.Cohort, b.nearest(a)
 	}
 	o := b.telemetry.recorder.Observe(a, err, cohort, centroid)
+	b.telemetry.why.Observe(a, &o)
 	for _, c := range b.telemetry.streams.Add(&o) {
 		b.tellChange(c)
 	}
@@ -96,6 +103,7 @@ func (b *Box) said(i feedback.Item) {
 	switch {
 	case i.Thumb == feedback.Down, i.Thumb == "" && i.Reason != "":
 		b.telemetry.recorder.Judge(i.AnswerID, true)
+		b.telemetry.why.Judge(i.AnswerID)
 	case i.Thumb == feedback.Up:
 		b.telemetry.recorder.Judge(i.AnswerID, false)
 	}
@@ -232,8 +240,10 @@ type Telemetry struct {
 	P95 *float64 `json:"p95_ms"`
 	P99 *float64 `json:"p99_ms"`
 	// By dimension and value: how many, and what became of them.
-	By     map[string]map[string]*telemetry.Slice `json:"by"`
-	Models []ModelTelemetry                       `json:"models"`
+	By map[string]map[string]*telemetry.Slice `json:"by"`
+	// Explain is of this week and the one before.
+	Explain *explain.Report  `json:"explain"`
+	Models  []ModelTelemetry `json:"models"`
 }
 
 // ModelTelemetry compares one model's answers with its baseline.
@@ -263,7 +273,7 @@ func (b *Box) Telemetry(_ context.Context, hours int) (Telemetry, error) {
 	if err != nil {
 		return Telemetry{}, err
 	}
-	t := Telemetry{From: now.Add(-time.Duration(hours) * time.Hour).UTC(), To: now.UTC(), By: map[string]map[string]*telemetry.Slice{}, Models: []ModelTelemetry{}}
+	t := Telemetry{From: now.Add(-time.Duration(hours) * time.Hour).UTC(), To: now.UTC(), By: map[string]map[string]*telemetry.Slice{}, Explain: w.why.Report(), Models: []ModelTelemetry{}}
 	trackers, err := w.compare(false)
 	if err != nil {
 		return t, err
