@@ -1,24 +1,43 @@
 package web
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"rxedge/daemon/api"
 )
 
 // stationOf serves the page with what a real station said (testdata/station.json,
 // of a daemon after replayed traffic); fail makes the API fail.
 func stationOf(t *testing.T) (url string, fail *atomic.Bool) {
 	t.Helper()
-	state, err := os.ReadFile("testdata/station.json")
+	file, err := os.ReadFile("testdata/station.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What the page is given is what the API gives; cards are added, of which the
+	// machine that it was taken on has none.
+	var st api.Station
+	dec := json.NewDecoder(bytes.NewReader(file))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&st); err != nil {
+		t.Fatal(err)
+	}
+	hot, limit, draw, busy := 88, 87, 301.5, 97
+	st.Cards = []api.StationCard{{Name: "NVIDIA L4", MemoryUsed: 20e9, MemoryTotal: 24e9, Temperature: &hot, Slowdown: &limit, Power: &draw, Busy: &busy, Throttled: true},
+		{Index: 1, Name: "NVIDIA L4", Fault: "XID 79: the card fell off the bus"}}
+	state, err := json.Marshal(st)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,9 +77,21 @@ func TestStationPage(t *testing.T) {
 			if got := eval[string](p, `document.querySelector("#day dd").textContent`); got == "" || got == "0" || got == "–" {
 				t.Errorf("questions of the day: %q", got)
 			}
+			if got := p.text("#cards tbody tr"); len(got) != 2 || !strings.Contains(got[0], "20 GB of 24 GB88 °C301.5 W97 %held back") || !strings.Contains(got[1], "fell off the bus") {
+				t.Errorf("cards: %q", got)
+			}
 			// Something is drawn on each canvas.
 			if n := eval[int](p, `[...document.querySelectorAll(".chart canvas")].filter((c) => c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v, i) => i % 4 === 3 && v)).length`); n != 5 {
 				t.Errorf("%d of 5 charts are drawn", n)
+			}
+			if dir := os.Getenv("RXEDGE_SCREENSHOTS"); dir != "" {
+				png, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("station-cards-%d-%s.png", c.width, c.scheme)), png, 0o600); err != nil {
+					t.Fatal(err)
+				}
 			}
 			p.do(chromedp.Evaluate[chromedp.Void](axe))
 			look := func(state string) {
