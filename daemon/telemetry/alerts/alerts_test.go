@@ -1,8 +1,10 @@
 package alerts
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
+	"regexp"
 	"testing"
 )
 
@@ -10,9 +12,21 @@ import (
 // evaluation of rxedge.rules.test.yml.
 func TestRules(t *testing.T) {
 	t.Parallel()
+	tests, err := os.ReadFile("rxedge.rules.test.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := regexp.MustCompile(`- alert: (\w+)`).FindAllSubmatch(Rules, -1)
+	for _, m := range rules {
+		if !bytes.Contains(tests, append([]byte("alertname: "), m[1]...)) {
+			t.Errorf("%s is not tried", m[1])
+		}
+	}
+	if len(rules) < 10 {
+		t.Errorf("%d rules", len(rules))
+	}
 	path := os.Getenv("PROMTOOL")
 	if path == "" {
-		var err error
 		if path, err = exec.LookPath("promtool"); err != nil {
 			t.Skip("no promtool is installed (Debian: prometheus); the alert rules are not tried")
 		}
