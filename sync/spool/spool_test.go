@@ -255,6 +255,7 @@ func TestTorn(t *testing.T) {
 	if os.Getenv("RXEDGE_SYNC_EVERY_BYTE") != "" {
 		step = 1
 	}
+	t.Logf("%d places", (len(cuts)+step-1)/step)
 	for i := 0; i < len(cuts); i += step {
 		c := cuts[i]
 		d := t.TempDir()
@@ -293,6 +294,8 @@ func TestDamaged(t *testing.T) {
 	crash := t.TempDir()
 	copyTree(t, dir, crash)
 	_ = s.Close()
+	tried := 0
+	defer func() { t.Logf("%d places", tried) }()
 	walk(t, crash, func(p string, n int64) {
 		rel, _ := filepath.Rel(crash, p)
 		step := n/3 + 1
@@ -300,6 +303,7 @@ func TestDamaged(t *testing.T) {
 			step = 1
 		}
 		for at := int64(0); at < n; at += step {
+			tried++
 			d := t.TempDir()
 			copyTree(t, crash, d)
 			if err := os.Truncate(filepath.Join(d, rel), at); err != nil {
