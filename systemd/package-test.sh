@@ -13,8 +13,8 @@ done
 debian=${RXEDGE_TEST_DEBIAN:-$PWD/.cache/debian-bookworm.tar}
 if ! [ -e "$debian" ]; then
   echo "package-test: fetching a Debian (once)"
-  mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,libstdc++6 bookworm "$debian.new"
-  mv "$debian.new" "$debian"
+  mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,libstdc++6 bookworm "$debian.new.tar"
+  mv "$debian.new.tar" "$debian"
 fi
 arch=$(${GO:-go} env GOHOSTARCH)
 for v in 0.9.0 0.9.1; do
