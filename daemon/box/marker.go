@@ -51,8 +51,8 @@ func readMarker(data, boot string) string {
 	return fmt.Sprintf("rxedged %s, which had run since %s, was killed or crashed", m.Version, m.Started.UTC().Format(time.RFC3339))
 }
 
-// MarkRunning leaves the marker, which Close takes away, and tells in the log what a
-// start after an unclean stop found.
+// MarkRunning leaves the marker, which Close takes away, tells in the log what a start
+// after an unclean stop found, and removes the older of what was moved aside as damaged.
 func (b *Box) MarkRunning() error {
 	if b.unclean != "" {
 		g := b.Index.Stats().Generation
@@ -66,6 +66,7 @@ func (b *Box) MarkRunning() error {
 		return fmt.Errorf("leaving the marker of a running daemon: %w", err)
 	}
 	b.marked = true
+	b.tidyAside()
 	return nil
 }
 
