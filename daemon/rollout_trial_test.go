@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"rxedge/daemon/rollout"
 	"rxedge/daemon/rollout/trial"
 	"rxedge/index/document"
+	"rxedge/inference/llama"
 	"rxedge/sync/bundle"
 	"rxedge/sync/central"
 )
@@ -236,5 +238,102 @@ func TestTrialOfGenerations(t *testing.T) {
 	t.Logf("stopped: %s", heard.Reason)
 	if heard.Check != "trial" || trials["more-labels"] != trial.Promote || trials["fewer-labels"] != trial.Stop {
 		t.Errorf("the centre heard %+v and %v", heard, trials)
+	}
+}
+
+// Nobody waits for a challenger: under twenty questions a second answers take as long with
+// a trial in the shadow, which may work all the time, as before and after it.
+func TestTrialCostsNobody(t *testing.T) {
+	n := 40
+	long := os.Getenv("RXEDGE_TRIAL_LOAD") != ""
+	if long {
+		n = 300
+	} else {
+		t.Parallel()
+	}
+	s := newRolloutSite(t, func(c *config.Config) { c.Cache.Enabled = false })
+	s.confirmed(t, central.Release{Documents: madeUpLabels(11)})
+	ask := func(phase string) (p50, p99 float64) {
+		t.Helper()
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		took := make([]float64, n)
+		for i := range n {
+			<-tick.C
+			began := time.Now()
+			a := s.ask(t, fmt.Sprintf("What is the dosage and administration number %d of %s?", i/11%12, madeUp[i%11]))
+			took[i] = float64(time.Since(began).Microseconds()) / 1000
+			if a.Status != answer.StatusAnswered || a.Cached {
+				t.Fatalf("%+v", a)
+			}
+		}
+		slices.Sort(took)
+		p50, p99 = took[n/2], took[n*99/100]
+		t.Logf("%-12s %d questions at 20 a second: p50 %.1f ms, p99 %.1f ms", phase, n, p50, p99)
+		return p50, p99
+	}
+	_, before := ask("before")
+	plan := trial.Plan{Format: trial.PlanFormat, ID: "load", Documents: true, Least: 20000, Most: 20000, Effect: 0.001, Capacity: 1, Promotion: trial.PatchAlone}
+	s.f.Release(t, central.Release{Documents: madeUpLabels(12), Files: []central.File{jsonFile(t, "plan.json", bundle.KindTrial, plan)}})
+	s.until(t, "tried", func(st box.RolloutStatus) bool { return st.Trial != nil })
+	_, during := ask("in a trial")
+	tr := s.until(t, "done", func(st box.RolloutStatus) bool { return st.Trial != nil && st.Trial.Waiting == 0 }).Trial
+	t.Logf("%d pairs, agreement %.2f; %+v", tr.Figures.Verdict.N, tr.Figures.Verdict.Agreement, tr.Dropped)
+	if tr.Figures.Verdict.N == 0 || tr.Figures.Verdict.Agreement < 0.9 {
+		t.Errorf("%+v", tr.Figures.Verdict)
+	}
+	if _, err := s.k.RolloutDo(t.Context(), box.RolloutRequest{Action: box.RolloutReject, By: "tester"}); err != nil {
+		t.Fatal(err)
+	}
+	_, after := ask("after")
+	if long && during > 1.5*max(before, after)+2 {
+		t.Errorf("p99 is %.1f ms in a trial, %.1f ms before and %.1f ms after", during, before, after)
+	}
+}
+
+// A real language model, which writes nothing that the labels bear out, is tried in the
+// shadow of the labels' own sentences: whoever asks breaks it off, and it is stopped.
+func TestTrialOfModel(t *testing.T) {
+	if os.Getenv("RXEDGE_POISON") == "" {
+		t.Skip("a model writes some twenty answers on two cores: RXEDGE_POISON=1 runs it")
+	}
+	t.Parallel()
+	if _, err := llama.Find(); err != nil {
+		t.Skipf("%v", err)
+	}
+	testdata(t)
+	s := newRolloutSite(t, func(c *config.Config) {
+		c.Model.Threads, c.Rollout.Questions, c.Answer.ShortPath = 1, 2, false
+	})
+	s.confirmed(t, central.Release{Documents: madeUpLabels(12)})
+	model := storiesModel(t, "good", modelChange{set: map[string]any{"llama.context_length": uint32(2048)}})
+	plan := trial.Plan{Format: trial.PlanFormat, ID: "stories", Capacity: 1, Harm: 0.5, Promotion: trial.PatchAlone}
+	p := s.f.Release(t, central.Release{Files: append(modelFile(model), jsonFile(t, "plan.json", bundle.KindTrial, plan))})
+	s.until(t, "tried", func(st box.RolloutStatus) bool {
+		if l := st.Last; l != nil && l.Bundle == p.Number {
+			t.Fatalf("refused: %+v", l)
+		}
+		return st.Trial != nil
+	})
+	began := time.Now()
+	var last *box.RolloutTrial
+	for i := 0; last == nil || s.until(t, "", func(box.RolloutStatus) bool { return true }).Trial != nil; i++ {
+		for j := range 3 { // one after another: the model has hardly begun when the next comes
+			if a := s.ask(t, fmt.Sprintf("What is the dosage and administration number %d of %s?", i%12, madeUp[(3*i+j+i/12)%12])); a.Status != answer.StatusAnswered || a.Model != "" {
+				t.Fatalf("%+v", a)
+			}
+		}
+		st := s.until(t, "asked in the shadow", func(st box.RolloutStatus) bool { return st.Trial == nil || st.Trial.Waiting == 0 })
+		if st.Trial != nil {
+			last = st.Trial
+		}
+		if i == 100 {
+			t.Fatalf("not stopped: %+v", last)
+		}
+	}
+	st := s.until(t, "stopped", func(st box.RolloutStatus) bool { return st.Last != nil && st.Last.Bundle == p.Number })
+	t.Logf("stopped after %v: %s; challenger p95 %.0f ms; %+v", time.Since(began).Round(time.Millisecond), st.Last.Reason, *last.Arms[1].P95, last.Dropped)
+	if st.Last.Check != "trial" || st.Serving.Model != "" || last.Arms[1].Model != "good" {
+		t.Errorf("%+v, %+v", st.Last, last)
 	}
 }

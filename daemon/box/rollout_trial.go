@@ -321,7 +321,7 @@ func (b *Box) tried(ctx context.Context, q answer.Question, a *answer.Answer, er
 		}
 	}
 	sameWords := q.Mode == answer.ModeExtractive && c.pair.Generation == c.pair.Base
-	if arm == trial.Challenger || sameWords {
+	if arm == trial.Challenger || sameWords || c.trial.Over() {
 		return
 	}
 	select {
@@ -400,7 +400,9 @@ func (b *Box) shadow(ctx context.Context, c *challenge, j shadowed) {
 			if asking.Count() > 0 {
 				continue
 			}
-			drop(&c.dropped.Capacity)
+			if !c.trial.Over() {
+				drop(&c.dropped.Capacity)
+			}
 			return
 		}
 		began := time.Now()

@@ -413,6 +413,13 @@ func (t *Trial) Verdict(now time.Time) Verdict {
 	return t.look()
 }
 
+// Over says whether the verdict is final: nothing more is asked.
+func (t *Trial) Over() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.s.Verdict != nil
+}
+
 // Figures of a trial: numbers alone.
 type Figures struct {
 	Config  Config    `json:"config"`
