@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,21 +27,41 @@ import (
 	"rxedge/sync/synctest"
 )
 
+// logged is what a box has logged; engines may still have something to say when it
+// is closed.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 // vectorSite is a box that takes one bundle.
 type vectorSite struct {
 	*Box
-	log bytes.Buffer // read after Close
+	log logged
 }
 
 func (s *vectorSite) candidate(t *testing.T) (embedded, given int, ok bool) {
 	t.Helper()
-	for line := range bytes.Lines(s.log.Bytes()) {
+	for line := range strings.Lines(s.log.String()) {
 		var l struct {
 			Msg      string
 			Embedded int
 			Given    int `json:"vectors_given"`
 		}
-		if json.Unmarshal(line, &l) == nil && l.Msg == "a candidate of the index is built" {
+		if json.Unmarshal([]byte(line), &l) == nil && l.Msg == "a candidate of the index is built" {
 			return l.Embedded, l.Given, true
 		}
 	}
