@@ -285,6 +285,10 @@ func TestWithdrawnStaysOut(t *testing.T) {
 	if has() {
 		t.Error("the rollback has brought it back")
 	}
+	s.again()
+	if has() {
+		t.Error("a start has brought it back")
+	}
 	if a := says(7); !strings.Contains(fmt.Sprint(a), "with 0 tablets") {
 		t.Errorf("the others are not as before: %+v", a)
 	}

@@ -68,17 +68,19 @@ func formularyLabels(t *testing.T, shuffled bool) iter.Seq2[bundle.Document, err
 	}
 }
 
-// site is a box with its centre.
+// rolloutSite is a box with its centre.
 type rolloutSite struct {
 	*station
 	k *control.Client
 	f *synctest.Fleet
+	// again stops the daemon and starts it over the same folder.
+	again func()
 }
 
 func newRolloutSite(t *testing.T, change func(*config.Config)) *rolloutSite {
 	t.Helper()
 	s := &rolloutSite{f: synctest.NewFleet(t)}
-	s.station = startDaemon(t, func(c *config.Config) {
+	s.start(t, func(c *config.Config) {
 		noFloor(c)
 		c.Rollout.Watch, c.Model.Embedder = config.Wait(time.Hour), config.None
 		c.Answer.MaxTokens, c.Answer.Passages, c.Rollout.Questions, c.Rollout.Latency = 16, 1, 8, config.Wait(time.Minute)
@@ -86,11 +88,6 @@ func newRolloutSite(t *testing.T, change func(*config.Config)) *rolloutSite {
 			change(c)
 		}
 	})
-	var err error
-	if s.k, err = control.Dial(s.data); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.k.Close() })
 	file, err := s.f.AddSite("site-1", "stable", time.Hour)
 	if err != nil {
 		t.Fatal(err)
@@ -103,6 +100,28 @@ func newRolloutSite(t *testing.T, change func(*config.Config)) *rolloutSite {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// start the daemon, and talk to it.
+func (s *rolloutSite) start(t *testing.T, change func(*config.Config)) {
+	t.Helper()
+	s.station = startDaemon(t, change)
+	var err error
+	if s.k, err = control.Dial(s.data); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.k.Close() })
+	s.again = func() {
+		t.Helper()
+		if err := s.stop(); err != nil {
+			t.Fatal(err)
+		}
+		data := s.data
+		s.start(t, func(c *config.Config) {
+			change(c)
+			c.Data = data
+		})
+	}
 }
 
 // until the rollout stands as it should.

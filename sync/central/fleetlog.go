@@ -1,7 +1,6 @@
 package central
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -140,23 +139,22 @@ func (f *Folder) fleetLog() (*fleetLog, error) {
 		return nil, err
 	}
 	l := &fleetLog{}
-	for rest := b; len(rest) > 0; {
-		i := bytes.IndexByte(rest, '\n')
-		if i < 0 {
-			break
-		}
-		var s Signed
-		err := json.Unmarshal(rest[:i], &s)
-		if err == nil {
-			err = l.add(s, keys)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%w (record %d: %w)", ErrFleetLog, len(l.signed)+1, err)
-		}
-		rest = rest[i+1:]
-		l.whole += int64(i) + 1
+	if l.whole, _, err = eachSigned(b, func(s Signed) error { return l.add(s, keys) }); err != nil {
+		return nil, fmt.Errorf("%w (record %d: %w)", ErrFleetLog, len(l.signed)+1, err)
 	}
 	return l, nil
+}
+
+// lockedLog is the log, and the folder locked until unlock is called.
+func (f *Folder) lockedLog() (l *fleetLog, unlock func(), err error) {
+	if unlock, err = f.lock(); err != nil {
+		return nil, nil, err
+	}
+	if l, err = f.fleetLog(); err != nil {
+		unlock()
+		return nil, nil, err
+	}
+	return l, unlock, nil
 }
 
 // record c; f is locked. When it returns it is on disk.
@@ -203,15 +201,11 @@ func (f *Folder) OpenMatter(action FleetAction, cause string, data any, cooldown
 	if err != nil {
 		return nil, false, err
 	}
-	unlock, err := f.lock()
+	l, unlock, err := f.lockedLog()
 	if err != nil {
 		return nil, false, err
 	}
 	defer unlock()
-	l, err := f.fleetLog()
-	if err != nil {
-		return nil, false, err
-	}
 	for i := len(l.matters) - 1; i >= 0; i-- {
 		m := l.matters[i]
 		if m.Action == action && m.Cause == cause && (f.now().Sub(m.At) < cooldown || m.Decided == nil) {
@@ -226,15 +220,11 @@ func (f *Folder) OpenMatter(action FleetAction, cause string, data any, cooldown
 
 // Decide a matter, once. What one person proposed another decides.
 func (f *Folder) Decide(id string, approve bool, by By) (*Matter, error) {
-	unlock, err := f.lock()
+	l, unlock, err := f.lockedLog()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	l, err := f.fleetLog()
-	if err != nil {
-		return nil, err
-	}
 	m := l.matter(id)
 	switch {
 	case m == nil:
@@ -257,30 +247,22 @@ func (f *Folder) Decide(id string, approve bool, by By) (*Matter, error) {
 
 // Matters in the order in which they were opened.
 func (f *Folder) Matters() ([]*Matter, error) {
-	unlock, err := f.lock()
+	l, unlock, err := f.lockedLog()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	l, err := f.fleetLog()
-	if err != nil {
-		return nil, err
-	}
 	return l.matters, nil
 }
 
 // FleetRecords are all, checked: each record's hash and signature, and that it
 // follows from the one before.
 func (f *Folder) FleetRecords() ([]Signed, error) {
-	unlock, err := f.lock()
+	l, unlock, err := f.lockedLog()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	l, err := f.fleetLog()
-	if err != nil {
-		return nil, err
-	}
 	return l.signed, nil
 }
 

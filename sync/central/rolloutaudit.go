@@ -89,24 +89,10 @@ func (f *Folder) trail() (*trail, error) {
 		return nil, err
 	}
 	t := &trail{rolls: rollouts{}}
-	for rest := b; len(rest) > 0; {
-		i := bytes.IndexByte(rest, '\n')
-		if i < 0 {
-			break
-		}
-		var s Signed
-		err := json.Unmarshal(rest[:i], &s)
-		if err == nil {
-			err = t.add(s, keys)
-		}
-		if err != nil {
-			if i+1 == len(rest) {
-				break // torn: the pinned head below says whether it mattered
-			}
-			return nil, fmt.Errorf("%w (record %d: %w)", ErrAudit, len(t.signed)+1, err)
-		}
-		rest = rest[i+1:]
-		t.whole += int64(i) + 1
+	var last bool
+	t.whole, last, err = eachSigned(b, func(s Signed) error { return t.add(s, keys) })
+	if err != nil && !last { // a bad last one is torn: the pinned head below says whether it mattered
+		return nil, fmt.Errorf("%w (record %d: %w)", ErrAudit, len(t.signed)+1, err)
 	}
 	missing, err := f.checkHeads(t)
 	if err == nil && missing > 0 {
@@ -156,6 +142,28 @@ func (t *trail) add(s Signed, keys map[string]bool) error {
 	}
 	t.signed, t.last, t.head = append(t.signed, s), *c, s.Hash
 	return nil
+}
+
+// eachSigned calls add for the records of a file, a line each, up to the first that
+// is not right; whole is the length of those before it, last says that none follows
+// it. What has no end of line was cut off in the writing and is left out.
+func eachSigned(b []byte, add func(Signed) error) (whole int64, last bool, err error) {
+	for rest := b; len(rest) > 0; {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			break
+		}
+		var s Signed
+		if err = json.Unmarshal(rest[:i], &s); err == nil {
+			err = add(s)
+		}
+		if err != nil {
+			return whole, i+1 == len(rest), err
+		}
+		rest = rest[i+1:]
+		whole += int64(i) + 1
+	}
+	return whole, false, nil
 }
 
 // check one record by itself; keys are public, hex.
