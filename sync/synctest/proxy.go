@@ -3,6 +3,7 @@
 package synctest
 
 import (
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -20,9 +21,25 @@ type Line struct {
 	delay      atomic.Int64 // nanoseconds each way
 	bytes      atomic.Int64 // from the hub
 
-	mu    sync.Mutex
-	conns map[net.Conn]bool
-	wg    sync.WaitGroup
+	mu     sync.Mutex
+	conns  map[net.Conn]bool
+	record io.Writer
+	wg     sync.WaitGroup
+}
+
+// Record writes all bytes that pass from now on, either way, to w too.
+func (x *Line) Record(w io.Writer) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.record = w
+}
+
+func (x *Line) note(b []byte) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.record != nil {
+		_, _ = x.record.Write(b)
+	}
 }
 
 // NewLine listens on a loopback port and relays to target.
@@ -163,6 +180,7 @@ func (x *Line) pipe(from, to net.Conn, down bool) {
 		if r := x.rate.Load(); r > 0 {
 			time.Sleep(time.Duration(int64(len(p.data)) * int64(time.Second) / r))
 		}
+		x.note(p.data)
 		if down {
 			x.bytes.Add(int64(len(p.data)))
 		}
