@@ -71,6 +71,17 @@ func (a *app) showServes(st box.RolloutStatus) {
 	if st.Trial != nil {
 		a.showTrial(st.Trial)
 	}
+	if d := st.Disparity; d != nil {
+		says := "nothing against it"
+		if e := st.Candidate; !d.Pass && e != nil && e.Override != nil {
+			says = fmt.Sprintf("overridden by %s: %s", e.Override.By, e.Override.Reason)
+		} else if !d.Pass {
+			says = "NOT PROMOTED, but by 'rxedge rollout approve --reason TEXT'"
+		} else if d.Untold {
+			says = "can't be told"
+		}
+		a.printf("Cohorts     %s: %s\n", says, rollout.Why(d))
+	}
 	if e := st.Previous; e != nil && s.Slot != rollout.Provisional {
 		a.printf("Before      %s on %s; %s: 'rxedge rollout rollback' brings it back\n", e.Pair, e.Generation, modelName(e.Model.Name))
 	}
@@ -204,8 +215,11 @@ func (a *app) rolloutApprove() *cobra.Command {
 	c := &cobra.Command{Use: "approve", Short: "Let a validated candidate serve, or confirm the one that is watched",
 		Long: `Let a validated candidate serve, or confirm the one that is watched. One that is tried
 (see 'rxedge rollout status') is let serve by what the centre's plan asks for alone:
-the trial's verdict, and an approval that 'rxedge central trial approve' has signed.`,
+the trial's verdict, and an approval that 'rxedge central trial approve' has signed.
+One that refuses a cohort more often than another (check group_disparity) is approved
+with a reason alone, which is kept and which the centre sees.`,
 		Example: `  rxedge rollout approve --by "Dr. Ito"
+  rxedge rollout approve --by "Dr. Ito" --reason "children's labels follow on Monday"
   rxedge rollout approve --approval approval.json`, Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			q.Action = box.RolloutApprove
@@ -223,6 +237,7 @@ the trial's verdict, and an approval that 'rxedge central trial approve' has sig
 			return a.rolloutDo(c, q, "%s is approved.")
 		}}
 	c.Flags().StringVar(&q.By, "by", "", "who approves (default: the user)")
+	c.Flags().StringVar(&q.Reason, "reason", "", "why it is promoted though group_disparity fails; the centre sees it")
 	c.Flags().StringVar(&approval, "approval", "", "`file` of a signed approval of a trial's promotion")
 	return c
 }

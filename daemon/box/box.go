@@ -159,7 +159,7 @@ func (b *Box) observe(ctx context.Context, q answer.Question, a *answer.Answer, 
 	b.metrics.observe(a, err)
 	b.observeNumbers(a, err)
 	if by, ok := answer.ServingOf(ctx).(*question); !ok || by.challenge == nil { // a challenger's is its trial's alone
-		b.watched(a, err)
+		b.watched(by, a, err)
 	}
 	b.tried(ctx, q, a, err)
 	if err == nil {

@@ -86,6 +86,8 @@ type report struct {
 	Candidate *float64     `json:"candidate,omitempty"`
 	Limit     *float64     `json:"limit,omitempty"`
 	Reason    string       `json:"reason,omitempty"`
+	// Override by a person of a check that fails.
+	Override *rollout.Override `json:"override,omitempty"`
 }
 
 // openRollout brings index and models to the last confirmed pair. The index, the
@@ -94,7 +96,7 @@ func (b *Box) openRollout(ctx context.Context) error {
 	r := &b.rollout
 	r.now = &served{model: b.generator}
 	m, err := rollout.Open(rollout.Config{Dir: filepath.Join(b.Config.Data, "rollout"), FS: RolloutFS,
-		Defer: time.Duration(b.Config.Rollout.Defer), Told: b.recorded, Log: b.log})
+		Defer: time.Duration(b.Config.Rollout.Defer), Told: b.recorded, Confirms: b.confirms, Log: b.log})
 	if err != nil {
 		return err
 	}
@@ -492,4 +494,8 @@ type rolloutState struct {
 	// Asked and Errors are questions while it was watched, and those that failed.
 	Asked  int `json:"asked,omitempty"`
 	Errors int `json:"errors,omitempty"`
+	// Figure of the check, where it keeps a candidate from being promoted.
+	Figure *rollout.Check `json:"figure,omitempty"`
+	// Override by a person of such a check.
+	Override *rollout.Override `json:"override,omitempty"`
 }

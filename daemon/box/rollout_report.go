@@ -32,10 +32,10 @@ func (b *Box) recorded(rec rollout.Record, s rollout.State) {
 	b.keepGenerations(s)
 	b.sync.wake()
 	e := s.Entry(rec.ID)
-	if e == nil || rec.Op == rollout.OpSettle || rec.Op == rollout.OpAdopt || rec.Op == rollout.OpApprove {
+	if e == nil || rec.Op == rollout.OpSettle || rec.Op == rollout.OpAdopt || rec.Op == rollout.OpApprove && rec.Override == nil {
 		return
 	}
-	v := report{Bundle: e.Bundle, Pair: e.ID, Slot: e.Slot, At: rec.At, Check: rec.Check, Reason: rec.Reason}
+	v := report{Bundle: e.Bundle, Pair: e.ID, Slot: e.Slot, At: rec.At, Check: rec.Check, Reason: rec.Reason, Override: rec.Override}
 	if rec.Verdict != nil {
 		if c := rec.Verdict.Failed(); c != nil {
 			v.Check, v.Serving, v.Candidate, v.Limit = c.Name, c.Serving, c.Candidate, c.Limit
@@ -89,7 +89,10 @@ func (b *Box) rolloutState() *rolloutState {
 	}
 	v := &rolloutState{Bundle: e.Bundle, Slot: e.Slot, Since: e.Since, Check: e.Check, Reason: e.Reason, Confirmed: s.Confirmed.Bundle}
 	c := b.seenOf(e.ID)
-	v.Asked, v.Errors = c.Asked, c.Errors
+	v.Asked, v.Errors, v.Override = c.Asked, c.Errors, e.Override
+	if no := b.blocked(); no != nil && e == s.Candidate {
+		v.Check, v.Reason, v.Figure = no.Name, rollout.Why(no), no
+	}
 	if s.Previous != nil {
 		v.Previous = s.Previous.Bundle
 	}

@@ -3,6 +3,7 @@ package box
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,9 @@ type RolloutStatus struct {
 	Watch *RolloutWatch `json:"watch,omitempty"`
 	// Trial of a validated candidate beside what serves.
 	Trial *RolloutTrial `json:"trial,omitempty"`
+	// Disparity between the cohorts of those whom the candidate answered, or would have
+	// in a trial: where it fails, the candidate is not promoted without a reason.
+	Disparity *rollout.Check `json:"disparity,omitempty"`
 	// Warm is what served before and is still open and loaded.
 	Warm []RolloutWarm `json:"warm,omitempty"`
 	// Withdrawn documents stay out though the bundle that withdrew them went back.
@@ -72,6 +76,7 @@ func (b *Box) RolloutStatus(context.Context) (RolloutStatus, error) {
 		t := b.trialStatus(c)
 		st.Trial = &t
 	}
+	st.Disparity = b.disparity()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range r.warm {
@@ -131,8 +136,13 @@ func (b *Box) RolloutDo(ctx context.Context, q RolloutRequest) (e rollout.Entry,
 	}
 	switch q.Action {
 	case RolloutApprove:
-		if q.By, err = b.approves(q); err == nil {
-			e, err = b.rollout.Approve(ctx, q.By, b.watchFor())
+		by, no := b.approves(q)
+		var over *rollout.Override
+		if err = no; err == nil {
+			over, err = b.overrides(q)
+		}
+		if err == nil {
+			e, err = b.rollout.Approve(ctx, by, b.watchFor(), over)
 		}
 	case RolloutReject:
 		e, err = b.rollout.Reject(q.By, "", q.Reason)
@@ -192,7 +202,7 @@ func (b *Box) approves(q RolloutRequest) (by string, err error) {
 		}
 		return q.By, nil
 	}
-	var approvals []trial.Approval
+	approvals := slices.Clone(c.approvals)
 	if q.Approval != nil {
 		approvals = append(approvals, *q.Approval)
 	}

@@ -136,8 +136,12 @@ func tries(plan *trial.Plan, p, confirmed rollout.Pair) bool {
 	if plan == nil {
 		return false
 	}
-	other := p.Model != confirmed.Model || p.Adapter != confirmed.Adapter || p.Profile != confirmed.Profile
-	return other || plan.Documents && p.Generation != p.Base
+	return otherModel(p, confirmed) || plan.Documents && p.Generation != p.Base
+}
+
+// otherModel says whether a pair has more that is new than documents.
+func otherModel(p, confirmed rollout.Pair) bool {
+	return p.Model != confirmed.Model || p.Adapter != confirmed.Adapter || p.Profile != confirmed.Profile
 }
 
 // contest says what the challenger has that the champion has not, and the champion in
@@ -331,7 +335,11 @@ func (b *Box) tried(ctx context.Context, q answer.Question, a *answer.Answer, er
 }
 
 func (c *challenge) sketch(arm trial.Arm, a *answer.Answer, err error, now time.Time) {
-	o := telemetry.Of(a, err, "", -1, now)
+	cohort := ""
+	if a != nil {
+		cohort = a.Cohort
+	}
+	o := telemetry.Of(a, err, cohort, -1, now)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sketches[arm].Add(&o)
@@ -481,6 +489,9 @@ func (b *Box) followTrial(ctx context.Context, now time.Time) {
 		_, err = b.rollout.Reject("", checkTrial, fmt.Sprintf("trial %s: %s: %s", c.plan.ID, v.Decision, v.Reason))
 	} else if v.Final {
 		by, why := b.mayPromote(c, c.approvals)
+		if no := b.blocked(); why == nil && no != nil {
+			why = errors.New(rollout.Why(no))
+		}
 		c.mu.Lock()
 		c.waits = ""
 		if why != nil {
@@ -488,7 +499,7 @@ func (b *Box) followTrial(ctx context.Context, now time.Time) {
 		}
 		c.mu.Unlock()
 		if why == nil {
-			_, err = b.rollout.Approve(ctx, by, b.watchFor())
+			_, err = b.rollout.Approve(ctx, by, b.watchFor(), nil)
 		}
 	}
 	if err != nil && ctx.Err() == nil && !errors.Is(err, rollout.ErrNoCandidate) {
@@ -498,6 +509,7 @@ func (b *Box) followTrial(ctx context.Context, now time.Time) {
 		if err := b.Report(ctx, spool.Normal, "trial", b.trialStatus(c)); err != nil {
 			b.log.Warn("a trial's figures could not be kept for the centre", "error", err)
 		}
+		b.tell()
 	}
 	if save {
 		b.saveTrial(c)

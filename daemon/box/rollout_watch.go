@@ -3,11 +3,13 @@ package box
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"rxedge/daemon/answer"
 	"rxedge/daemon/rollout"
 	"rxedge/daemon/rollout/watch"
+	"rxedge/daemon/telemetry"
 	"rxedge/index"
 	"rxedge/inference"
 )
@@ -19,6 +21,10 @@ type onTrial struct {
 	model    string
 	restarts int    // of its engine, when it began to be watched
 	unready  string // what the last probe found; under rolling.mu
+	// sketch of the pair's own answers, by cohort; under rolling.mu.
+	sketch *telemetry.Window
+	before sync.Once // served is read once: it stays as it is
+	served cohorts   // of what served before, where it has other documents alone
 }
 
 // restarts of a model's engine by itself.
@@ -57,7 +63,9 @@ func (b *Box) beginWatch(p rollout.Pair) {
 	model := b.modelOf(p)
 	l := watch.Default()
 	l.Budget = b.budget(p, model)
-	w := &onTrial{watch.New(l, b.rollout.recent.Baseline(time.Since(b.started)), time.Now()), p.ID, model, b.restarts(model), ""}
+	now := time.Now()
+	w := &onTrial{Watch: watch.New(l, b.rollout.recent.Baseline(time.Since(b.started)), now), pair: p.ID, model: model,
+		restarts: b.restarts(model), sketch: telemetry.NewWindow(now, now, model, p.Generation)}
 	b.rollout.mu.Lock()
 	b.rollout.watch = w
 	b.rollout.mu.Unlock()
@@ -69,10 +77,16 @@ func (b *Box) onTrial() *onTrial {
 	return b.rollout.watch
 }
 
-// watched takes in an answer of what serves.
-func (b *Box) watched(a *answer.Answer, err error) {
+// watched takes in an answer of what serves; by is nil where that is not known.
+func (b *Box) watched(by *question, a *answer.Answer, err error) {
 	if w := b.onTrial(); w != nil {
 		w.Observe(a, err)
+		if a != nil && by != nil && by.ID == w.pair && watch.Counts(a, err) {
+			o := telemetry.Of(a, err, a.Cohort, -1, time.Now())
+			b.rollout.mu.Lock()
+			w.sketch.Add(&o)
+			b.rollout.mu.Unlock()
+		}
 		return
 	}
 	b.rollout.recent.Observe(a, err)

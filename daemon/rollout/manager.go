@@ -95,8 +95,11 @@ type Config struct {
 	// Told hears of each record once it is on disk, in order; it must not call the
 	// manager. May be nil.
 	Told func(Record, State)
-	Now  func() time.Time // nil: time.Now
-	Log  *slog.Logger     // nil: silent
+	// Confirms is asked when a watched candidate is due to be confirmed: a check that
+	// fails rolls it back. It must not change anything by the manager. Nil: none is asked.
+	Confirms func(Entry) *Check
+	Now      func() time.Time // nil: time.Now
+	Log      *slog.Logger     // nil: silent
 }
 
 // Manager moves a box from pair to pair by its journal. Safe for concurrent use.
@@ -510,6 +513,11 @@ func (m *Manager) Tick(ctx context.Context, trouble *Check) error {
 	}
 	if m.cfg.Now().Before(c.Until) {
 		return nil
+	}
+	if m.cfg.Confirms != nil {
+		if no := m.cfg.Confirms(*c); no != nil && !no.Pass {
+			return m.back(ctx, s, Record{Check: no.Name, Reason: Why(no), Verdict: &Verdict{Checks: []Check{*no}}})
+		}
 	}
 	return m.confirm(ctx, Record{ID: c.ID})
 }

@@ -58,6 +58,13 @@ type (
 	Verdict = validate.Verdict
 )
 
+// Override is a person's word that a candidate is promoted though a check fails.
+type Override struct {
+	Check  Check  `json:"check"` // as it was then
+	By     string `json:"by"`
+	Reason string `json:"reason"`
+}
+
 // Why words a check for people.
 func Why(c *Check) string {
 	s := c.Name
@@ -88,6 +95,8 @@ type Entry struct {
 	Verdict *Verdict `json:"verdict,omitempty"`
 	// Approved says who did.
 	Approved string `json:"approved,omitempty"`
+	// Override of a check that keeps it from being promoted; nil: there is none.
+	Override *Override `json:"override,omitempty"`
 	// Check and Reason say why it was rolled back.
 	Check  string `json:"check,omitempty"`
 	Reason string `json:"reason,omitempty"`

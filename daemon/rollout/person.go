@@ -46,21 +46,21 @@ func (m *Manager) Rollback(ctx context.Context, by, check, reason string, discar
 }
 
 // Approve lets a validated candidate serve, watched for that long; one that is
-// watched already it confirms.
-func (m *Manager) Approve(ctx context.Context, by string, watch time.Duration) (Entry, error) {
+// watched already it confirms. over is a person's word against a check; nil: none is needed.
+func (m *Manager) Approve(ctx context.Context, by string, watch time.Duration, over *Override) (Entry, error) {
 	if c := m.State().Candidate; c != nil && c.Slot == Provisional {
 		if err := m.take(ctx, m.turn); err != nil {
 			return *c, err
 		}
 		defer func() { <-m.turn }()
-		err := m.confirm(ctx, Record{ID: c.ID, By: by})
+		err := m.confirm(ctx, Record{ID: c.ID, By: by, Override: over})
 		return m.entry(c.ID), err
 	}
 	c := m.State().Candidate
 	if c == nil || c.Slot != Validated {
 		return Entry{}, ErrNoCandidate
 	}
-	if err := m.record(Record{Op: OpApprove, ID: c.ID, By: by}); err != nil {
+	if err := m.record(Record{Op: OpApprove, ID: c.ID, By: by, Override: over}); err != nil {
 		return *c, err
 	}
 	err := m.provision(ctx, c.ID, watch)

@@ -68,6 +68,8 @@ type Record struct {
 	Check    string    `json:"check,omitempty"`
 	Reason   string    `json:"reason,omitempty"`
 	Versions []Version `json:"versions,omitempty"`
+	// Override of a check: with approve and confirm, by a person's word alone.
+	Override *Override `json:"override,omitempty"`
 }
 
 // State is what the records come to.
@@ -181,7 +183,7 @@ func (s *State) apply(r Record) error {
 	case OpAdopt:
 		s.Confirmed, s.Previous, s.Unsettled = e, nil, false
 	case OpStage:
-		e.Verdict, e.Approved, e.Check, e.Reason, e.Until, e.From = nil, "", "", "", time.Time{}, nil
+		e.Verdict, e.Approved, e.Check, e.Reason, e.Until, e.From, e.Override = nil, "", "", "", time.Time{}, nil, nil
 		if before == RolledBack {
 			e.Interrupted = 0
 		}
@@ -189,11 +191,14 @@ func (s *State) apply(r Record) error {
 	case OpValidate:
 		e.Verdict, s.Candidate = r.Verdict, e
 	case OpApprove:
-		e.Approved, s.Candidate = r.By, e
+		e.Approved, e.Override, s.Candidate = r.By, r.Override, e
 	case OpProvision:
 		e.Until, e.From, s.Candidate = r.Until, r.From, e
 	case OpConfirm:
 		e.Until = time.Time{}
+		if r.Override != nil {
+			e.Override = r.Override
+		}
 		// What served just before, as it was then, is what can be gone back to.
 		if e.From != nil && s.Confirmed != nil {
 			p := *s.Confirmed
