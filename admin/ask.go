@@ -128,6 +128,9 @@ func (a *app) showDecision(d *guard.Decision) {
 	for _, c := range d.Contributions {
 		a.printf("  %+6.1f  %s\n", c.Points, c.Text)
 	}
+	if g := d.Group; g != nil {
+		a.printf("%s\n", wrap(d.Summary[len(d.Summary)-1], "  ", lineWidth))
+	}
 	a.printf("  A linear model around this answer (LIME, R² %.2f):", d.Lime.R2)
 	for _, w := range d.Lime.Weights[:min(4, len(d.Lime.Weights))] {
 		a.printf(" %s %+.3f", w.Feature, w.Weight)

@@ -27,7 +27,7 @@ or answers have changed; each such request, and who approved it, is a signed rec
 		Example: `  rxedge central fleet drift --since 14d
   rxedge central fleet run
   rxedge central fleet approve retrain-3 --note "new class of medicines"`, RunE: group}
-	c.AddCommand(a.fleetDrift(dir), a.fleetFairness(dir), a.fleetQuality(dir), a.fleetRun(dir), a.fleetRequests(dir), a.fleetDecide(dir, true), a.fleetDecide(dir, false), a.fleetRecord(dir))
+	c.AddCommand(a.fleetDrift(dir), a.fleetFairness(dir), a.fleetQuality(dir), a.fleetRun(dir), a.fleetRequests(dir), a.fleetDecide(dir, true), a.fleetDecide(dir, false), a.fleetPropose(dir), a.fleetThresholds(dir), a.fleetRecord(dir))
 	return c
 }
 

@@ -19,6 +19,7 @@ import (
 	"rxedge/index/document"
 	"rxedge/sync/bundle"
 	"rxedge/sync/central"
+	"rxedge/sync/record"
 )
 
 // publishing is the result of publish.
@@ -29,7 +30,7 @@ type publishing struct {
 
 func (a *app) centralPublish(dir *string) *cobra.Command {
 	var rel central.Release
-	var models, adapters, profiles, golden, trials, approvals, hubs []string
+	var models, adapters, profiles, golden, trials, approvals, thresholds, hubs []string
 	var version, vectors string
 	var here bool
 	c := &cobra.Command{Use: "publish [PATH...]", Short: "Publish documents and models to a channel",
@@ -50,7 +51,7 @@ it, the others fetch nothing of it.`,
 				return err
 			}
 			for kind, paths := range map[string][]string{bundle.KindModel: models, bundle.KindAdapter: adapters, bundle.KindProfile: profiles, bundle.KindGolden: golden,
-				bundle.KindTrial: trials, bundle.KindApproval: approvals} {
+				bundle.KindTrial: trials, bundle.KindApproval: approvals, bundle.KindThresholds: thresholds} {
 				for _, p := range paths {
 					if err := checkFile(kind, p); err != nil {
 						return err
@@ -59,7 +60,7 @@ it, the others fetch nothing of it.`,
 				}
 			}
 			if len(given)+len(rel.Files)+len(rel.Withdraw)+len(rel.Drop) == 0 && vectors == "" && !rel.DropVectors {
-				return usage("name documents, --model, --adapter, --profile, --golden, --trial, --approval, --vectors, --drop-vectors, --withdraw or --drop")
+				return usage("name documents, --model, --adapter, --profile, --golden, --trial, --approval, --thresholds, --vectors, --drop-vectors, --withdraw or --drop")
 			}
 			if rel.Replace && len(given) == 0 {
 				return usage("--replace: name the documents that are all there is to be")
@@ -122,6 +123,7 @@ it, the others fetch nothing of it.`,
 	fl.StringArrayVar(&golden, "golden", nil, "`file` of questions with known answers (JSONL, as 'eval answers' reads): a site asks itself these first")
 	fl.StringArrayVar(&trials, "trial", nil, "`file` of a trial's plan (JSON, see 'rxedge central trial'): sites try the bundle's model beside theirs")
 	fl.StringArrayVar(&approvals, "approval", nil, "`file` that 'rxedge central trial approve' has written")
+	fl.StringArrayVar(&thresholds, "thresholds", nil, "`file` that 'rxedge central fleet thresholds' has written; --drop withdraws it")
 	fl.StringVar(&version, "file-version", "", "`text` that names the version of the files (default the number of the bundle)")
 	fl.StringArrayVar(&rel.Drop, "drop", nil, "`name` of a file that is no longer part of it")
 	fl.StringVar(&vectors, "vectors", "", "`name` of the embedder whose vectors go with it")
@@ -172,6 +174,13 @@ func checkFile(kind, path string) error {
 			b, err := io.ReadAll(r)
 			if err == nil {
 				_, err = trial.ParseApproval(b)
+			}
+			return err
+		},
+		bundle.KindThresholds: func(r io.Reader) error {
+			b, err := io.ReadAll(r)
+			if err == nil {
+				_, err = record.Parse(b)
 			}
 			return err
 		},

@@ -55,6 +55,13 @@ func (a *app) status() *cobra.Command {
 			if c := h.Cache; c != nil {
 				a.printf("Cache      %d answers, %d vectors of questions, %s\n", c.Answers, c.Embeddings, size(c.Bytes))
 			}
+			if t := h.Thresholds; t != nil {
+				a.printf("Guard      %s, proposed by %s, approved by %s on %s: much doubt", printableText(t.ID), printableText(t.Proposed), printableText(t.Approved), t.At.Format(time.DateOnly))
+				for _, g := range t.Groups.Groups {
+					a.printf(", %s from %.3f", g.Cohort, g.Threshold)
+				}
+				a.printf("; others from %.3f\n", t.Groups.Own)
+			}
 			if h.Profile != "" {
 				a.printf("Profile    %s: %s\n", h.Profile, h.ProfileWhy)
 			}

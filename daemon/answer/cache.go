@@ -43,6 +43,9 @@ type Cache interface {
 // names and abbreviations are told by it.
 func (s *Service) key(ctx context.Context, q Question) string {
 	variant := s.variant(ctx)
+	if g := s.group(ctx, &q); g != nil { // what is doubted for one cohort is not for another
+		variant += "\x00" + g.String()
+	}
 	return strings.Join([]string{Normalise(q.asked()), q.Mode, strconv.Itoa(q.K), strconv.Itoa(s.MaxTokens), strconv.FormatBool(q.Explain), variant, s.staleBefore(), strconv.FormatBool(s.StaleAbstains), strconv.FormatBool(s.GuardAbstains)}, "\x00")
 }
 

@@ -18,11 +18,7 @@ func (s *Service) guarded(ctx context.Context, a *Answer, p *looked) *guard.Deci
 	if a.Status != StatusAnswered || len(a.Claims) == 0 {
 		return nil
 	}
-	m := s.guard
-	if m == nil {
-		m = guard.Builtin()
-	}
-	return m.Decide(features(ctx, s.Relevance, a, p), p.q.Explain)
+	return s.guards().DecideFor(features(ctx, s.Relevance, a, p), p.q.Explain, s.group(ctx, &p.q))
 }
 
 // features of an answer, as package guard names them.

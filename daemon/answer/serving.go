@@ -3,6 +3,7 @@ package answer
 import (
 	"context"
 
+	"rxedge/daemon/answer/guard"
 	"rxedge/index"
 	"rxedge/inference"
 )
@@ -18,6 +19,8 @@ type Serving interface {
 	HasGenerator() bool
 	// Variant is as Service.Variant.
 	Variant() string
+	// Thresholds of cohorts that take the place of the guard's own; nil: there are none.
+	Thresholds() *guard.Applied
 	// Keep makes one that is released by itself.
 	Keep() Serving
 	Release()
@@ -100,4 +103,21 @@ func (s *Service) variant(ctx context.Context) string {
 		return s.Variant()
 	}
 	return ""
+}
+
+// group is the threshold of a question's cohort; nil: the guard's own holds.
+func (s *Service) group(ctx context.Context, q *Question) *guard.Mitigation {
+	v := servingOf(ctx)
+	if v == nil {
+		return nil
+	}
+	return v.Thresholds().For(q.Cohort, s.guards().Threshold)
+}
+
+// guards is the model that judges answers.
+func (s *Service) guards() *guard.Model {
+	if s.guard != nil {
+		return s.guard
+	}
+	return guard.Builtin()
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"rxedge/daemon/answer"
+	guardmodel "rxedge/daemon/answer/guard"
 	"rxedge/daemon/cache"
 	"rxedge/daemon/feedback"
 	"rxedge/index"
@@ -71,6 +72,8 @@ type Health struct {
 	Started time.Time `json:"started"`
 	// Unclean says how the stop before this start was not clean; "": it was.
 	Unclean string `json:"unclean_stop,omitempty"`
+	// Thresholds of cohorts that take the place of the guard's own; nil: there are none.
+	Thresholds *guardmodel.Applied `json:"thresholds,omitempty"`
 	// Cache of answers; nil where there is none.
 	Cache *cache.Stats `json:"cache,omitempty"`
 }

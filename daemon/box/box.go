@@ -228,6 +228,10 @@ func (b *Box) Health() api.Health {
 		}
 	}
 	h.Profile, h.ProfileWhy = b.Models.profileAndWhy()
+	var note string
+	if h.Thresholds, note = b.thresholds(); note != "" {
+		h.Degraded = append(h.Degraded, note)
+	}
 	h.Unclean = b.unclean
 	if b.cache != nil {
 		st := b.cache.Stats()

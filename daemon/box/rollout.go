@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"rxedge/daemon/answer"
+	"rxedge/daemon/answer/guard"
 	"rxedge/daemon/rollout"
 	"rxedge/daemon/rollout/validate"
 	"rxedge/daemon/rollout/watch"
@@ -67,6 +68,9 @@ type rolling struct {
 type served struct {
 	rollout.Pair
 	model string // as Models know it; "": none
+	// thresholds of cohorts; nil: the guard's own hold, as note says where others came.
+	thresholds *guard.Applied
+	note       string
 }
 
 // warm is what served before.
@@ -254,7 +258,7 @@ func (s site) Idle(ctx context.Context, limit time.Duration) {
 // change makes another pair answer, together with a swap of the index.
 func (s site) change(p rollout.Pair) index.Swap {
 	return func(swap func()) {
-		next := &served{p, s.b.modelOf(p)}
+		next := s.b.serves(p, s.b.modelOf(p))
 		r := &s.b.rollout
 		r.pair.Lock()
 		defer r.pair.Unlock()

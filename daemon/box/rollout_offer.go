@@ -193,6 +193,12 @@ func (b *Box) prepareBundle(ctx context.Context, st *bundle.Staged, progress fun
 				return p, nil, err
 			}
 			vs = append(vs, rollout.Version{Kind: rollout.KindProfile, Name: name, SHA256: p.Profile.SHA256, Made: rollout.Made{Data: p.Profile.SHA256}, Lineage: rollout.Lineage{Signed: signed}})
+		case bundle.KindThresholds:
+			p.Thresholds = rollout.File{Name: name, SHA256: a.SHA256.String()}
+			if err := b.offerThresholds(st.Artefact(a), p.Thresholds); err != nil {
+				return p, nil, err
+			}
+			vs = append(vs, rollout.Version{Kind: rollout.KindThresholds, Name: name, SHA256: p.Thresholds.SHA256, Made: rollout.Made{Data: p.Thresholds.SHA256}, Lineage: rollout.Lineage{Signed: signed}})
 		}
 	}
 	if e, ok := b.chooseGenerator(models); ok {
@@ -371,7 +377,7 @@ func (b *Box) candidate(p rollout.Pair) (*question, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &question{b: b, snap: snap, served: &served{p, b.modelOf(p)}}, nil
+	return &question{b: b, snap: snap, served: b.serves(p, b.modelOf(p))}, nil
 }
 
 // filePath is where an adapter or a profile of a pair is kept.

@@ -28,6 +28,7 @@ const checkTrial = "trial"
 type challenge struct {
 	pair      rollout.Pair
 	model     string
+	served    *served // as it answers
 	plan      trial.Plan
 	approvals []trial.Approval
 	from, to  string // what the two have that the other has not
@@ -141,7 +142,7 @@ func tries(plan *trial.Plan, p, confirmed rollout.Pair) bool {
 
 // otherModel says whether a pair has more that is new than documents.
 func otherModel(p, confirmed rollout.Pair) bool {
-	return p.Model != confirmed.Model || p.Adapter != confirmed.Adapter || p.Profile != confirmed.Profile
+	return p.Model != confirmed.Model || p.Adapter != confirmed.Adapter || p.Profile != confirmed.Profile || p.Thresholds != confirmed.Thresholds
 }
 
 // contest says what the challenger has that the champion has not, and the champion in
@@ -176,7 +177,8 @@ func contest(s rollout.State, e *rollout.Entry) (from, to string, patch bool) {
 	for _, f := range []struct {
 		kind    string
 		was, is rollout.File
-	}{{rollout.KindModel, s.Confirmed.Model, e.Model}, {rollout.KindAdapter, s.Confirmed.Adapter, e.Adapter}, {rollout.KindProfile, s.Confirmed.Profile, e.Profile}} {
+	}{{rollout.KindModel, s.Confirmed.Model, e.Model}, {rollout.KindAdapter, s.Confirmed.Adapter, e.Adapter}, {rollout.KindProfile, s.Confirmed.Profile, e.Profile},
+		{rollout.KindThresholds, s.Confirmed.Thresholds, e.Thresholds}} {
 		if f.was == f.is {
 			continue
 		}
@@ -210,7 +212,7 @@ func (b *Box) beginTrial(e rollout.Entry, plan *trial.Plan, approvals []trial.Ap
 	}
 	c := &challenge{pair: e.Pair, model: b.modelOf(e.Pair), plan: *plan, approvals: approvals, queue: make(chan shadowed, shadowQueue),
 		ended: make(chan struct{}), arms: map[string]trial.Arm{}}
-	c.budget = b.budget(e.Pair, c.model)
+	c.budget, c.served = b.budget(e.Pair, c.model), b.serves(e.Pair, c.model)
 	c.from, c.to, c.patch = contest(s, &e)
 	now := time.Now()
 	if !c.load(b.trialFile()) {
@@ -260,7 +262,7 @@ func clientOf(ctx context.Context) string {
 
 // challenger takes the challenger for a question; nil where it can't be had.
 func (b *Box) challenger(c *challenge) *question {
-	q := &question{b: b, served: &served{c.pair, c.model}, challenge: c}
+	q := &question{b: b, served: c.served, challenge: c}
 	if c.pair.Generation == c.pair.Base { // the documents are those that serve
 		q.snap = b.Index.Acquire()
 		return q

@@ -284,7 +284,7 @@ func (m *Manager) lost(s State, now Pair, why error) error {
 			return errors.Join(why, err)
 		}
 	}
-	now.Model, now.Adapter, now.Profile = s.Confirmed.Model, s.Confirmed.Adapter, s.Confirmed.Profile
+	now.Model, now.Adapter, now.Profile, now.Thresholds = s.Confirmed.Model, s.Confirmed.Adapter, s.Confirmed.Profile, s.Confirmed.Thresholds
 	return m.adopt(now)
 }
 

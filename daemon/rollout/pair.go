@@ -41,6 +41,8 @@ type Pair struct {
 	Model   File   `json:"model,omitzero"` // none: sentences of the documents, verbatim
 	Adapter File   `json:"adapter,omitzero"`
 	Profile File   `json:"profile,omitzero"`
+	// Thresholds of cohorts that take the place of the guard's own.
+	Thresholds File `json:"thresholds,omitzero"`
 }
 
 // String names it for people.

@@ -23,6 +23,8 @@ const (
 	KindModel   = "model"
 	KindAdapter = "adapter"
 	KindProfile = "profile"
+	// KindThresholds are the guard's thresholds by cohort.
+	KindThresholds = "thresholds"
 )
 
 // Made says by what a version is told from others of its kind: the way it is
@@ -131,6 +133,8 @@ func (p *Pair) holds(v *Version) bool {
 		f = p.Adapter
 	case KindProfile:
 		f = p.Profile
+	case KindThresholds:
+		f = p.Thresholds
 	case KindIndex:
 		return v.Name == p.Generation
 	}

@@ -201,6 +201,8 @@ const (
 	// KindApproval somebody's signed word that it may take its place.
 	KindTrial    = "trial"
 	KindApproval = "approval"
+	// KindThresholds is a proposal of the guard's thresholds by cohort, with its approval.
+	KindThresholds = "thresholds"
 )
 
 // MaxGolden is the most bytes of a file of golden questions, MaxPlan that of a plan or
@@ -210,7 +212,7 @@ const (
 	MaxPlan   = 64 << 10
 )
 
-var mostOf = map[string]int64{KindModel: maxFile, KindAdapter: maxFile, KindProfile: maxFile, KindGolden: MaxGolden, KindTrial: MaxPlan, KindApproval: MaxPlan}
+var mostOf = map[string]int64{KindModel: maxFile, KindAdapter: maxFile, KindProfile: maxFile, KindGolden: MaxGolden, KindTrial: MaxPlan, KindApproval: MaxPlan, KindThresholds: MaxPlan}
 
 // Artefact is a file: a model, an adapter, a firmware profile, golden questions, a plan
 // of a trial, an approval.

@@ -42,6 +42,26 @@ func (s *Staged) Files() ([]File, error) {
 	return out, nil
 }
 
+// TargetsKeys are the public keys, hex, that the root of this site names for targets.
+func (r *Receiver) TargetsKeys() (map[string]bool, error) {
+	r.trust.mu.RLock()
+	b := r.trust.kept.Root
+	r.trust.mu.RUnlock()
+	root, err := metadata.Root().FromBytes(b)
+	if err != nil {
+		return nil, fmt.Errorf("the root of this site: %w", err)
+	}
+	out := map[string]bool{}
+	if role := root.Signed.Roles[metadata.TARGETS]; role != nil {
+		for _, id := range role.KeyIDs {
+			if k := root.Signed.Keys[id]; k != nil {
+				out[k.Value.PublicKey] = true
+			}
+		}
+	}
+	return out, nil
+}
+
 // signers are the ids of the keys whose signatures of the targets are good.
 func (t *trust) signers() ([]string, error) {
 	t.mu.RLock()

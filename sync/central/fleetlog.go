@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rxedge/sync/bundle"
+	"rxedge/sync/record"
 )
 
 // What the fleet's figures gave rise to, and what people decided about it, is
@@ -23,16 +24,16 @@ import (
 // centre takes it up from there; the hub lets nobody delete one.
 
 // FleetAction of a record.
-type FleetAction string
+type FleetAction = record.Action
 
-// Actions. The first of each opens a matter, the others decide it.
+// Actions.
 const (
-	RetrainRequested   FleetAction = "retrain.requested"
-	RetrainApproved    FleetAction = "retrain.approved"
-	RetrainDeclined    FleetAction = "retrain.declined"
-	ThresholdsProposed FleetAction = "thresholds.proposed"
-	ThresholdsApproved FleetAction = "thresholds.approved"
-	ThresholdsDeclined FleetAction = "thresholds.declined"
+	RetrainRequested   = record.RetrainRequested
+	RetrainApproved    = record.RetrainApproved
+	RetrainDeclined    = record.RetrainDeclined
+	ThresholdsProposed = record.ThresholdsProposed
+	ThresholdsApproved = record.ThresholdsApproved
+	ThresholdsDeclined = record.ThresholdsDeclined
 )
 
 // opens says which action a decision answers to; "" for those that open.
@@ -43,19 +44,7 @@ var opens = map[FleetAction]FleetAction{
 }
 
 // FleetRecord is one step.
-type FleetRecord struct {
-	Seq    int64       `json:"seq"` // 1, 2, …
-	At     time.Time   `json:"at"`
-	Who    string      `json:"who"`
-	Action FleetAction `json:"action"`
-	ID     string      `json:"id"` // of the matter, such as retrain-7
-	// Cause is what a request is because of; for the same no other is made for a
-	// while.
-	Cause  string          `json:"cause,omitempty"`
-	Reason string          `json:"reason,omitempty"`
-	Data   json.RawMessage `json:"data,omitempty"` // features, figures, lineage
-	Prev   bundle.Hash     `json:"prev"`
-}
+type FleetRecord = record.Fleet
 
 // Matter is a request or a proposal, with its decision.
 type Matter struct {
@@ -77,8 +66,7 @@ type DecidedError struct{ reason string }
 func (e *DecidedError) Error() string { return e.reason }
 
 const (
-	fleetLogFile    = "fleet/log.jsonl"
-	fleetLogContext = "rxedge fleet record 1\n"
+	fleetLogFile = "fleet/log.jsonl"
 	// mostData of a record, so that it is one message.
 	mostData = 256 << 10
 )
@@ -102,7 +90,7 @@ func (l *fleetLog) matter(id string) *Matter {
 
 func (l *fleetLog) add(s Signed, keys map[string]bool) error {
 	var c FleetRecord
-	if err := s.open(fleetLogContext, keys, &c); err != nil {
+	if err := s.Open(record.FleetContext, keys, &c); err != nil {
 		return err
 	}
 	opener, known := opens[c.Action]
@@ -178,7 +166,7 @@ func (f *Folder) record(l *fleetLog, c FleetRecord) error {
 	if err != nil {
 		return err
 	}
-	s := sealed(fleetLogContext, b, k)
+	s := Signed{record.Seal(record.FleetContext, b, k)}
 	line, err := json.Marshal(s)
 	if err != nil {
 		return err
@@ -270,6 +258,43 @@ func (f *Folder) FleetRecords() ([]Signed, error) {
 func (s *Signed) FleetRecord() (*FleetRecord, error) {
 	var c FleetRecord
 	return &c, json.Unmarshal(s.Record, &c)
+}
+
+// Approved is a matter as it travels to sites: what was proposed, and the approval.
+func (f *Folder) Approved(id string) (*record.Approved, error) {
+	all, err := f.FleetRecords()
+	if err != nil {
+		return nil, err
+	}
+	out := &record.Approved{Format: 1}
+	var proposal, decision *FleetRecord
+	for _, s := range all {
+		r, err := s.FleetRecord()
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case r.ID != id:
+		case proposal == nil:
+			proposal, out.Proposal = r, s.Signed
+		default:
+			decision, out.Approval = r, s.Signed
+		}
+	}
+	switch {
+	case proposal == nil:
+		return nil, fmt.Errorf("%s: %w", id, ErrNoMatter)
+	case decision == nil:
+		return nil, &DecidedError{fmt.Sprintf("%s is not decided yet; another person than %s approves it", id, proposal.Who)}
+	}
+	keys, err := f.targetsKeys()
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := out.Open(proposal.Action, keys); err != nil {
+		return nil, &DecidedError{err.Error()}
+	}
+	return out, nil
 }
 
 // PublishRecords gives the hub the records that it does not have, and says how many.

@@ -2,8 +2,6 @@ package central
 
 import (
 	"bytes"
-	"crypto/ed25519"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +14,7 @@ import (
 
 	"rxedge/sync/bundle"
 	"rxedge/sync/durable"
+	"rxedge/sync/record"
 )
 
 // The trail says who did what to which rollout, and is where rollouts are kept:
@@ -51,12 +50,7 @@ type Record struct {
 // Signed is a record as it lies in the trail. The hash is the SHA-256 of the
 // record's JSON without white space; Signature is Ed25519 over auditContext and
 // the hash's 32 bytes, by a targets key of the fleet's root.
-type Signed struct {
-	Record    json.RawMessage `json:"record"`
-	Hash      bundle.Hash     `json:"hash"`
-	Key       string          `json:"key"` // public, hex
-	Signature string          `json:"signature"`
-}
+type Signed struct{ record.Signed }
 
 const auditContext = "rxedge rollout audit 1\n"
 
@@ -169,38 +163,10 @@ func eachSigned(b []byte, add func(Signed) error) (whole int64, last bool, err e
 // check one record by itself; keys are public, hex.
 func (s *Signed) check(keys map[string]bool) (*Record, error) {
 	var c Record
-	if err := s.open(auditContext, keys, &c); err != nil {
+	if err := s.Open(auditContext, keys, &c); err != nil {
 		return nil, err
 	}
 	return &c, nil
-}
-
-// open a record whose hash and signature are right into into, strictly.
-func (s *Signed) open(context string, keys map[string]bool, into any) error {
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, s.Record); err != nil {
-		return err
-	}
-	key, err1 := hex.DecodeString(s.Key)
-	sig, err2 := hex.DecodeString(s.Signature)
-	switch {
-	case bundle.HashOf(compact.Bytes()) != s.Hash:
-		return errors.New("its hash is not that of its text")
-	case !keys[s.Key]:
-		return errors.New("it is signed by no targets key of this fleet")
-	case err1 != nil || err2 != nil || len(key) != ed25519.PublicKeySize || !ed25519.Verify(key, append([]byte(context), s.Hash[:]...), sig):
-		return errors.New("its signature is wrong")
-	}
-	d := json.NewDecoder(bytes.NewReader(s.Record))
-	d.DisallowUnknownFields()
-	return d.Decode(into)
-}
-
-// sealed is a record's JSON, signed.
-func sealed(context string, record []byte, k ed25519.PrivateKey) Signed {
-	s := Signed{Record: record, Hash: bundle.HashOf(record), Key: hex.EncodeToString(k.Public().(ed25519.PublicKey))}
-	s.Signature = hex.EncodeToString(ed25519.Sign(k, append([]byte(context), s.Hash[:]...)))
-	return s
 }
 
 // Read the record, unchecked.
@@ -221,7 +187,7 @@ func (f *Folder) append(t *trail, c Record) error {
 	if err != nil {
 		return err
 	}
-	s := sealed(auditContext, b, k)
+	s := Signed{record.Seal(auditContext, b, k)}
 	line, err := json.Marshal(s)
 	if err != nil {
 		return err

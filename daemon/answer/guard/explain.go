@@ -20,6 +20,9 @@ type Decision struct {
 	Doubt     string  `json:"doubt"` // low, some, high
 	// Advisory: the guard tells and does not decide.
 	Advisory bool `json:"advisory"`
+	// Group: the threshold is that of the patient's cohort, which was approved; nil: it
+	// is the guard's own.
+	Group *Mitigation `json:"group,omitempty"`
 	// What follows is there where an explanation was asked for.
 	Baseline float64 `json:"baseline,omitempty"` // mean over the answers compared with
 	// Contributions are exact Shapley values: their sum is Wrong − Baseline.
@@ -60,10 +63,16 @@ const (
 )
 
 // Decide about an answer; explain says whether to say why.
-func (m *Model) Decide(v Vector, explain bool) *Decision {
-	d := &Decision{Wrong: m.Wrong(&v), Threshold: m.Threshold, Doubt: Low, Advisory: true, Features: v}
+func (m *Model) Decide(v Vector, explain bool) *Decision { return m.DecideFor(v, explain, nil) }
+
+// DecideFor decides by the threshold of a cohort; nil: by the guard's own.
+func (m *Model) DecideFor(v Vector, explain bool, group *Mitigation) *Decision {
+	d := &Decision{Wrong: m.Wrong(&v), Threshold: m.Threshold, Doubt: Low, Advisory: true, Group: group, Features: v}
+	if group != nil {
+		d.Threshold = group.threshold
+	}
 	switch {
-	case d.Wrong >= m.Threshold:
+	case d.Wrong >= d.Threshold:
 		d.Doubt = High
 	case d.Wrong >= m.Some:
 		d.Doubt = Some
@@ -98,6 +107,9 @@ func (m *Model) explain(d *Decision) {
 		if math.Abs(c.Points) >= 0.5 {
 			d.Summary = append(d.Summary, upper(c.Text)+".")
 		}
+	}
+	if g := d.Group; g != nil {
+		d.Summary = append(d.Summary, fmt.Sprintf("For this patient's group it counts as much doubt from %.0f of 100 and not from %.0f: %s, which %s approved.", 100*d.Threshold, 100*g.Own, g.ID, g.Approved))
 	}
 }
 

@@ -89,18 +89,24 @@ func ReadScores(r io.Reader, score, label string) (scores []float64, positive []
 		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
 			return fmt.Errorf("%s: %.40q is no number", place(0), row[0])
 		}
-		switch strings.ToLower(strings.TrimSpace(row[1])) {
-		case "1", "true", "yes", "1.0":
-			positive = append(positive, true)
-		case "0", "false", "no", "0.0":
-			positive = append(positive, false)
-		default:
+		yes, ok := outcome(row[1])
+		if !ok {
 			return fmt.Errorf("%s: %.40q is neither 0 nor 1", place(1), row[1])
 		}
-		scores = append(scores, v)
+		scores, positive = append(scores, v), append(positive, yes)
 		return nil
 	})
 	return scores, positive, err
+}
+
+func outcome(s string) (value, ok bool) {
+	switch strings.ToLower(strings.TrimSpace(s)) {
+	case "1", "true", "yes", "1.0":
+		return true, true
+	case "0", "false", "no", "0.0":
+		return false, true
+	}
+	return false, false
 }
 
 // ReadRatings reads two columns of a CSV with a header: what two raters said of the
