@@ -5,8 +5,12 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/cespare/xxhash/v2"
+
 	"rxedge/daemon/answer"
+	"rxedge/daemon/config"
 	"rxedge/daemon/telemetry"
+	"rxedge/inference/semantic"
 )
 
 // anchors are the vectors of telemetry's sentences in the generation that serves.
@@ -37,6 +41,22 @@ func (b *Box) nearest(a *answer.Answer) int {
 		x.made.Go(func() { b.makeAnchors(generation) })
 	}
 	return -1
+}
+
+// space is where a question's vector can be compared over generations. Of the built-in
+// embedder that is what its model was trained to: the rest of its numbers are learned
+// anew by each generation.
+func (b *Box) space(a *answer.Answer) (uint64, []float32) {
+	v, e := a.Vector(), b.Answers.Embedder
+	if len(v) == 0 || e.SHA256 == "" {
+		return 0, nil
+	}
+	if b.embedder == config.Builtin {
+		if v = semantic.Trained(v); v == nil {
+			return 0, nil
+		}
+	}
+	return xxhash.Sum64String(e.SHA256) | 1, v
 }
 
 // makeAnchors of a generation, where it serves still. One that can't be made stays

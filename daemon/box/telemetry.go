@@ -46,7 +46,7 @@ const mostUnsent = 100
 
 func (b *Box) openTelemetry() error {
 	w := &watching{}
-	r, err := telemetry.Open(filepath.Join(b.Config.Data, "telemetry"), telemetry.Options{Log: b.log, Day: b.dayOver, Leave: b.reportWindow})
+	r, err := telemetry.Open(filepath.Join(b.Config.Data, "telemetry"), telemetry.Options{Log: b.log, Day: b.dayOver, Leave: b.reportWindow, Space: b.space})
 	if err != nil {
 		return err
 	}

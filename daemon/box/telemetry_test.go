@@ -14,10 +14,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"rxedge/daemon/answer"
 	"rxedge/daemon/config"
 	"rxedge/daemon/feedback"
+	"rxedge/daemon/telemetry"
 	"rxedge/daemon/telemetry/alerts"
 	"rxedge/inference/gpu"
 )
@@ -179,6 +181,54 @@ func TestOccupancy(t *testing.T) {
 	}
 	if _, err := b.Slow(t.Context(), -1); err == nil {
 		t.Error("hours may be anything")
+	}
+}
+
+// A question lies where it lay after the index was fitted to other documents: its vector
+// turns, what is counted of it stays.
+func TestProjectionsOutliveAGeneration(t *testing.T) {
+	t.Parallel()
+	b := openBox(t, nil)
+	if _, err := b.IngestSample(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ask := func() *answer.Answer {
+		a, err := b.Ask(t.Context(), answer.Question{Text: "What is the maximum daily dose of metformin?", Fresh: true}, answer.Events{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	before := ask()
+	if _, err := b.Withdraw(t.Context(), []string{"sample-warfarin"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Index.Compact(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	after := ask()
+	if before.Generation == after.Generation || slices.Equal(before.Vector(), after.Vector()) {
+		t.Fatalf("the generation %s was not made anew: %s", before.Generation, after.Generation)
+	}
+	if x, y := telemetry.Project(b.space(before)), telemetry.Project(b.space(after)); x != y || x.Space == 0 {
+		t.Errorf("it lay in %v and lies in %v", x, y)
+	}
+	hours, err := b.telemetry.recorder.Hours(time.Now().Add(-time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, err := telemetry.Sum(hours)
+	if err != nil || len(sum.Spaces) != 1 {
+		t.Fatalf("%+v, %v", sum, err)
+	}
+	for _, s := range sum.Spaces {
+		most := int64(0)
+		for _, n := range s.Bins[0] {
+			most = max(most, n)
+		}
+		if most != 2 || s.By[0]["dose"] == nil || s.By[0]["dose"].N != 2 {
+			t.Errorf("%+v", s)
+		}
 	}
 }
 

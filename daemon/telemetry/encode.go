@@ -57,20 +57,7 @@ func (w *Window) MarshalBinary() ([]byte, error) {
 	str(w.Generation)
 	num(w.Questions)
 	for _, bins := range w.Bins {
-		for i := 0; i < len(bins); {
-			if bins[i] != 0 {
-				num(bins[i])
-				i++
-				continue
-			}
-			n := i
-			for n < len(bins) && bins[n] == 0 {
-				n++
-			}
-			num(0)
-			num(int64(n - i))
-			i = n
-		}
+		b = appendBins(b, bins)
 	}
 	for _, m := range w.Slices {
 		num(int64(len(m)))
@@ -111,11 +98,46 @@ func (w *Window) MarshalBinary() ([]byte, error) {
 	}
 	num(int64(len(d)))
 	b = append(b, d...)
+	num(int64(len(w.Spaces)))
+	for _, id := range slices.Sorted(maps.Keys(w.Spaces)) {
+		s := w.Spaces[id]
+		b = binary.LittleEndian.AppendUint64(b, id)
+		for _, bins := range s.Bins {
+			b = appendBins(b, bins)
+		}
+		for _, m := range s.By {
+			num(int64(len(m)))
+			for _, v := range slices.Sorted(maps.Keys(m)) {
+				str(v)
+				for _, f := range m[v].fields() {
+					num(*f)
+				}
+			}
+		}
+	}
 	b = sealed(b)
 	if len(b) > MaxEncoded {
 		return nil, fmt.Errorf("a window of telemetry has %d bytes; the most is %d", len(b), MaxEncoded)
 	}
 	return b, nil
+}
+
+// appendBins of a histogram.
+func appendBins(b []byte, bins []int64) []byte {
+	for i := 0; i < len(bins); {
+		if bins[i] != 0 {
+			b = binary.AppendUvarint(b, uint64(bins[i]))
+			i++
+			continue
+		}
+		n := i
+		for n < len(bins) && bins[n] == 0 {
+			n++
+		}
+		b = binary.AppendUvarint(append(b, 0), uint64(n-i))
+		i = n
+	}
+	return b
 }
 
 // sealed puts the checksum behind a body.
@@ -139,7 +161,8 @@ func UnmarshalWindow(b []byte) (w *Window, err error) {
 	if binary.LittleEndian.Uint64(b[len(b)-8:]) != xxhash.Sum64(body) {
 		return nil, fmt.Errorf("%w: its checksum is another", ErrDamaged)
 	}
-	if v := b[len(magic)]; v != Schema {
+	schema := b[len(magic)]
+	if v := schema; v < firstSchema || v > Schema {
 		return nil, fmt.Errorf("%w: %d; this rxedge reads %d", ErrSchema, v, Schema)
 	}
 	r.b = body[len(magic)+1:]
@@ -151,20 +174,8 @@ func UnmarshalWindow(b []byte) (w *Window, err error) {
 	from, to := r.time(), r.time()
 	w = NewWindow(from, to, r.str(), r.str())
 	w.Questions = r.num()
-	for f := range w.Bins {
-		bins := w.Bins[f]
-		for i := 0; i < len(bins) && !r.bad; {
-			if v := r.num(); v != 0 {
-				bins[i] = v
-				i++
-				continue
-			}
-			n := r.num()
-			if n < 1 || n > int64(len(bins)-i) {
-				return nil, ErrDamaged
-			}
-			i += int(n)
-		}
+	for _, bins := range w.Bins {
+		r.bins(bins)
 	}
 	for d := range w.Slices {
 		n := r.num()
@@ -208,7 +219,57 @@ func UnmarshalWindow(b []byte) (w *Window, err error) {
 	if w.distinct, err = unmarshalDistinct(r.bytes(maxSketch)); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
+	if schema > firstSchema {
+		r.spaces(w)
+	}
 	return w, nil
+}
+
+// spaces of a window.
+func (r *reader) spaces(w *Window) {
+	n := r.num()
+	if n > MostSpaces {
+		r.bad = true
+		return
+	}
+	for range n {
+		if len(r.b) < 8 || r.bad {
+			r.bad = true
+			return
+		}
+		id := binary.LittleEndian.Uint64(r.b)
+		r.b = r.b[8:]
+		s := newSpace()
+		for _, bins := range s.Bins {
+			r.bins(bins)
+		}
+		for i := range s.By {
+			values := r.num()
+			if values > maxSlices {
+				r.bad = true
+				return
+			}
+			for range values {
+				p, v := &Place{}, r.str()
+				for _, f := range p.fields() {
+					*f = r.num()
+				}
+				for _, sum := range p.Sums {
+					r.bad = r.bad || sum > p.N*int64(len(projectionEdges))
+				}
+				if r.bad || s.By[i][v] != nil {
+					r.bad = true
+					return
+				}
+				s.By[i][v] = p
+			}
+		}
+		if id == 0 || w.Spaces[id] != nil {
+			r.bad = true
+			return
+		}
+		w.Spaces[id] = s
+	}
 }
 
 func unmarshalDistinct(b []byte) (s *hyperloglog.Sketch, err error) {
@@ -242,6 +303,23 @@ func (r *reader) num() int64 {
 	}
 	r.b = r.b[n:]
 	return int64(v)
+}
+
+// bins of a histogram into as many as there are.
+func (r *reader) bins(bins []int64) {
+	for i := 0; i < len(bins) && !r.bad; {
+		if v := r.num(); v != 0 {
+			bins[i] = v
+			i++
+			continue
+		}
+		n := r.num()
+		if n < 1 || n > int64(len(bins)-i) {
+			r.bad = true
+			return
+		}
+		i += int(n)
+	}
 }
 
 func (r *reader) signed() int64 {

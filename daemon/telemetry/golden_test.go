@@ -24,6 +24,10 @@ type golden struct {
 		D, P, PSI float64
 		Chi       *[2]float64
 	}
+	Histograms []struct {
+		A, B       [][]int64
+		D, P, Holm []float64
+	}
 	ChiSquare []struct {
 		Baseline, Current []int64
 		Chi2, P           float64
@@ -367,6 +371,30 @@ func TestReadRefuses(t *testing.T) {
 	} {
 		if _, err := fairness.Read(strings.NewReader(in), "y", "p", "g"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v; want %q", in, err, want)
+		}
+	}
+}
+
+func TestGoldenHistograms(t *testing.T) {
+	t.Parallel()
+	for i, c := range load(t).Histograms {
+		ps := make([]float64, len(c.A))
+		for k := range c.A {
+			d, p, err := drift.KSCounts(c.A[k], c.B[k])
+			if err != nil || math.Abs(d-c.D[k]) > 1e-12 || math.Abs(p-c.P[k]) > 1e-9 {
+				t.Errorf("case %d.%d: D %.15g, p %.15g, %v; scipy says %.15g, %.15g", i, k, d, p, err, c.D[k], c.P[k])
+			}
+			ps[k] = p
+		}
+		for k, p := range drift.Holm(ps) {
+			if math.Abs(p-c.Holm[k]) > 1e-8 {
+				t.Errorf("case %d.%d: by Holm %.15g and not %.15g", i, k, p, c.Holm[k])
+			}
+		}
+	}
+	for _, bad := range [][2][]int64{{{1}, {1, 2}}, {{0, 0}, {1, 1}}, {{1, -1}, {1, 1}}, {nil, nil}} {
+		if _, _, err := drift.KSCounts(bad[0], bad[1]); err == nil {
+			t.Errorf("%v has no error", bad)
 		}
 	}
 }

@@ -27,6 +27,8 @@ type Observation struct {
 	// Person is a hash of the question under the box's own key, for counting how
 	// many differ; 0: none.
 	Person uint64
+	// Projected is where its vector lies.
+	Projected Projected
 }
 
 // plain is what a cohort may be called, so that nothing a person wrote is taken

@@ -53,6 +53,9 @@ type Options struct {
 	// disk. Where it fails it is given the same again, for five weeks; also after a
 	// crash, so it may get one twice. May be nil: it all waits.
 	Leave func(*Window) error
+	// Space gives the part of an answer's vector that can be compared over generations,
+	// and the number by which its space is known; 0: there is none. May be nil.
+	Space func(*answer.Answer) (space uint64, v []float32)
 }
 
 // Recorder counts a box's questions, an hour to a window, and keeps the windows
@@ -144,6 +147,9 @@ func (r *Recorder) Observe(a *answer.Answer, err error, cohort string, centroid 
 	if a != nil {
 		h := hmac.New(sha256.New, r.key[:])
 		h.Write([]byte(strings.Join(strings.Fields(strings.ToLower(a.Question)), " ")))
+		if r.opt.Space != nil {
+			o.Projected = Project(r.opt.Space(a))
+		}
 		o.Person = binary.LittleEndian.Uint64(h.Sum(nil)) | 1
 	}
 	id := ""

@@ -64,6 +64,9 @@ func (w *Window) Release(waiting *Window) (out, rest *Window, err error) {
 			}
 		}
 	}
+	for id, s := range out.Spaces {
+		rest.Spaces[id] = s.release()
+	}
 	for _, s := range out.stages {
 		if s.GetCount() < LeastCell {
 			s.Clear()
@@ -122,6 +125,9 @@ func (w *Window) Covered() bool {
 			}
 		}
 	}
+	for _, s := range w.Spaces {
+		ok = ok && s.covered()
+	}
 	for _, s := range w.stages {
 		see(int64(s.GetCount()))
 	}
@@ -151,6 +157,9 @@ func (w *Window) Less(o *Window) *Window {
 				out.Slices[d][v] = &left
 			}
 		}
+	}
+	for id, s := range w.Spaces {
+		out.Spaces[id] = s.less(o.Spaces[id])
 	}
 	return out
 }

@@ -19,7 +19,10 @@ import (
 )
 
 // Schema of windows. Those of another are not merged.
-const Schema = 1
+const Schema = 2
+
+// firstSchema that is read: without projections.
+const firstSchema = 1
 
 // Slice is what is counted of the questions with one value of a dimension.
 type Slice struct {
@@ -53,8 +56,10 @@ type Window struct {
 	Questions int64
 	Bins      [features][]int64
 	Slices    [dimensions]map[string]*Slice
-	stages    [len(Stages)]*ddsketch.DDSketch
-	distinct  *hyperloglog.Sketch
+	// Spaces are where the questions lie by their vectors, in at most MostSpaces.
+	Spaces   map[uint64]*Space
+	stages   [len(Stages)]*ddsketch.DDSketch
+	distinct *hyperloglog.Sketch
 }
 
 // accuracy of quantiles, relative.
@@ -75,7 +80,7 @@ const precision = 11
 
 // NewWindow that counts from from to to.
 func NewWindow(from, to time.Time, model, generation string) *Window {
-	w := &Window{From: from.UTC(), To: to.UTC(), Model: model, Generation: generation, distinct: must(hyperloglog.NewSketch(precision, false))}
+	w := &Window{From: from.UTC(), To: to.UTC(), Model: model, Generation: generation, distinct: must(hyperloglog.NewSketch(precision, false)), Spaces: map[uint64]*Space{}}
 	for f := range w.Bins {
 		w.Bins[f] = make([]int64, len(definitions[f].edges)+1)
 	}
@@ -127,6 +132,7 @@ func (w *Window) Add(o *Observation) {
 			_ = w.stages[i].Add(ms) // only of what is out of a float's range
 		}
 	}
+	w.project(o)
 	if o.Person != 0 {
 		w.distinct.InsertHash(o.Person)
 	}
@@ -187,6 +193,11 @@ func (w *Window) Merge(o *Window, any bool) error {
 				w.Slices[d][v] = mine
 			}
 			mine.merge(s)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(o.Spaces)) {
+		if mine := w.space(id); mine != nil {
+			mine.merge(o.Spaces[id])
 		}
 	}
 	return nil

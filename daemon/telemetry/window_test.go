@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -38,6 +39,10 @@ func made(rng *rand.Rand, n int) []Observation {
 			o.Stages[s] = math.Exp(rng.NormFloat64()*1.2 + 1)
 		}
 		o.Person = rng.Uint64()
+		o.Projected.Space = o.Person%3 + 1
+		for k := range o.Projected.Bins {
+			o.Projected.Bins[k] = uint8(o.Person >> (4 * k) % 34)
+		}
 	}
 	return out
 }
@@ -96,6 +101,11 @@ func TestMergeEqualsWhole(t *testing.T) {
 				}
 			}
 		}
+		for id, s := range whole.Spaces {
+			if got := a.Spaces[id]; got == nil || !reflect.DeepEqual(got, s) {
+				t.Fatalf("split at %d: projections in space %d differ", at, id)
+			}
+		}
 		for i, stage := range Stages {
 			times := make([]float64, len(all))
 			for j := range all {
@@ -138,6 +148,9 @@ func TestEncoding(t *testing.T) {
 		b2, err := again.MarshalBinary()
 		if err != nil || !bytes.Equal(b, b2) {
 			t.Fatalf("%d questions: other bytes when written again (%v)", n, err)
+		}
+		if n == 5000 {
+			t.Logf("a week of %d questions has %d bytes", n, len(b))
 		}
 		if n == 5000 && len(b) > 64<<10 {
 			t.Errorf("a week of %d questions has %d bytes", n, len(b))

@@ -51,6 +51,15 @@ func (m *Model) AdaptedInfo() inference.EmbedderInfo {
 	return i
 }
 
+// Trained is the part of an adapted vector that is the model's own, the same whatever was
+// learned but for its length; nil of a vector that is too short to be one.
+func Trained(v []float32) []float32 {
+	if len(v) <= LearnedDimension {
+		return nil
+	}
+	return v[:len(v)-LearnedDimension]
+}
+
 // Info says whose vectors these are. What was learned is not part of it: it
 // belongs to an index and is kept there.
 func (a *Adapted) Info() inference.EmbedderInfo { return a.AdaptedInfo() }

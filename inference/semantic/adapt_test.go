@@ -231,3 +231,34 @@ func TestParseSayings(t *testing.T) {
 		}
 	}
 }
+
+// What the model was trained to stays the same, whatever texts it is fitted to.
+func TestTrainedPartStays(t *testing.T) {
+	t.Parallel()
+	m, err := Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const question = "What is the maximum daily dose of metformin?"
+	plain, err := m.Embed(t.Context(), []string{question})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, texts := range map[string][]string{"labels": labels(), "few": labels()[:40]} {
+		a, err := m.Adapt(t.Context(), slices.Values(texts))
+		if err != nil {
+			t.Fatal(err)
+		}
+		vs, err := a.Embed(t.Context(), []string{question})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := Trained(vs[0])
+		if c := Dot(v, plain[0]) / Norm(v); math.Abs(float64(c)-1) > 1e-5 {
+			t.Errorf("fitted to %s: the cosine to the model's own is %g", name, c)
+		}
+	}
+	if Trained(make([]float32, LearnedDimension)) != nil {
+		t.Error("a vector without a trained part has one")
+	}
+}

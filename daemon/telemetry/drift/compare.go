@@ -45,6 +45,12 @@ func Numbers(baseline, current []float64, bins, least int) (Comparison, error) {
 		return c, err
 	}
 	c.KS, c.KSP = &d, &p
+	c.Between(edges)
+	return c, nil
+}
+
+// Between says where the bins are: between edges.
+func (c *Comparison) Between(edges []float64) {
 	for i := range c.Bins {
 		if i > 0 {
 			c.Bins[i].From = &edges[i-1]
@@ -53,7 +59,6 @@ func Numbers(baseline, current []float64, bins, least int) (Comparison, error) {
 			c.Bins[i].To = &edges[i]
 		}
 	}
-	return c, nil
 }
 
 // Categories compares how often each word occurs.

@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"slices"
@@ -47,6 +48,47 @@ func KS(a, b []float64) (d, p float64, err error) {
 		return d, outside(m, n, h), nil
 	}
 	return d, kolmogorov(d * math.Sqrt(float64(m)*float64(n)/float64(m+n))), nil
+}
+
+// KSCounts is KS of two histograms of the same bins, in the order of their values: of
+// values of which only the bin is known. p is by the limit distribution, and too large
+// rather than too small.
+func KSCounts(a, b []int64) (d, p float64, err error) {
+	if len(a) != len(b) {
+		return 0, 0, ErrBins
+	}
+	var m, n int64
+	for i := range a {
+		if a[i] < 0 || b[i] < 0 {
+			return 0, 0, errors.New("a count is negative")
+		}
+		m, n = m+a[i], n+b[i]
+	}
+	if m == 0 || n == 0 {
+		return 0, 0, errors.New("one side has no values")
+	}
+	var x, y int64
+	for i := range a {
+		x, y = x+a[i], y+b[i]
+		d = max(d, math.Abs(float64(x)/float64(m)-float64(y)/float64(n)))
+	}
+	return d, kolmogorov(d * math.Sqrt(float64(m)*float64(n)/float64(m+n))), nil
+}
+
+// Holm adjusts p-values of tests that are made together (Holm 1979): one that is at
+// most α then is so though chance may make any of them so at most with probability α.
+func Holm(ps []float64) []float64 {
+	order := make([]int, len(ps))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(ps[i], ps[j]) })
+	out, most := make([]float64, len(ps)), 0.0
+	for rank, i := range order {
+		most = max(most, min(1, float64(len(ps)-rank)*ps[i]))
+		out[i] = most
+	}
+	return out
 }
 
 // outside is the probability that a random path from (0, 0) to (m, n), one step a

@@ -53,7 +53,12 @@ type Alarm struct {
 }
 
 // Key is what an alarm is about, the same on the next day.
-func (a *Alarm) Key() string { return a.Kind + "/" + a.Feature + "/" + a.By + "/" + a.Value }
+func (a *Alarm) Key() string {
+	if a.Feature == Projection { // whose questions moved most may be another's tomorrow
+		return a.Kind + "/" + a.Feature
+	}
+	return a.Kind + "/" + a.Feature + "/" + a.By + "/" + a.Value
+}
 
 // Limits of what is told.
 type Limits struct {
@@ -89,8 +94,8 @@ var kinds = map[string]string{
 	telemetry.Support.String(): PredictionDrift, telemetry.Doubt.String(): PredictionDrift, telemetry.AnswerWords.String(): PredictionDrift,
 	telemetry.Claims.String(): PredictionDrift, telemetry.Withheld.String(): PredictionDrift, telemetry.LabelAge.String(): PredictionDrift,
 	telemetry.Outcome.String(): PredictionDrift, telemetry.Section.String(): PredictionDrift, telemetry.Severity.String(): PredictionDrift,
-	telemetry.Occupancy.String(): EmbeddingDrift,
-	telemetry.Latency.String():   Performance, telemetry.Mode.String(): Performance, telemetry.Fallback.String(): Performance, telemetry.Cached.String(): Performance,
+	telemetry.Occupancy.String(): EmbeddingDrift, Projection: EmbeddingDrift,
+	telemetry.Latency.String(): Performance, telemetry.Mode.String(): Performance, telemetry.Fallback.String(): Performance, telemetry.Cached.String(): Performance,
 }
 
 func kindOf(feature string) string {
@@ -106,6 +111,16 @@ type Feature struct {
 	Kind string  `json:"kind"`
 	P    float64 `json:"p"`
 	drift.Comparison
+	// Moved says of vectors which projection moved, and whose questions.
+	Moved *Moved `json:"moved,omitempty"`
+}
+
+// figure by which a feature is judged, and its limits.
+func (f *Feature) figure(l Limits) (figure, investigate, act float64) {
+	if f.Moved != nil {
+		return *f.KS, ProjectionInvestigate, ProjectionAct
+	}
+	return f.PSI, l.Investigate, l.Act
 }
 
 // Features compares all features and dimensions of two windows, those that moved
@@ -118,15 +133,8 @@ func Features(base, now *telemetry.Window, l Limits) []Feature {
 		if err != nil {
 			continue
 		}
-		for i := range cmp.Bins {
-			if i > 0 {
-				cmp.Bins[i].From = &edges[i-1]
-			}
-			if i < len(edges) {
-				cmp.Bins[i].To = &edges[i]
-			}
-		}
-		out = append(out, Feature{f.String(), kindOf(f.String()), chance(cmp), cmp})
+		cmp.Between(edges)
+		out = append(out, Feature{Name: f.String(), Kind: kindOf(f.String()), P: chance(cmp), Comparison: cmp})
 	}
 	for _, d := range telemetry.Dimensions() {
 		before, after := base.Slices[d], now.Slices[d]
@@ -144,7 +152,10 @@ func Features(base, now *telemetry.Window, l Limits) []Feature {
 		for i := range cmp.Bins {
 			cmp.Bins[i].Category = values[i]
 		}
-		out = append(out, Feature{d.String(), kindOf(d.String()), chance(cmp), cmp})
+		out = append(out, Feature{Name: d.String(), Kind: kindOf(d.String()), P: chance(cmp), Comparison: cmp})
+	}
+	if f, ok := projected(base, now, l); ok {
+		out = append(out, f)
 	}
 	slices.SortStableFunc(out, func(a, b Feature) int { return cmp.Compare(b.PSI, a.PSI) })
 	return out
@@ -232,9 +243,10 @@ func Compare(base, now *telemetry.Window, l Limits) []Alarm {
 		if f.P > p || f.Verdict == drift.VerdictStable || f.Verdict == drift.VerdictInsufficient {
 			continue
 		}
-		a := Alarm{Kind: f.Kind, Level: Investigate, Feature: f.Name, Figure: f.PSI, Limit: l.Investigate, P: f.P, N: int64(f.Current)}
-		if f.PSI >= l.Act {
-			a.Level, a.Limit = Act, l.Act
+		figure, investigate, act := f.figure(l)
+		a := Alarm{Kind: f.Kind, Level: Investigate, Feature: f.Name, Figure: figure, Limit: investigate, P: f.P, N: int64(f.Current)}
+		if figure >= act {
+			a.Level, a.Limit = Act, act
 		}
 		a.trace(f, now)
 		out = append(out, a)
@@ -273,6 +285,10 @@ func (f *Feature) Worst() (by, value string, baseline, current float64) {
 
 // trace names the bin or value that the change comes from.
 func (a *Alarm) trace(f Feature, now *telemetry.Window) {
+	if f.Moved != nil {
+		a.By, a.Value, a.Text = f.Moved.By, f.Moved.Value, f.Moved.text(&f)
+		return
+	}
 	var was, is float64
 	a.By, a.Value, was, is = f.Worst()
 	a.Baseline, a.Current = &was, &is

@@ -67,6 +67,14 @@ func TestInjectedChanges(t *testing.T) {
 				o.In[telemetry.Occupancy] = "c31"
 			}
 		}, EmbeddingDrift, "occupancy", "occupancy", "c31"},
+		"nothing but other words for the same": {func(_ *rand.Rand, o *telemetry.Observation) {
+			telemetrytest.Terse(o)
+		}, EmbeddingDrift, Projection, "", ""},
+		"other words for one kind of question": {func(_ *rand.Rand, o *telemetry.Observation) {
+			if o.In[telemetry.Kind] == "interaction" {
+				telemetrytest.Terse(o)
+			}
+		}, EmbeddingDrift, Projection, "kind", "interaction"},
 		"a model that grows unsure": {func(rng *rand.Rand, o *telemetry.Observation) {
 			if !o.Abstained {
 				o.Values[telemetry.Support] -= 0.2 * rng.Float64()
@@ -95,7 +103,15 @@ func TestInjectedChanges(t *testing.T) {
 				opened := replay(t, telemetrytest.Month(100+seed, c.change))
 				found := false
 				for _, o := range opened[telemetrytest.Changed] {
-					found = found || o.Kind == c.kind && o.Feature == c.feature && o.By == c.by && o.Value == c.value
+					found = found || o.Kind == c.kind && o.Feature == c.feature && (c.by == "" || o.By == c.by && o.Value == c.value)
+				}
+				if c.feature == Projection {
+					for _, o := range opened[telemetrytest.Changed] {
+						if o.Feature != Projection {
+							t.Errorf("seed %d: nothing but the words changed: %s", seed, o.Text)
+						}
+						t.Log(o.Text)
+					}
 				}
 				if !found {
 					t.Errorf("seed %d: not found on its day: %+v", seed, opened[telemetrytest.Changed])

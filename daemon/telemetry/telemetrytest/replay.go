@@ -109,6 +109,7 @@ func Question(rng *rand.Rand) telemetry.Observation {
 	o.Values[telemetry.Margin] = math.Abs(0.2 * rng.NormFloat64())
 	o.Values[telemetry.Doubt] = math.Pow(rng.Float64(), 3)
 	o.Values[telemetry.Latency] = 5 * math.Exp(0.5*rng.NormFloat64())
+	place(&o, "usual")
 	o.In[telemetry.Outcome] = "answered"
 	if rng.Float64() < 0.1 {
 		Abstain(&o)

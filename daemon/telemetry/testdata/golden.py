@@ -166,4 +166,28 @@ for n in range(24):
         pairs.append([" ".join(p) + (" " if n % 2 else "."), " ".join(r)])
     out["texts"].append({"pairs": pairs, "rougeL": float(np.mean([rouge(*p) for p in pairs])), "bleu": bleu(pairs)})
 
+
+def holm(ps):
+    order = np.argsort(ps, kind="stable")
+    adjusted = np.minimum(1, np.maximum.accumulate(np.array(ps)[order] * np.arange(len(ps), 0, -1)))
+    back = np.empty(len(ps))
+    back[order] = adjusted
+    return back.tolist()
+
+
+out["histograms"] = []
+for n in range(24):
+    bins = [1, 2, 5, 34][n % 4]
+    a, b = rng.integers(0, [3, 40, 900][n % 3], (8, bins)), rng.integers(0, [4, 50, 700][n % 3], (8, bins))
+    a[:, 0] += 1
+    b[:, -1] += 1
+    if n == 8:
+        b = a
+    ds, ps = [], []
+    for x, y in zip(a, b):
+        r = stats.ks_2samp(np.repeat(np.arange(bins), x), np.repeat(np.arange(bins), y), method="asymp")
+        ds.append(float(r.statistic))
+        ps.append(float(stats.kstwobign.sf(r.statistic * math.sqrt(x.sum() * y.sum() / (x.sum() + y.sum())))))
+    out["histograms"].append({"a": a.tolist(), "b": b.tolist(), "d": ds, "p": ps, "holm": holm(ps)})
+
 json.dump(out, sys.stdout)
