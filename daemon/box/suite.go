@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"time"
 
 	"rxedge/daemon/answer/evaluate"
 	"rxedge/daemon/suite"
+	"rxedge/daemon/telemetry/monitor"
 	"rxedge/index"
 )
 
@@ -93,7 +95,12 @@ func (b *Box) runSuite(ctx context.Context, req SuiteRequest, by string, progres
 	}
 	run.At, run.Took = began.UTC(), time.Since(began).Seconds()
 	run.Set, run.Name, run.By, run.Version = set, setName(req.Name), by, Version
-	return run, store.Add(&run)
+	err = store.Add(&run)
+	x := &b.telemetry.worsening
+	x.mu.Lock()
+	x.read = false
+	x.mu.Unlock()
+	return run, err
 }
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
@@ -209,23 +216,62 @@ func (b *Box) suiteOfTheNight(ctx context.Context, ticks <-chan time.Time) {
 	}
 }
 
-// worseP is how likely chance may make a run as much worse than the one before.
-const worseP = 0.01
-
-// suiteDone logs a run, and what has become worse since the one before.
+// suiteDone logs a run, and tells of what became worse with it.
 func (b *Box) suiteDone(run suite.Run) {
 	attrs := []any{"run", run.ID, "questions", run.Questions, "seconds", fmt.Sprintf("%.0f", run.Took)}
 	if run.Composite != nil {
 		attrs = append(attrs, "composite", fmt.Sprintf("%.4f", *run.Composite))
 	}
 	b.log.Info("the golden questions were asked", attrs...)
-	h, err := b.SuiteHistory(context.Background())
-	if err != nil || len(h.Runs) == 0 {
-		return
-	}
-	for name, c := range h.Runs[len(h.Runs)-1].Change {
-		if c.P != nil && *c.P < worseP && c.Difference < 0 {
-			b.log.Warn("the golden questions are answered worse than before", "figure", name, "was", c.A, "is", c.B, "p", *c.P)
+	for _, w := range b.worsened() {
+		if w.Run.ID == run.ID && w.Runs == 1 {
+			b.tellChange(qualityAlarm(w))
 		}
 	}
+}
+
+// worsening is what the kept runs say, which are read at each new one.
+type worsening struct {
+	mu   sync.Mutex
+	read bool
+	all  []suite.Worse
+}
+
+// worsened golden questions, as far as the runs can be read.
+func (b *Box) worsened() []suite.Worse {
+	x := &b.telemetry.worsening
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.read {
+		runs, _, err := b.suite().Runs()
+		if err != nil {
+			b.log.Warn("the runs of golden questions can't be read", "error", err)
+			return nil
+		}
+		x.all, x.read = suite.Worsened(runs), true
+	}
+	return x.all
+}
+
+// qualityAct is from what fall on one should act.
+const qualityAct = 2 * suite.Fall
+
+// qualityAlarm of what became worse: numbers, and words of ours.
+func qualityAlarm(w suite.Worse) monitor.Open {
+	c, fall := w.Composite, -*w.Composite.Relative
+	a := monitor.Alarm{Kind: monitor.Quality, Level: monitor.Investigate, Feature: "composite", By: "metric", Value: w.Metric, Figure: fall, Limit: suite.Fall, P: *c.P, Baseline: &c.A, Current: &c.B, N: int64(c.Pairs)}
+	if fall > qualityAct {
+		a.Level, a.Limit = monitor.Act, qualityAct
+	}
+	a.Text = fmt.Sprintf("golden questions are answered worse than on %s: their composite fell from %.3f to %.3f, most of it %s", w.Reference.At.Format(time.DateOnly), c.A, c.B, w.Metric)
+	return monitor.Open{Alarm: a, Since: w.Since, Seen: w.Run.At, Days: w.Runs}
+}
+
+// qualityAlarms by the model that answered.
+func (b *Box) qualityAlarms() map[string][]monitor.Open {
+	out := map[string][]monitor.Open{}
+	for _, w := range b.worsened() {
+		out[w.Run.Model] = append(out[w.Run.Model], qualityAlarm(w))
+	}
+	return out
 }

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"io/fs"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
+	"rxedge/daemon/telemetry/fleet"
+	"rxedge/daemon/telemetry/monitor"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +106,107 @@ func without(t *testing.T, dir, word string) {
 	})
 	if err != nil || files == 0 {
 		t.Errorf("%d files in %s, %v", files, dir, err)
+	}
+}
+
+// What gets worse overnight is an alarm: in the log, among the alarms, in the metrics, on
+// the page though nothing else is known of the model yet, and what goes to the centre can
+// be read there. It is gone when the answers are as they were.
+func TestWorseOvernight(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "golden.jsonl")
+	var logged bytes.Buffer
+	cfg := config.Default()
+	cfg.Data, cfg.Suite.Questions, cfg.Suite.Hours = t.TempDir(), file, config.Hours{From: 0, To: 24*time.Hour - time.Minute}
+	b, err := Open(t.Context(), cfg, slog.New(slog.NewTextHandler(&logged, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	if _, err := b.IngestSample(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	docs, err := b.Documents(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var questions bytes.Buffer
+	for _, d := range docs {
+		whole, err := b.Document(t.Context(), d.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := whole.Sections[0]
+		line, err := json.Marshal(map[string]any{"id": d.ID, "kind": "indication", "question": "What is " + d.Title + " used for?", "relevant": []string{s.ID}, "answer": s.Text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		questions.Write(append(line, '\n'))
+	}
+	if err := os.WriteFile(file, questions.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	quality := func() (out []monitor.Open) {
+		tel, err := b.Telemetry(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range tel.Models {
+			for _, a := range m.Alarms {
+				if a.Kind == monitor.Quality {
+					out = append(out, a)
+				}
+			}
+		}
+		return out
+	}
+	night := func() { b.suiteOfTheNight(t.Context(), nil) }
+	night()
+	if as := quality(); len(as) != 0 {
+		t.Fatalf("after one night: %+v", as)
+	}
+	var gone []string
+	for i, d := range docs {
+		if i%2 == 0 {
+			gone = append(gone, d.ID)
+		}
+	}
+	if _, err := b.Withdraw(t.Context(), gone, nil); err != nil {
+		t.Fatal(err)
+	}
+	night()
+	night()
+	as := quality()
+	if len(as) != 1 || as[0].Level != monitor.Act || as[0].Figure < 0.1 || as[0].P >= suite.FallP || as[0].Days != 2 || as[0].N != int64(len(docs)) {
+		t.Fatalf("half the documents are gone: %+v", as)
+	}
+	if n := strings.Count(logged.String(), "answers have changed"); n != 1 || !strings.Contains(logged.String(), "kind=quality") {
+		t.Errorf("the log tells of it %d times: %s", n, logged.String())
+	}
+	sent, err := json.Marshal(b.telemetry.unsent)
+	if err != nil || len(b.telemetry.unsent) != 1 {
+		t.Fatalf("%s waits for the centre, %v", sent, err)
+	}
+	one, err := json.Marshal(b.telemetry.unsent[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err := fleet.ReadAlarm(one); err != nil || a.Kind != monitor.Quality {
+		t.Errorf("the centre reads %+v, %v", a, err)
+	}
+	if m := scrape(t, b); !strings.Contains(m, `rxedge_alarm_open{by="metric",feature="composite",kind="quality"`) {
+		t.Error("it is not in the metrics")
+	}
+	page, err := b.Station(t.Context())
+	if err != nil || len(page.Models) != 1 || len(page.Models[0].Alarms) != 1 {
+		t.Errorf("the page is given %+v, %v", page.Models, err)
+	}
+	if _, err := b.IngestSample(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	night()
+	if as := quality(); len(as) != 0 {
+		t.Errorf("the documents are back: %+v", as)
 	}
 }
 

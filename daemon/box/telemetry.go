@@ -33,8 +33,9 @@ type watching struct {
 	brief    *Telemetry                  // the latest, for /metrics
 	briefed  time.Time
 
-	streams monitor.Streams
-	anchors anchors
+	streams   monitor.Streams
+	worsening worsening
+	anchors   anchors
 
 	page   sync.Mutex     // before mu
 	paged  *api.Station   // the latest
@@ -293,6 +294,10 @@ func (b *Box) Telemetry(_ context.Context, hours int) (Telemetry, error) {
 	for m := range byModel {
 		models[m] = true
 	}
+	worse := b.qualityAlarms()
+	for m := range worse {
+		models[m] = true
+	}
 	for _, m := range slices.Sorted(maps.Keys(models)) {
 		mt := ModelTelemetry{Model: m, Learning: true, Alarms: []monitor.Open{}}
 		if tr := trackers[m]; tr != nil {
@@ -304,7 +309,7 @@ func (b *Box) Telemetry(_ context.Context, hours int) (Telemetry, error) {
 				}
 			}
 		}
-		mt.Alarms = append(mt.Alarms, w.streams.Alarms(m, now)...)
+		mt.Alarms = append(append(mt.Alarms, w.streams.Alarms(m, now)...), worse[m]...)
 		t.Models = append(t.Models, mt)
 	}
 	sum, err := telemetry.Sum(ws)

@@ -11,16 +11,18 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
 	"rxedge/daemon/api"
+	"rxedge/daemon/telemetry/monitor"
 )
 
 // stationOf serves the page with what a real station said (testdata/station.json,
-// of a daemon after replayed traffic); fail makes the API fail.
-func stationOf(t *testing.T) (url string, fail *atomic.Bool) {
+// of a daemon after replayed traffic), changed; fail makes the API fail.
+func stationOf(t *testing.T, change func(*api.Station)) (url string, fail *atomic.Bool) {
 	t.Helper()
 	file, err := os.ReadFile("testdata/station.json")
 	if err != nil {
@@ -37,6 +39,9 @@ func stationOf(t *testing.T) (url string, fail *atomic.Bool) {
 	hot, limit, draw, busy := 88, 87, 301.5, 97
 	st.Cards = []api.StationCard{{Name: "NVIDIA L4", MemoryUsed: 20e9, MemoryTotal: 24e9, Temperature: &hot, Slowdown: &limit, Power: &draw, Busy: &busy, Throttled: true},
 		{Index: 1, Name: "NVIDIA L4", Fault: "XID 79: the card fell off the bus"}}
+	if change != nil {
+		change(&st)
+	}
 	state, err := json.Marshal(st)
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +72,7 @@ func TestStationPage(t *testing.T) {
 	}{{"light", 1280, 900}, {"dark", 1280, 900}, {"light", 390, 844}, {"dark", 390, 844}} {
 		t.Run(fmt.Sprint(c.scheme, c.width), func(t *testing.T) {
 			t.Parallel()
-			url, fail := stationOf(t)
+			url, fail := stationOf(t, nil)
 			p := openTab(t, url, "/station", c.width, c.height)
 			p.media("", c.scheme)
 			p.until(`document.querySelectorAll(".chart canvas").length === 5`)
@@ -152,4 +157,40 @@ func TestStationPageOfAFreshBox(t *testing.T) {
 		t.Errorf("the page: %s", text)
 	}
 	p.clean()
+}
+
+// What golden questions say is told while the usual is still learned; and what moved by
+// phrasing alone, by its projection.
+func TestStationTellsOfQuality(t *testing.T) {
+	t.Parallel()
+	worse := monitor.Open{Alarm: monitor.Alarm{Kind: monitor.Quality, Level: monitor.Act, Feature: "composite", N: 40, P: 0.001, Text: "golden questions are answered worse"}, Since: time.Now(), Seen: time.Now(), Days: 1}
+	moved := worse
+	moved.Kind, moved.Feature, moved.Text = monitor.EmbeddingDrift, monitor.Projection, "questions lie elsewhere by meaning or phrasing"
+	for _, learning := range []bool{true, false} {
+		url, _ := stationOf(t, func(st *api.Station) {
+			m := &st.Models[0]
+			m.Learning, m.Alarms = learning, []monitor.Open{worse, moved}
+			if learning {
+				m.Features = nil
+			}
+		})
+		p := openTab(t, url, "/station", 1280, 900)
+		p.until(`document.querySelectorAll("#alarms li").length === 2`)
+		got := strings.Join(p.text("#alarms li"), "\n")
+		if !strings.Contains(got, "quality, act: golden questions are answered worse") || !strings.Contains(got, "embedding drift, act: questions lie elsewhere") {
+			t.Errorf("learning %v: %q", learning, got)
+		}
+		if notes := strings.Join(p.text("#alarms p"), ""); strings.Contains(notes, "learned") != learning {
+			t.Errorf("learning %v: %q", learning, notes)
+		}
+		if dir := os.Getenv("RXEDGE_SCREENSHOTS"); dir != "" {
+			png, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("station-quality-%v.png", learning)), png, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }

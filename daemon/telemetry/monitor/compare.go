@@ -24,6 +24,7 @@ const (
 	ConceptDrift    = "concept_drift"    // answers are worse
 	Fairness        = "fairness"         // one group of patients is refused more
 	Performance     = "performance"      // slower, or made in a lesser way
+	Quality         = "quality"          // golden questions are answered worse
 )
 
 // Levels of alarms.

@@ -81,8 +81,12 @@ func AUC(scores []float64, positive []bool) (float64, error) {
 	return wins / (pos * neg), nil
 }
 
+// Weights of the parts of a Composite, by the names that a suite's figures have.
+var Weights = map[string]float64{"recall@5": 0.3, "mrr": 0.2, "ndcg@10": 0.2, "rougeL": 0.15, "faithfulness": 0.15}
+
 // Composite of a suite of golden questions: how well what should be found is
 // found, how well it is worded, how faithful it is.
 func Composite(recall5, mrr, ndcg10, rougeL, faithfulness float64) float64 {
-	return 0.3*recall5 + 0.2*mrr + 0.2*ndcg10 + 0.15*rougeL + 0.15*faithfulness
+	w := Weights
+	return w["recall@5"]*recall5 + w["mrr"]*mrr + w["ndcg@10"]*ndcg10 + w["rougeL"]*rougeL + w["faithfulness"]*faithfulness
 }

@@ -126,9 +126,14 @@ function drift(models) {
   if (!models.length) return none_("Nothing was asked yet.");
   model = choices(byId("model"), models.map((m) => m.model), nameOf, model);
   const m = models.find((x) => x.model === model);
-  if (m.learning) return none_("It is still learned what is usual: a week of days with 100 questions or more.");
-  put(place, m.alarms.length ? el("ul", {}, m.alarms.map((a) => el("li", { class: `alarm ${a.level}` }, el("strong", {}, `${words(a.kind)}, ${a.level}: `), a.text,
-    ` (since ${when(a.since)}, ${num(a.n)} questions, p ${p(a.p)})`))) : el("p", { class: "note" }, `No alarms. The baseline is of the week from ${when(m.baseline_from)}.`));
+  const list = el("ul", {}, m.alarms.map((a) => el("li", { class: `alarm ${a.level}` }, el("strong", {}, `${words(a.kind)}, ${a.level}: `), a.text,
+    ` (since ${when(a.since)}, ${num(a.n)} questions, p ${p(a.p)})`)));
+  if (m.learning) {
+    none_("It is still learned what is usual: a week of days with 100 questions or more.");
+    if (m.alarms.length) place.append(list); // golden questions and streams need no baseline
+    return;
+  }
+  put(place, m.alarms.length ? list : el("p", { class: "note" }, `No alarms. The baseline is of the week from ${when(m.baseline_from)}.`));
   const fs = m.features ?? [];
   byId("distribution").hidden = !fs.length;
   if (!fs.length) return put(byId("features"), el("p", { class: "note" }, "Nothing was asked in the last 24 hours."));
