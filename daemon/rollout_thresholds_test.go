@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"net/http"
 	"strings"
 	"testing"
@@ -54,7 +55,13 @@ func TestThresholdsByCohort(t *testing.T) {
 
 	forged := *approved
 	forged.Approval.Signature = strings.Repeat("00", 64)
-	for name, bad := range map[string]any{"forged.json": forged, "proposal.json": record.Approved{Format: 1, Proposal: approved.Proposal, Approval: approved.Proposal}} {
+	// Right in itself, by a key that is not this fleet's.
+	_, stranger, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := record.Approved{Format: 1, Proposal: record.Seal(record.FleetContext, approved.Proposal.Record, stranger), Approval: record.Seal(record.FleetContext, approved.Approval.Record, stranger)}
+	for name, bad := range map[string]any{"forged.json": forged, "foreign.json": foreign, "proposal.json": record.Approved{Format: 1, Proposal: approved.Proposal, Approval: approved.Proposal}} {
 		p := s.f.Release(t, central.Release{Files: []central.File{jsonFile(t, name, bundle.KindThresholds, bad)}})
 		st := s.until(t, "refused", func(st box.RolloutStatus) bool {
 			return st.Last != nil && st.Last.Bundle == p.Number && st.Candidate == nil

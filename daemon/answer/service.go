@@ -330,7 +330,7 @@ func (q *Question) check() error {
 		return &InvalidError{"k", fmt.Sprintf("%d is outside 1 to %d", q.K, MaxPassages)}
 	case q.Mode != "" && q.Mode != ModeExtractive && q.Mode != ModeGenerated:
 		return &InvalidError{"mode", "is neither extractive nor generated"}
-	case q.Cohort != "" && !cohort(q.Cohort):
+	case q.Cohort != "" && !IsCohort(q.Cohort):
 		return &InvalidError{"cohort", "is the name of a coarse group, such as 65+ or 0-17: at most 32 lower-case letters, digits and . _ + -"}
 	}
 	return nil
@@ -342,7 +342,8 @@ func (s *Service) short(ctx context.Context, p *looked) bool {
 	return s.ShortPath && s.hasGenerator(ctx) && p.q.Mode == "" && p.ex.Plain && len(p.differing) == 0 && len(p.strangers) == 0
 }
 
-func cohort(s string) bool {
+// IsCohort says whether s may be a question's cohort.
+func IsCohort(s string) bool {
 	for i, r := range s {
 		if i >= 32 || (r < 'a' || r > 'z') && (r < '0' || r > '9') && (i == 0 || !strings.ContainsRune("._+-", r)) {
 			return false

@@ -24,6 +24,8 @@ type side struct {
 	last  error
 	took  []float64 // milliseconds of each question, without the wait for a place
 	cut   int       // of them
+	// cohort of the question under way: thresholds of the guard may hang on it.
+	cohort string
 }
 
 // patience is how many budgets a question may take before it is cut off: it counts as
@@ -33,6 +35,9 @@ const patience = 4
 // Ask implements evaluate.Box.
 func (s *side) Ask(ctx context.Context, q answer.Question, ev answer.Events) (*answer.Answer, error) {
 	q.Fresh = true
+	if answer.IsCohort(s.cohort) { // what a bundle calls its cohorts need not be one
+		q.Cohort = s.cohort
+	}
 	limited, cancel := ctx, func() {}
 	if s.limit > 0 {
 		limited, cancel = context.WithTimeout(ctx, s.limit)
@@ -72,6 +77,7 @@ type got struct {
 // one asks one question.
 func (s *side) one(ctx context.Context, g Golden, mode string) (got, error) {
 	var out got
+	s.cohort = g.Cohort
 	var box evaluate.Box = s
 	_, err := evaluate.Run(ctx, box, []evaluate.Question{g.Question}, mode, func(o evaluate.Outcome) {
 		out.line, out.rank = o.RunLine(), o.Rank
