@@ -61,19 +61,20 @@ func TestThresholdsByCohort(t *testing.T) {
 		t.Fatal(err)
 	}
 	foreign := record.Approved{Format: 1, Proposal: record.Seal(record.FleetContext, approved.Proposal.Record, stranger), Approval: record.Seal(record.FleetContext, approved.Approval.Record, stranger)}
+	var drop []string // with the next: a bundle without would be watched, and nothing fetched meanwhile
 	for name, bad := range map[string]any{"forged.json": forged, "foreign.json": foreign, "proposal.json": record.Approved{Format: 1, Proposal: approved.Proposal, Approval: approved.Proposal}} {
-		p := s.f.Release(t, central.Release{Files: []central.File{jsonFile(t, name, bundle.KindThresholds, bad)}})
+		p := s.f.Release(t, central.Release{Drop: drop, Files: []central.File{jsonFile(t, name, bundle.KindThresholds, bad)}})
 		st := s.until(t, "refused", func(st box.RolloutStatus) bool {
 			return st.Last != nil && st.Last.Bundle == p.Number && st.Candidate == nil
 		})
 		if st.Last.Check != "thresholds_approved" {
 			t.Errorf("%s: %+v", name, st.Last)
 		}
-		s.f.Release(t, central.Release{Drop: []string{name}, Documents: madeUpLabels(4)})
+		drop = []string{name}
 	}
 
 	file := jsonFile(t, "approved.json", bundle.KindThresholds, approved)
-	s.confirmed(t, central.Release{Documents: madeUpLabels(5), Files: []central.File{file}})
+	s.confirmed(t, central.Release{Documents: madeUpLabels(5), Drop: drop, Files: []central.File{file}})
 	holds := func() {
 		t.Helper()
 		d := ask("0-17")
