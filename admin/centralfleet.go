@@ -120,10 +120,10 @@ func (a *app) readFleet(ctx context.Context, f *central.Folder, q *fleetQuery) (
 		}
 	}
 	var days int
-	if n, err := fmt.Sscanf(q.since, "%dd", &days); err == nil && n == 1 && days >= 1 && days <= 366 && q.since == fmt.Sprintf("%dd", days) {
-		since = time.Time{}
-	} else if since, err = time.Parse(time.DateOnly, q.since); err != nil {
-		return nil, usage("--since: %q is neither days such as 14d nor a date", q.since)
+	if _, err := fmt.Sscanf(q.since, "%dd", &days); err != nil || days < 1 || days > 366 || q.since != fmt.Sprintf("%dd", days) {
+		if since, err = time.Parse(time.DateOnly, q.since); err != nil {
+			return nil, usage("--since: %q is neither days such as 14d nor a date", q.since)
+		}
 	}
 	from := since
 	if from.IsZero() {

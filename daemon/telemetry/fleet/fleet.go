@@ -103,9 +103,8 @@ type Outlier struct {
 
 // model is the days of one model.
 type model struct {
-	name        string
-	generations []string
-	days        []Day
+	name string
+	days []Day
 }
 
 // split by model, in the order of sites and days.
