@@ -28,14 +28,7 @@ import (
 func TestFleetOverBoxes(t *testing.T) {
 	t.Parallel()
 	f := synctest.NewFleet(t)
-	cmd := func(want int, given ...string) string {
-		t.Helper()
-		var out, errOut bytes.Buffer
-		if code := run(t.Context(), append([]string{"central", "--dir", f.Dir}, given...), strings.NewReader(""), &out, &errOut); code != want {
-			t.Fatalf("%v: exit code %d, want %d\n%s\n%s", given, code, want, out.String(), errOut.String())
-		}
-		return out.String()
-	}
+	cmd := centralCommand(t, f.Dir)
 	if out := cmd(0, "fleet", "drift"); !strings.Contains(out, "No site has sent a day yet") {
 		t.Fatal(out)
 	}

@@ -16,18 +16,23 @@ import (
 	"rxedge/sync/uplink"
 )
 
-// The commands over a hub, with one site: held, let out, confirmed, taken back.
-func TestRolloutCommands(t *testing.T) {
-	t.Parallel()
-	f := synctest.NewFleet(t)
-	cmd := func(want int, given ...string) string {
+// centralCommand runs 'rxedge central' over a folder, and gives what it prints.
+func centralCommand(t *testing.T, dir string) func(want int, given ...string) string {
+	return func(want int, given ...string) string {
 		t.Helper()
 		var out, errOut bytes.Buffer
-		if code := run(t.Context(), append([]string{"central", "--dir", f.Dir}, given...), strings.NewReader(""), &out, &errOut); code != want {
+		if code := run(t.Context(), append([]string{"central", "--dir", dir}, given...), strings.NewReader(""), &out, &errOut); code != want {
 			t.Fatalf("%v: exit code %d, want %d\n%s\n%s", given, code, want, out.String(), errOut.String())
 		}
 		return out.String()
 	}
+}
+
+// The commands over a hub, with one site: held, let out, confirmed, taken back.
+func TestRolloutCommands(t *testing.T) {
+	t.Parallel()
+	f := synctest.NewFleet(t)
+	cmd := centralCommand(t, f.Dir)
 	file := func(text string) string {
 		p := filepath.Join(t.TempDir(), "d.jsonl")
 		if err := os.WriteFile(p, fmt.Appendf(nil, `{"_id":"a","title":"A","text":%q}`+"\n", text), 0o600); err != nil {

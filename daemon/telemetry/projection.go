@@ -178,14 +178,7 @@ func (s *Space) merge(o *Space) {
 		}
 	}
 	for i := range s.By {
-		for v, p := range o.By[i] {
-			mine := s.By[i][v]
-			if mine == nil {
-				mine = &Place{}
-				s.By[i][v] = mine
-			}
-			mine.merge(p)
-		}
+		mergeEach(s.By[i], o.By[i])
 	}
 }
 
@@ -193,11 +186,7 @@ func (s *Space) merge(o *Space) {
 func (s *Space) release() (rest *Space) {
 	rest = newSpace()
 	for k, bins := range s.Bins {
-		for i := range bins {
-			if bins[i] < LeastCell {
-				rest.Bins[k][i], bins[i] = bins[i], 0
-			}
-		}
+		holdBack(bins, rest.Bins[k])
 	}
 	for i, m := range s.By {
 		for v, p := range m {

@@ -34,11 +34,7 @@ func (w *Window) Release(waiting *Window) (out, rest *Window, err error) {
 	}
 	rest = NewWindow(w.From, w.To, w.Model, w.Generation)
 	for f, bins := range out.Bins {
-		for i := range bins {
-			if bins[i] < LeastCell {
-				rest.Bins[f][i], bins[i] = bins[i], 0
-			}
-		}
+		holdBack(bins, rest.Bins[f])
 	}
 	for d, m := range out.Slices {
 		for v, s := range m {
@@ -162,4 +158,13 @@ func (w *Window) Less(o *Window) *Window {
 		out.Spaces[id] = s.less(o.Spaces[id])
 	}
 	return out
+}
+
+// holdBack moves cells of fewer than LeastCell from bins to rest.
+func holdBack(bins, rest []int64) {
+	for i := range bins {
+		if bins[i] < LeastCell {
+			rest[i], bins[i] = bins[i], 0
+		}
+	}
 }

@@ -186,14 +186,7 @@ func (w *Window) Merge(o *Window, any bool) error {
 		}
 	}
 	for d := range w.Slices {
-		for v, s := range o.Slices[d] {
-			mine := w.Slices[d][v]
-			if mine == nil {
-				mine = &Slice{}
-				w.Slices[d][v] = mine
-			}
-			mine.merge(s)
-		}
+		mergeEach(w.Slices[d], o.Slices[d])
 	}
 	for _, id := range slices.Sorted(maps.Keys(o.Spaces)) {
 		if mine := w.space(id); mine != nil {
@@ -253,3 +246,18 @@ var centroidNames = func() (n [mostValues]string) {
 	}
 	return n
 }()
+
+// mergeEach adds the counts of each value in from to those in into.
+func mergeEach[T any, P interface {
+	*T
+	merge(P)
+}](into, from map[string]P) {
+	for v, counts := range from {
+		mine := into[v]
+		if mine == nil {
+			mine = P(new(T))
+			into[v] = mine
+		}
+		mine.merge(counts)
+	}
+}
