@@ -178,7 +178,7 @@ func (s *Space) merge(o *Space) {
 		}
 	}
 	for i := range s.By {
-		mergeEach(s.By[i], o.By[i])
+		mergeEach(s.By[i], o.By[i], (*Place).merge)
 	}
 }
 

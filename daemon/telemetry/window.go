@@ -186,7 +186,7 @@ func (w *Window) Merge(o *Window, any bool) error {
 		}
 	}
 	for d := range w.Slices {
-		mergeEach(w.Slices[d], o.Slices[d])
+		mergeEach(w.Slices[d], o.Slices[d], (*Slice).merge)
 	}
 	for _, id := range slices.Sorted(maps.Keys(o.Spaces)) {
 		if mine := w.space(id); mine != nil {
@@ -248,16 +248,11 @@ var centroidNames = func() (n [mostValues]string) {
 }()
 
 // mergeEach adds the counts of each value in from to those in into.
-func mergeEach[T any, P interface {
-	*T
-	merge(P)
-}](into, from map[string]P) {
+func mergeEach[T any](into, from map[string]*T, merge func(into, from *T)) {
 	for v, counts := range from {
-		mine := into[v]
-		if mine == nil {
-			mine = P(new(T))
-			into[v] = mine
+		if into[v] == nil {
+			into[v] = new(T)
 		}
-		mine.merge(counts)
+		merge(into[v], counts)
 	}
 }
