@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"rxedge/daemon/api"
 	"rxedge/daemon/box"
+	"rxedge/daemon/health"
 )
 
 func (a *app) status() *cobra.Command {
@@ -37,7 +40,9 @@ func (a *app) status() *cobra.Command {
 			} else {
 				a.printf("rxedged %s, up %s\n", h.Version, time.Since(h.Started).Round(time.Second))
 			}
-			a.printf("Index      %s: %d documents, %d passages, %s\n", h.Generation, h.Documents, h.Passages, searched(h.Dense))
+			a.printf("%s\n\n", verdict(h))
+			a.printf("Index      %s of %s: %d documents, %d passages, %s\n", h.Generation, h.Indexed.Local().Format("2006-01-02 15:04"), h.Documents, h.Passages, searched(h.Dense))
+			a.link(c.Context(), st)
 			if h.Generator != nil {
 				a.printf("Generator  %s: %s %s\n", h.Generator.Name, h.Generator.Phase, h.Generator.Reason)
 			} else {
@@ -69,12 +74,7 @@ func (a *app) status() *cobra.Command {
 				a.printf("Ladder     %s %s\n", h.Step, h.StepWhy)
 			}
 			a.printf("Engine     llama.cpp %s\n", h.Engine)
-			if h.Unclean != "" {
-				a.printf("Last stop  was not clean: %s. What was acknowledged is there; the log says what was mended.\n", h.Unclean)
-			}
-			for _, d := range h.Degraded {
-				a.printf("  ! %s\n", d)
-			}
+			a.conditions(h.Conditions)
 			return nil
 		},
 	}
@@ -85,4 +85,54 @@ func searched(dense bool) string {
 		return "searched by words and vectors"
 	}
 	return "searched by words"
+}
+
+// verdict in one line: whether questions are answered, and whether all is well.
+func verdict(h api.Health) string {
+	worst, wrong := health.Notice, 0
+	for _, f := range h.Conditions {
+		worst = max(worst, f.Severity)
+		if f.Severity > health.Notice {
+			wrong++
+		}
+	}
+	switch {
+	case !h.Ready:
+		return "Questions are NOT answered."
+	case wrong == 0:
+		return "Questions are answered. Nothing is wrong."
+	}
+	return fmt.Sprintf("Questions are answered, with limits: %d of severity up to %s, below.", wrong, worst)
+}
+
+// link to the centre, in a line, where there is one.
+func (a *app) link(ctx context.Context, st station) {
+	s, err := st.SyncStatus(ctx)
+	if err != nil || !s.Enrolled {
+		return
+	}
+	a.printf("Centre     site %s", s.Site)
+	if u := s.Uplink; u != nil {
+		how := "not connected"
+		if u.Connected {
+			how = "connected"
+		}
+		a.printf(", %s since %s, %d messages wait", how, u.Since.Local().Format("2006-01-02 15:04"), u.Waiting.Messages)
+	}
+	if b := s.Bundles; b != nil && b.Active != nil {
+		a.printf(", bundle %d", b.Active.Number)
+	}
+	a.printf("\n")
+}
+
+// conditions that hold, what is to be mended first at the top, each with its mend.
+func (a *app) conditions(found []health.Finding) {
+	for _, f := range found {
+		a.printf("\n%-8s %s\n         %s\n", f.Severity, f.Code, f.Detail)
+		if f.Because != "" {
+			a.printf("         because of %s\n", f.Because)
+		} else if f.Severity > health.Notice {
+			a.printf("         mend: %s\n", f.Fix)
+		}
+	}
 }

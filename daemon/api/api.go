@@ -20,6 +20,7 @@ import (
 	guardmodel "rxedge/daemon/answer/guard"
 	"rxedge/daemon/cache"
 	"rxedge/daemon/feedback"
+	"rxedge/daemon/health"
 	"rxedge/index"
 	"rxedge/inference"
 )
@@ -47,13 +48,18 @@ type Feedback interface {
 // Health says what the box can do now.
 type Health struct {
 	Ready bool `json:"ready"` // questions are answered
-	// Degraded says what does not work, one sentence each.
+	// Conditions that hold, the one to mend first at the front.
+	Conditions []health.Finding `json:"conditions,omitempty"`
+	// Degraded says what does not work, one sentence each: the details of those
+	// Conditions that are more than a notice.
 	Degraded   []string `json:"degraded,omitempty"`
 	Version    string   `json:"version"`
 	Generation string   `json:"generation"` // of the index
-	Documents  int      `json:"documents"`
-	Passages   int      `json:"passages"`
-	Dense      bool     `json:"dense"` // vectors are searched
+	// Indexed is when the generation was made or last updated.
+	Indexed   time.Time `json:"indexed"`
+	Documents int       `json:"documents"`
+	Passages  int       `json:"passages"`
+	Dense     bool      `json:"dense"` // vectors are searched
 	// Generator and Embedder are the configured models and how they are.
 	Generator *ModelState `json:"generator,omitempty"`
 	Embedder  *ModelState `json:"embedder,omitempty"`

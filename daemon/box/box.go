@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,15 +20,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rxedge/daemon/answer"
-	"rxedge/daemon/api"
 	"rxedge/daemon/cache"
 	"rxedge/daemon/config"
 	"rxedge/daemon/feedback"
+	"rxedge/daemon/health"
 	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/inference/catalog"
-	"rxedge/inference/ladder"
-	"rxedge/inference/llama"
 	"rxedge/inference/support"
 )
 
@@ -59,10 +56,11 @@ type Box struct {
 	log     *slog.Logger
 	lock    *os.File
 	started time.Time
-	ingest  sync.Mutex // one ingest at a time
-	aside   string     // where an index lies that was damaged beyond use; "": there is none
-	unclean string     // how the stop before was not clean; "": it was
-	marked  bool       // the marker of a running daemon is ours
+	ingest  sync.Mutex   // one ingest at a time
+	aside   string       // where an index lies that was damaged beyond use; "": there is none
+	unclean string       // how the stop before was not clean; "": it was
+	held    health.Watch // since when conditions hold
+	marked  bool         // the marker of a running daemon is ours
 
 	cache               *cache.Cache // nil: none
 	generator, embedder string       // the configured models; "": none
@@ -202,76 +200,12 @@ func (b *Box) Close() error {
 	return errors.Join(errs...)
 }
 
-// Health says what works now.
-func (b *Box) Health() api.Health {
-	st := b.Index.Stats()
-	h := api.Health{Ready: true, Version: Version, Started: b.started, Generation: st.Generation.Label(),
-		Documents: st.Generation.Documents, Passages: st.Generation.Passages, Dense: st.Dense, Degraded: b.Index.Notes(), Engine: "installed"}
-	if _, err := llama.Find(); err != nil {
-		h.Engine = "missing"
-	}
-	if b.lost() {
-		h.Ready = false
-		h.Degraded = append(h.Degraded, b.lostNote())
-	}
-	h.Generator, h.Degraded = b.modelState(b.writes(), "answers are sentences of the documents, verbatim", h.Degraded)
-	h.Embedder, h.Degraded = b.modelState(b.embedder, "documents are searched by words alone", h.Degraded)
-	if h.Reembedding = b.reembedding.Load(); h.Reembedding != nil {
-		why := b.Index.NeedsRebuild()
-		h.Degraded = slices.DeleteFunc(h.Degraded, func(s string) bool { return s == why })
-	}
-	h.Others = b.Models.loaded(b.writes(), b.embedder)
-	if st, watched := b.cards.state(b.Models); watched {
-		h.Step, h.StepWhy = st.Step.String(), st.Why
-		if st.Step > ladder.Normal {
-			h.Degraded = append(h.Degraded, fmt.Sprintf("%s (%s)", st.Step.Text(), st.Why))
-		}
-	}
-	h.Profile, h.ProfileWhy = b.Models.profileAndWhy()
-	var note string
-	if h.Thresholds, note = b.thresholds(); note != "" {
-		h.Degraded = append(h.Degraded, note)
-	}
-	h.Unclean = b.unclean
-	if b.cache != nil {
-		st := b.cache.Stats()
-		h.Cache = &st
-		if n := b.cache.Note(); n != "" {
-			h.Degraded = append(h.Degraded, n)
-		}
-	}
-	if g := st.Generation; b.embedder == "" && g.Vectors > 0 {
-		h.Degraded = append(h.Degraded, fmt.Sprintf("the index has vectors of embedder %s and none is configured, so search is by words alone: set model.embedder, or 'rxedge model pull' it", g.Embedder))
-	}
-	if n := b.Feedback.Note(); n != "" {
-		h.Degraded = append(h.Degraded, n)
-	}
-	if b.sync.note != "" {
-		h.Degraded = append(h.Degraded, b.sync.note)
-	}
-	if n := b.telemetry.recorder.Note(); n != "" {
-		h.Degraded = append(h.Degraded, n)
-	}
-	return h
-}
-
 // diskFloor in bytes, of the configuration or else of the profile.
 func (b *Box) diskFloor() int64 {
 	if f := b.Config.Index.DiskFloorMB; f != nil {
 		return int64(*f) * 1e6
 	}
 	return int64(b.Models.chosen().profile.Disk.FloorGB) * 1e9
-}
-
-func (b *Box) modelState(name, without string, degraded []string) (*api.ModelState, []string) {
-	if name == "" {
-		return nil, degraded
-	}
-	st := b.Models.state(name)
-	if st.Phase != string(llama.Ready) && st.Phase != phaseIdle {
-		degraded = append(degraded, fmt.Sprintf("model %s is %s; until it is ready %s", name, st.Phase, without))
-	}
-	return &st, degraded
 }
 
 // hold takes the folder's lock and writes who holds it.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"rxedge/daemon/formulary"
@@ -47,16 +48,12 @@ func (b *Box) lost() bool {
 	if b.aside == "" && b.Index.Retreated() == "" {
 		return false
 	}
-	files, err := fs.Glob(formulary.Files(), "*.md")
-	if err != nil {
-		return false
-	}
 	snap := b.Index.Acquire()
 	if snap == nil {
 		return false
 	}
 	defer snap.Release()
-	if snap.Generation().Documents > len(files) {
+	if snap.Generation().Documents > sampleDocuments() {
 		return false
 	}
 	docs, err := snap.Documents()
@@ -70,6 +67,12 @@ func (b *Box) lost() bool {
 	}
 	return true
 }
+
+// sampleDocuments counts the documents of the sample.
+var sampleDocuments = sync.OnceValue(func() int {
+	files, _ := fs.Glob(formulary.Files(), "*.md")
+	return len(files)
+})
 
 // lostNote is for the status.
 func (b *Box) lostNote() string {

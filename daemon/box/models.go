@@ -24,6 +24,9 @@ import (
 // phaseIdle: a model that is loaded when it is first asked for.
 const phaseIdle = "idle"
 
+// phaseMissing: a model that the catalog does not have.
+const phaseMissing = "missing"
+
 // Models runs one engine for each model that is asked for, as the firmware
 // profile and the configuration say, within a budget of memory.
 type Models struct {
@@ -399,7 +402,7 @@ func (m *Models) state(name string) api.ModelState {
 		}
 	}
 	if _, err := m.catalog.Get(m.variant(name).name); err != nil {
-		return api.ModelState{Name: name, Phase: "missing", Reason: "not in the catalog; 'rxedge model import' adds it"}
+		return api.ModelState{Name: name, Phase: phaseMissing, Reason: "not in the catalog; 'rxedge model import' adds it"}
 	}
 	return api.ModelState{Name: name, Phase: phaseIdle}
 }

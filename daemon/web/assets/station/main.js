@@ -53,16 +53,22 @@ function show() {
   fairness(s.fairness);
   rollouts(s);
   const alarms = s.models.reduce((n, m) => n + m.alarms.length, 0);
-  say(`${s.health.ready ? "Questions are answered" : "Questions are not answered"}, ${s.health.degraded?.length ?? 0} notes, ${alarms} alarms.`);
+  say(`${s.health.ready ? "Questions are answered" : "Questions are not answered"}, ${(s.health.conditions ?? []).filter((c) => c.severity !== "notice").length} conditions, ${alarms} alarms.`);
+}
+
+// What is wrong, and below it what mends it; a consequence names its cause instead.
+function condition(c) {
+  const mend = c.because ? `Because of ${c.because}.` : c.severity === "notice" ? "" : `Mend: ${c.fix}.`;
+  return el("li", { class: c.severity }, el("strong", {}, c.title + ". "), c.detail, mend ? el("p", { class: "mend" }, mend) : "");
 }
 
 function health(s) {
   const h = s.health, word = byId("health-word");
-  const notes = h.degraded ?? [], moved = s.models.some((m) => m.alarms.length);
+  const notes = (h.conditions ?? []).filter((c) => c.severity !== "notice"), moved = s.models.some((m) => m.alarms.length);
   word.textContent = !h.ready ? "Questions are not answered." : notes.length ? "Questions are answered, with limits:" :
     "Questions are answered." + (moved ? " What is asked or answered has changed: see Drift." : " Nothing is wrong.");
   word.className = "word " + (h.ready ? "good" : "bad");
-  byId("degraded").replaceChildren(...notes.map((d) => el("li", {}, d)));
+  byId("degraded").replaceChildren(...(h.conditions ?? []).map(condition));
   const of = (m) => `${m.name}, ${m.phase}`;
   describe(byId("health"), [
     ["Version", h.version],
