@@ -142,6 +142,7 @@ func (a *app) evalAnswers() *cobra.Command {
 		Long: `Ask every question of the file and compare with what it says is right.
 A line: {"id", "question", "relevant": [section ids], "evidence": [verbatim strings],
 "numbers": [with units], "kind"}; relevant empty means that the documents do not answer it.
+The questions are not counted among people's, and those who ask meanwhile come first.
 A share of nothing is null. --outcomes writes each answer beside its question; --run
 each question's own figures, for 'rxedge eval compare'.`,
 		Example: `  rxedge eval answers --questions questions.jsonl --json`,
@@ -190,7 +191,7 @@ each question's own figures, for 'rxedge eval compare'.`,
 			}
 			bar, done := a.progress(), 0
 			var failed error
-			rep, err := answers.Run(c.Context(), st, qs, mode, func(o answers.Outcome) {
+			rep, err := answers.Run(c.Context(), examined{st}, qs, mode, func(o answers.Outcome) {
 				done++
 				bar.set("questions", int64(done), int64(len(qs)))
 				failed = errors.Join(failed, write(o))
@@ -212,6 +213,14 @@ each question's own figures, for 'rxedge eval compare'.`,
 	c.Flags().StringVar(&outcomes, "outcomes", "", "write each question with its answer to this `file`")
 	c.Flags().StringVar(&run, "run", "", "write each question's figures to this `file`")
 	return c
+}
+
+// examined is a box whose questions are not counted among people's.
+type examined struct{ station }
+
+// Ask implements answers.Box.
+func (e examined) Ask(ctx context.Context, q answer.Question, ev answer.Events) (*answer.Answer, error) {
+	return e.Examine(ctx, q, ev)
 }
 
 func (a *app) showAnswers(rep answers.Report) {

@@ -25,6 +25,7 @@ import (
 // station is a box, reached through the daemon or opened here.
 type station interface {
 	Ask(context.Context, answer.Question, answer.Events) (*answer.Answer, error)
+	Examine(context.Context, answer.Question, answer.Events) (*answer.Answer, error)
 	Search(context.Context, index.Query) (index.Result, error)
 	Document(ctx context.Context, id string) (*document.Document, error)
 	Documents(context.Context) ([]index.DocumentSummary, error)

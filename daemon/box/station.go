@@ -20,6 +20,19 @@ func (b *Box) Ask(ctx context.Context, q answer.Question, ev answer.Events) (*an
 	return b.Answers.Ask(ctx, q, ev)
 }
 
+// Examine answers a question that no person asked, as an evaluation does: by what
+// serves, unseen by telemetry, metrics, cache, trials and feedback, and after those
+// who wait for an answer. Only the daemon's own socket leads here.
+func (b *Box) Examine(ctx context.Context, q answer.Question, ev answer.Events) (*answer.Answer, error) {
+	by := b.unseen()
+	defer by.Release()
+	if by.snap == nil {
+		return nil, index.ErrClosed
+	}
+	ctx, d := b.behind(ctx)
+	return side{by, d}.Ask(ctx, q, ev)
+}
+
 // Search finds passages.
 func (b *Box) Search(ctx context.Context, q index.Query) (index.Result, error) {
 	return b.Index.Search(ctx, q)

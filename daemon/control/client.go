@@ -175,6 +175,12 @@ func (c *Client) Ask(ctx context.Context, q answer.Question, ev answer.Events) (
 	return do[*answer.Answer, answer.Claim](ctx, c, "ask", q, ev.Claim)
 }
 
+// Examine answers a question that no person asked, and that is not counted. Events of
+// it do not come over the socket.
+func (c *Client) Examine(ctx context.Context, q answer.Question, _ answer.Events) (*answer.Answer, error) {
+	return plain[*answer.Answer](ctx, c, "examine", q)
+}
+
 // Search finds passages.
 func (c *Client) Search(ctx context.Context, q index.Query) (index.Result, error) {
 	return plain[index.Result](ctx, c, "search", q)

@@ -158,6 +158,9 @@ func Handler(b *box.Box, public http.Handler) http.Handler {
 	call(mux, "ask", func(ctx context.Context, q answer.Question, p func(any)) (any, error) {
 		return b.Ask(ctx, q, answer.Events{Claim: func(c answer.Claim) { p(c) }})
 	})
+	call(mux, "examine", func(ctx context.Context, q answer.Question, _ func(any)) (any, error) {
+		return b.Examine(ctx, q, answer.Events{})
+	})
 	call(mux, "feedback-add", func(ctx context.Context, i feedback.Item, _ func(any)) (any, error) { return b.AddFeedback(ctx, i) })
 	call(mux, "feedback-summary", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.FeedbackSummary(ctx) })
 	call(mux, "feedback-records", func(ctx context.Context, text bool, _ func(any)) (any, error) { return b.FeedbackRecords(ctx, text) })
