@@ -49,7 +49,8 @@ type Question struct {
 	// one that names no medicine is about theirs.
 	Previous []string `json:"previous,omitempty"`
 	// Cohort is a coarse group that the patient is of, such as an age band: for
-	// telling whether a group is refused more often. Never a person.
+	// telling whether a group is refused more often. Never a person. One that is not
+	// in telemetry.cohorts is counted as "other" and kept nowhere.
 	Cohort string `json:"cohort,omitempty"`
 
 	carried *names.Carried
@@ -98,11 +99,15 @@ type Answer struct {
 	// Conflicting: labels of one medicine say different things of what was asked.
 	Conflicting bool       `json:"conflicting,omitempty"`
 	Conflicts   []Conflict `json:"conflicts,omitempty"`
+	// CohortNote says that the cohort named with the question is none of this box's,
+	// and which those are.
+	CohortNote string `json:"cohort_note,omitempty"`
 	// Notices of the documents that are cited, each once.
 	Notices []string `json:"notices,omitempty"`
 	Timings Timings  `json:"timings_ms"`
 
-	// Cohort of the question; it is counted and told to nobody.
+	// Cohort of the question, of those that the box tells apart; it is counted and told
+	// to nobody.
 	Cohort string `json:"-"`
 
 	staleBefore   string    // the date

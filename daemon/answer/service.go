@@ -82,6 +82,8 @@ type Service struct {
 	Retreat   func(ctx context.Context, generation string, why error) error
 	Retreated func() string
 	Lost      func() bool
+	// Cohorts that are told apart; another is taken for OtherCohort.
+	Cohorts []string
 	// Serving gives what answers the next question, of whoever the context says; nil:
 	// Index, Generator and Variant do. The question releases it.
 	Serving func(context.Context) Serving
@@ -116,6 +118,11 @@ func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 		}
 		return nil, err
 	}
+	note := ""
+	if q.Cohort != "" && !slices.Contains(s.Cohorts, q.Cohort) {
+		// Here, before anything can count or keep it.
+		q.Cohort, asked.Cohort, note = OtherCohort, OtherCohort, s.cohortNote()
+	}
 	if q.K == 0 {
 		q.K = s.Passages
 	}
@@ -135,7 +142,7 @@ func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, erro
 	}
 	if err == nil {
 		s.named(a)
-		a.Cohort = q.Cohort
+		a.Cohort, a.CohortNote = q.Cohort, note
 	}
 	if observe != nil {
 		observe(ctx, asked, a, err)
@@ -340,6 +347,17 @@ func (q *Question) check() error {
 // configured is not asked: a simple lookup, and labels that do not differ.
 func (s *Service) short(ctx context.Context, p *looked) bool {
 	return s.ShortPath && s.hasGenerator(ctx) && p.q.Mode == "" && p.ex.Plain && len(p.differing) == 0 && len(p.strangers) == 0
+}
+
+// OtherCohort is that of a question whose cohort is none of the box's.
+const OtherCohort = "other"
+
+// cohortNote does not say what was named: it may be a person's name.
+func (s *Service) cohortNote() string {
+	if len(s.Cohorts) == 0 {
+		return "This box tells no cohorts apart (telemetry.cohorts); the question is counted as other."
+	}
+	return "The cohort is none of those that this box tells apart (" + strings.Join(s.Cohorts, ", ") + "); the question is counted as other."
 }
 
 // IsCohort says whether s may be a question's cohort.

@@ -130,7 +130,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 		log.Warn("index", "note", n)
 	}
 	b.Answers = &answer.Service{Index: b.Index, ShortPath: cfg.Answer.ShortPath, Passages: cfg.Answer.Passages, MaxTokens: cfg.Answer.MaxTokens, Log: log,
-		StaleAfter: time.Duration(cfg.Answer.StaleAfter), StaleAbstains: cfg.Answer.Stale == "abstain", GuardAbstains: cfg.Answer.Guard == "abstain"}
+		StaleAfter: time.Duration(cfg.Answer.StaleAfter), StaleAbstains: cfg.Answer.Stale == "abstain", GuardAbstains: cfg.Answer.Guard == "abstain", Cohorts: cfg.Telemetry.Cohorts}
 	b.Answers.Reranker, b.Answers.Entailer, b.Answers.Relevance = b.Models.Order, b.Models.Judge, support.Builtin()
 	b.Answers.Embedder, b.Answers.Vectors = opt.EmbedderInfo, b.embedder != ""
 	b.Answers.Retreat, b.Answers.Retreated, b.Answers.Lost = b.retreat, b.Index.Retreated, b.lost

@@ -215,7 +215,9 @@ func (b *Box) beginTrial(e rollout.Entry, plan *trial.Plan, approvals []trial.Ap
 	c.budget, c.served = b.budget(e.Pair, c.model), b.serves(e.Pair, c.model)
 	c.from, c.to, c.patch = contest(s, &e)
 	now := time.Now()
-	if !c.load(b.trialFile()) {
+	if c.load(b.trialFile()) {
+		c.forget(b.cohorts())
+	} else {
 		c.trial = trial.New(plan.Config(c.budget), now)
 		champion := b.unseen()
 		for i, g := range []string{b.Index.Stats().Generation.Label(), e.Generation} {

@@ -40,6 +40,13 @@ func (c *challenge) load(path string) bool {
 	return true
 }
 
+// forget cohorts that are told apart no more.
+func (c *challenge) forget(known []string) {
+	for _, w := range c.sketches {
+		w.Forget(known)
+	}
+}
+
 func (b *Box) saveTrial(c *challenge) {
 	k := keptTrial{ID: c.plan.ID, From: c.from, To: c.to, Trial: c.trial}
 	err := c.encode(&k)

@@ -47,12 +47,12 @@ const mostUnsent = 100
 
 func (b *Box) openTelemetry() error {
 	w := &watching{}
-	r, err := telemetry.Open(filepath.Join(b.Config.Data, "telemetry"), telemetry.Options{Log: b.log, Day: b.dayOver, Leave: b.reportWindow, Space: b.space})
+	r, err := telemetry.Open(filepath.Join(b.Config.Data, "telemetry"), telemetry.Options{Log: b.log, Day: b.dayOver, Leave: b.reportWindow, Space: b.space, Cohorts: b.cohorts()})
 	if err != nil {
 		return err
 	}
 	w.recorder = r
-	if w.why, err = explain.Open(filepath.Join(b.Config.Data, "telemetry", "explain"), guard.Builtin(), nil, b.log); err != nil {
+	if w.why, err = explain.Open(filepath.Join(b.Config.Data, "telemetry", "explain"), guard.Builtin(), b.cohorts(), nil, b.log); err != nil {
 		return errors.Join(err, r.Close())
 	}
 	if n := r.Note(); n != "" {
@@ -61,6 +61,9 @@ func (b *Box) openTelemetry() error {
 	b.telemetry = w
 	return nil
 }
+
+// cohorts that are told apart; not nil.
+func (b *Box) cohorts() []string { return append([]string{}, b.Config.Telemetry.Cohorts...) }
 
 // observeNumbers counts an answer, or the error where there is none, and tells of a
 // change that it shows.

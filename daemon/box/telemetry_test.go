@@ -55,6 +55,14 @@ func TestTelemetryOfABox(t *testing.T) {
 	if _, err := b.Ask(ctx, answer.Question{Text: "What does " + canary + " weigh?"}, answer.Events{}); err != nil {
 		t.Fatal(err)
 	}
+	// A cohort of no list may be a person's name: it is told, not said again, and not kept.
+	named := strings.ToLower(canary)
+	if a, err = b.Ask(ctx, answer.Question{Text: "What is the dose of warfarin?", Cohort: named}, answer.Events{}); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := json.Marshal(a); err != nil || !strings.Contains(a.CohortNote, "0-17, 18-64, 65+") || strings.Contains(string(out), named) || a.Cohort != telemetry.Other {
+		t.Errorf("%v, %q of cohort %q", err, a.CohortNote, a.Cohort)
+	}
 	if _, err := b.Ask(ctx, answer.Question{Text: "dose?", Cohort: canary + " Meyer"}, answer.Events{}); err == nil {
 		t.Error("a cohort may be anything")
 	}
@@ -90,7 +98,7 @@ func TestTelemetryOfABox(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got.Questions != 4 || got.Distinct != 3 || got.Approved == nil || *got.Approved != 0 || got.Failed == nil || *got.Failed == 0 {
+	if got.Questions != 5 || got.Distinct != 4 || got.Approved == nil || *got.Approved != 0 || got.Failed == nil || *got.Failed == 0 {
 		t.Errorf("%+v", got)
 	}
 	if s := got.By["cohort"]["65+"]; s == nil || s.N != 1 || s.Judged.N() != 1 {

@@ -3,6 +3,7 @@ package box
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"rxedge/daemon/answer/guard"
 	"rxedge/daemon/rollout"
@@ -69,9 +70,14 @@ func (b *Box) serves(p rollout.Pair, model string) *served {
 		s.note = fmt.Sprintf("%s was made for another guard than this one's; the guard's own threshold holds for all", a.ID)
 	default:
 		s.thresholds = a
+		for _, g := range a.Groups.Groups {
+			if !slices.Contains(b.Config.Telemetry.Cohorts, g.Cohort) {
+				s.note = fmt.Sprintf("%s has a threshold for %s, which is not in telemetry.cohorts: no question is of it", a.ID, g.Cohort)
+			}
+		}
 	}
 	if s.note != "" {
-		b.log.Warn("thresholds of cohorts are not applied", "reason", s.note)
+		b.log.Warn("thresholds of cohorts are not applied to all", "reason", s.note)
 	}
 	return s
 }

@@ -37,6 +37,8 @@ type Config struct {
 	// Rollout says how what is new comes to serve.
 	Rollout Rollout `toml:"rollout"`
 	Suite   Suite   `toml:"suite"`
+	// Telemetry says what is counted.
+	Telemetry Telemetry `toml:"telemetry"`
 }
 
 // Cache says how long and how much is kept of what was answered.
@@ -172,16 +174,17 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 // Default is the configuration of a box that was told nothing.
 func Default() Config {
 	return Config{
-		Listen:  "127.0.0.1:8731",
-		Data:    DefaultData(),
-		Log:     Log{Level: "info", Format: "text"},
-		Sample:  true,
-		Model:   Model{Profile: Auto, Embedder: Auto, Reranker: Auto, Entailer: Auto, Idle: Duration(15 * time.Minute), Start: Duration(2 * time.Minute)},
-		Answer:  Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second), StaleAfter: Duration(3 * 365 * 24 * time.Hour), Stale: "show", Guard: "tell", ShortPath: true},
-		API:     API{MaxRequestBytes: 1 << 20, RawCompletions: true, Rate: 1000, Burst: 2000},
-		Cache:   Cache{Enabled: true, Answers: Duration(time.Hour), Earlier: Duration(30 * 24 * time.Hour), Embeddings: Duration(24 * time.Hour), Disk: 256, Memory: 32},
-		Sync:    Sync{SpoolMB: 64, Vectors: true},
-		Rollout: Rollout{Watch: Wait(10 * time.Minute), Defer: Wait(30 * time.Second), Warm: Wait(time.Hour), Models: true},
+		Listen:    "127.0.0.1:8731",
+		Data:      DefaultData(),
+		Log:       Log{Level: "info", Format: "text"},
+		Sample:    true,
+		Model:     Model{Profile: Auto, Embedder: Auto, Reranker: Auto, Entailer: Auto, Idle: Duration(15 * time.Minute), Start: Duration(2 * time.Minute)},
+		Answer:    Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second), StaleAfter: Duration(3 * 365 * 24 * time.Hour), Stale: "show", Guard: "tell", ShortPath: true},
+		API:       API{MaxRequestBytes: 1 << 20, RawCompletions: true, Rate: 1000, Burst: 2000},
+		Cache:     Cache{Enabled: true, Answers: Duration(time.Hour), Earlier: Duration(30 * 24 * time.Hour), Embeddings: Duration(24 * time.Hour), Disk: 256, Memory: 32},
+		Sync:      Sync{SpoolMB: 64, Vectors: true},
+		Telemetry: Telemetry{Cohorts: []string{"0-17", "18-64", "65+"}},
+		Rollout:   Rollout{Watch: Wait(10 * time.Minute), Defer: Wait(30 * time.Second), Warm: Wait(time.Hour), Models: true},
 	}
 }
 
@@ -307,6 +310,9 @@ func (c *Config) Check() error {
 		return err
 	}
 	if err := c.Suite.check(); err != nil {
+		return err
+	}
+	if err := c.Telemetry.check(); err != nil {
 		return err
 	}
 	if err := c.Rollout.check(); err != nil {

@@ -96,7 +96,7 @@ const (
 	Fallback                   // what failed on the way
 	Severity                   // of the answer
 	Cached                     // kept from before
-	Cohort                     // as the client says
+	Cohort                     // as the client says, of those that the box tells apart
 	Occupancy                  // centroid that the question is nearest to
 	dimensions
 )

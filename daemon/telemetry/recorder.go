@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -53,6 +54,9 @@ type Options struct {
 	// disk. Where it fails it is given the same again, for five weeks; also after a
 	// crash, so it may get one twice. May be nil: it all waits.
 	Leave func(*Window) error
+	// Cohorts that are told apart, and kept; others are OtherCohort, of windows that
+	// were written before too. Nil: any.
+	Cohorts []string
 	// Space gives the part of an answer's vector that can be compared over generations,
 	// and the number by which its space is known; 0: there is none. May be nil.
 	Space func(*answer.Answer) (space uint64, v []float32)
@@ -111,6 +115,13 @@ func Open(dir string, opt Options) (*Recorder, error) {
 	if err := r.openKey(filepath.Join(dir, "question.key")); err != nil {
 		return nil, errors.Join(err, r.db.Close())
 	}
+	if err := r.forget(); err != nil {
+		err = fmt.Errorf("forgetting cohorts that are told apart no more: %w", err)
+		if r.db != nil {
+			err = errors.Join(err, r.db.Close())
+		}
+		return nil, err
+	}
 	return r, nil
 }
 
@@ -144,6 +155,9 @@ func (r *Recorder) Note() string { return r.note }
 // as Of has them. It gives what was counted.
 func (r *Recorder) Observe(a *answer.Answer, err error, cohort string, centroid int) Observation {
 	o := Of(a, err, cohort, centroid, r.opt.Now())
+	if c := o.In[Cohort]; r.opt.Cohorts != nil && c != None && !slices.Contains(r.opt.Cohorts, c) {
+		o.In[Cohort] = Other
+	}
 	if a != nil {
 		h := hmac.New(sha256.New, r.key[:])
 		h.Write([]byte(strings.Join(strings.Fields(strings.ToLower(a.Question)), " ")))

@@ -104,6 +104,47 @@ func (t *Table) add(group, what string, s *Sums) {
 	t.Why[c][what].merge(s)
 }
 
+// forget cohorts that are not known, and say whether there were any.
+func (t *Table) forget(known []string) bool {
+	keep := func(g string) bool { return g == telemetry.None || g == telemetry.Other || slices.Contains(known, g) }
+	found := false
+	c := NewTable(t.From, t.To)
+	for g, whats := range t.Why {
+		if !keep(g) {
+			g, found = telemetry.Other, true
+		}
+		for what, s := range whats {
+			c.add(g, what, s)
+		}
+	}
+	for g, fs := range t.Bins {
+		if !keep(g) {
+			g, found = telemetry.Other, true
+		}
+		c.bins(g, fs)
+	}
+	if found {
+		*t = *c
+	}
+	return found
+}
+
+// bins of a cohort's questions are added.
+func (t *Table) bins(g string, fs map[string][]int64) {
+	c := cohort(t.Bins, g)
+	if t.Bins[c] == nil {
+		t.Bins[c] = map[string][]int64{}
+	}
+	for f, b := range fs {
+		if len(t.Bins[c][f]) != len(b) {
+			t.Bins[c][f] = make([]int64, len(b))
+		}
+		for i, n := range b {
+			t.Bins[c][f][i] += n
+		}
+	}
+}
+
 // Merge adds up o too; the time stretches over its.
 func (t *Table) Merge(o *Table) {
 	if o.From.Before(t.From) {
@@ -118,18 +159,7 @@ func (t *Table) Merge(o *Table) {
 		}
 	}
 	for g, fs := range o.Bins {
-		c := cohort(t.Bins, g)
-		if t.Bins[c] == nil {
-			t.Bins[c] = map[string][]int64{}
-		}
-		for f, b := range fs {
-			if len(t.Bins[c][f]) != len(b) {
-				t.Bins[c][f] = make([]int64, len(b))
-			}
-			for i, n := range b {
-				t.Bins[c][f][i] += n
-			}
-		}
+		t.bins(g, fs)
 	}
 }
 

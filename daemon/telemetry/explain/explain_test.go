@@ -126,7 +126,7 @@ func TestKeeper(t *testing.T) {
 	dir := t.TempDir()
 	now := func() time.Time { return time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC) }
 	open := func() *Keeper {
-		k, err := Open(dir, guard.Builtin(), now, slog.New(slog.DiscardHandler))
+		k, err := Open(dir, guard.Builtin(), nil, now, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

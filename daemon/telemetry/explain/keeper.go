@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,8 +68,9 @@ func (k *Keeper) path(from time.Time) string {
 	return filepath.Join(k.dir, from.Format(time.DateOnly)+".json")
 }
 
-// Open the tables in dir and begin. now nil is the clock.
-func Open(dir string, m *guard.Model, now func() time.Time, log *slog.Logger) (*Keeper, error) {
+// Open the tables in dir and begin. cohorts are those that are told apart; others are
+// forgotten, nil: none is. now nil is the clock.
+func Open(dir string, m *guard.Model, cohorts []string, now func() time.Time, log *slog.Logger) (*Keeper, error) {
 	if now == nil {
 		now = time.Now
 	}
@@ -76,6 +78,9 @@ func Open(dir string, m *guard.Model, now func() time.Time, log *slog.Logger) (*
 		return nil, fmt.Errorf("opening explanations: %w", err)
 	}
 	k := &Keeper{dir: dir, model: m, now: now, log: log, recall: map[string]given{}, order: make([]string, recalled), jobs: make(chan job, waiting), stop: make(chan struct{})}
+	if cohorts != nil {
+		k.forget(cohorts)
+	}
 	k.table = k.read(week(now()))
 	k.done.Go(k.run)
 	return k, nil
@@ -93,6 +98,29 @@ func (k *Keeper) read(from time.Time) *Table {
 		t = NewTable(from, from.AddDate(0, 0, 7))
 	}
 	return t
+}
+
+// forget what the tables have by cohorts that are not known: it is added to that of
+// the others.
+func (k *Keeper) forget(known []string) {
+	files, _ := filepath.Glob(filepath.Join(k.dir, "*.json"))
+	for _, path := range files {
+		from, err := time.Parse(time.DateOnly, strings.TrimSuffix(filepath.Base(path), ".json"))
+		if err != nil {
+			continue
+		}
+		t := k.read(from)
+		if !t.forget(known) {
+			continue
+		}
+		b, err := json.Marshal(t)
+		if err == nil {
+			err = durable.Write(path, b)
+		}
+		if err != nil {
+			k.log.Warn("cohorts of a week of explanations could not be forgotten; it is tried at the next start", "error", err)
+		}
+	}
 }
 
 // Observe an answer and its observation.

@@ -17,12 +17,16 @@ import (
 // box as it should does.
 var ErrUncovered = fmt.Errorf("it tells of fewer than %d questions", telemetry.LeastCell)
 
-// ReadWindow of a site. The error is telemetry.ErrDamaged, telemetry.ErrSchema or
+// ReadWindow of a site; a cohort that is called by what is no short word is counted
+// among the others. The error is telemetry.ErrDamaged, telemetry.ErrSchema or
 // ErrUncovered.
 func ReadWindow(b []byte) (*telemetry.Window, error) {
 	w, err := telemetry.UnmarshalWindow(b)
 	if err == nil && !w.Covered() {
 		err = ErrUncovered
+	}
+	if err == nil {
+		w.ForgetNames()
 	}
 	return w, err
 }
