@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"rxedge/daemon/api"
+	"rxedge/daemon/health"
 	"rxedge/daemon/telemetry/monitor"
 )
 
@@ -39,6 +40,7 @@ func stationOf(t *testing.T, change func(*api.Station)) (url string, fail *atomi
 	hot, limit, draw, busy := 88, 87, 301.5, 97
 	st.Cards = []api.StationCard{{Name: "NVIDIA L4", MemoryUsed: 20e9, MemoryTotal: 24e9, Temperature: &hot, Slowdown: &limit, Power: &draw, Busy: &busy, Throttled: true},
 		{Index: 1, Name: "NVIDIA L4", Fault: "XID 79: the card fell off the bus"}}
+	st.Health.Conditions = health.Arrange([]health.Finding{health.UncleanStop.Found("it was killed"), health.Stepped.Found("no model runs"), health.ModelFailed.Found("small is failed")})
 	if change != nil {
 		change(&st)
 	}
@@ -84,6 +86,10 @@ func TestStationPage(t *testing.T) {
 			}
 			if got := p.text("#cards tbody tr"); len(got) != 2 || !strings.Contains(got[0], "20 GB of 24 GB88 °C301.5 W97 %held back") || !strings.Contains(got[1], "fell off the bus") {
 				t.Errorf("cards: %q", got)
+			}
+			if got := p.text("#degraded li"); len(got) != 3 || !strings.Contains(got[0], "no model runs") || !strings.Contains(got[0], "Mend: 'rxedge gpu' says why") ||
+				strings.Contains(got[1], "Mend") || !strings.Contains(got[2], "Because of card-stepped-back.") {
+				t.Errorf("conditions: %q", got)
 			}
 			// Something is drawn on each canvas.
 			if n := eval[int](p, `[...document.querySelectorAll(".chart canvas")].filter((c) => c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v, i) => i % 4 === 3 && v)).length`); n != 5 {
