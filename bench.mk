@@ -1,5 +1,5 @@
 # Benchmarks beside peers from packages. Each prints ratios of one run.
-.PHONY: bench-dense bench-lexical bench-answers bench-liar bench-swaps bench-meaning bench-support
+.PHONY: soak bench-dense bench-lexical bench-answers bench-liar bench-swaps bench-meaning bench-support
 
 # Debian: apt-get install python3-faiss libopenblas0-pthread libhnswlib-dev
 # Sizes: 'make bench-dense BENCH_DENSE="-sizes 10000,100000,500000,2000000"'.
@@ -42,3 +42,10 @@ bench-swaps: export RXEDGE_ROLLBACKS ?= 50
 bench-swaps: export RXEDGE_RATE ?= 20
 bench-swaps: ## swap and roll back pairs of index and model under 20 questions a second
 	$(GO) test -run '^TestSwapsUnderLoad$$' -v -timeout 30m ./daemon
+
+# SOAK=3m for a short one (its slopes say nothing); as root the data folder gets a disk
+# of its own, which is filled now and then. The series goes into .cache/soak.json.
+SOAK ?= 2h
+soak: engine ## let a box live for two hours with questions, updates and faults, and judge what grows
+	@mkdir -p .cache
+	$(GO) run ./bench/soak -for $(SOAK) -out .cache/soak.json $(BENCH_SOAK)

@@ -21,12 +21,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"rxedge/bench/labels"
+	"rxedge/bench/process"
 	"rxedge/daemon/box"
 	"rxedge/daemon/control"
 )
@@ -64,17 +65,17 @@ func run(ctx context.Context) (err error) {
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	bin := filepath.Join(dir, "rxedged")
-	if err := command(ctx, "go", "build", "-trimpath", "-o", bin, "./daemon").Run(); err != nil {
-		return fmt.Errorf("building rxedged: %w", err)
-	}
-	real, texts, err := labels(*data)
+	bin, err := process.Build(ctx, dir, "./daemon", "rxedged")
 	if err != nil {
 		return err
 	}
-	m := newMaker(texts, *passages/passagesPerLabel)
+	real, texts, err := labels.Read(*data)
+	if err != nil {
+		return err
+	}
+	m := labels.NewMaker(texts, *passages/labels.PassagesPerLabel)
 	// Each kind of question has its own, so that the cache knows none of them.
-	asked := questions(m, real, *data, *single+*warm+int(lasting.Seconds()+1)**rate)
+	asked := labels.Questions(m, real, *data, *single+*warm+int(lasting.Seconds()+1)**rate)
 
 	if *keep != "" { // what was answered in an earlier run is not made anew
 		if err := os.RemoveAll(filepath.Join(dir, "var", "cache")); err != nil {
@@ -87,14 +88,14 @@ func run(ctx context.Context) (err error) {
 	}
 	defer func() {
 		if s != nil {
-			err = errors.Join(err, s.stop())
+			err = errors.Join(err, s.Stop())
 		}
 	}()
 	if err := s.ingest(ctx, m, dir, *data); err != nil {
 		return err
 	}
 	// As a box is on the days after: nothing of the ingest is in its memory.
-	if err := s.stop(); err != nil {
+	if err := s.Stop(); err != nil {
 		return err
 	}
 	if s, err = start(ctx, bin, dir); err != nil {
@@ -138,51 +139,27 @@ func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 }
 
 // service is a rxedged of its own process.
-type service struct {
-	cmd    *exec.Cmd
-	url    string
-	data   string
-	client *http.Client
-}
+type service struct{ *process.Daemon }
 
 func start(ctx context.Context, bin, dir string) (*service, error) {
-	s := &service{data: filepath.Join(dir, "var"), client: &http.Client{}}
-	if err := os.MkdirAll(s.data, 0o750); err != nil {
+	data := filepath.Join(dir, "var")
+	if err := os.MkdirAll(data, 0o750); err != nil {
 		return nil, err
 	}
 	cfg := fmt.Sprintf("sample = false\n[log]\nlevel = \"warn\"\n[model]\nembedder = %q\n", *embedder)
-	if err := os.WriteFile(filepath.Join(s.data, "rxedge.toml"), []byte(cfg), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(data, "rxedge.toml"), []byte(cfg), 0o600); err != nil {
 		return nil, err
 	}
-	s.cmd = exec.Command(bin, "--data", s.data, "--listen", "127.0.0.1:0")
-	out, err := s.cmd.StdoutPipe()
+	d, err := process.Start(ctx, bin, data, process.Options{})
 	if err != nil {
 		return nil, err
 	}
-	s.cmd.Stderr = os.Stderr
-	if err := s.cmd.Start(); err != nil {
-		return nil, err
-	}
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if _, addr, ok := strings.Cut(lines.Text(), "answers on "); ok {
-			s.url = strings.TrimSpace(addr)
-			go func() { _, _ = io.Copy(io.Discard, out) }()
-			return s, ctx.Err()
-		}
-	}
-	return nil, errors.Join(errors.New("rxedged did not start"), s.cmd.Wait())
-}
-
-func (s *service) stop() error {
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	return s.cmd.Wait()
+	return &service{d}, nil
 }
 
 // ingest the made-up labels and the real ones, unless they are there.
-func (s *service) ingest(ctx context.Context, m *maker, dir, real string) error {
-	c, err := control.Dial(s.data)
+func (s *service) ingest(ctx context.Context, m *labels.Maker, dir, real string) error {
+	c, err := control.Dial(s.Data)
 	if err != nil {
 		return err
 	}
@@ -191,8 +168,8 @@ func (s *service) ingest(ctx context.Context, m *maker, dir, real string) error 
 	if err != nil {
 		return err
 	}
-	if h.Documents <= len(m.names) {
-		paths, err := m.write(dir)
+	if h.Documents <= len(m.Names) {
+		paths, err := m.Write(dir)
 		if err != nil {
 			return err
 		}
@@ -256,13 +233,13 @@ func (s *service) one(ctx context.Context, questions []string, cached bool) (*ti
 		if err != nil {
 			return nil, err
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/v1/ask", bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/v1/ask", bytes.NewReader(body))
 		if err != nil {
 			return nil, err
 		}
 		req.Header.Set("Content-Type", "application/json")
 		began := time.Now()
-		resp, err := s.client.Do(req)
+		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			return nil, err
 		}
@@ -299,39 +276,16 @@ type sample struct {
 	rss, live, goroutines, fd float64
 }
 
-func (s *service) sample(began time.Time) (out sample, err error) {
+func (s *service) sample(ctx context.Context, began time.Time) (out sample, err error) {
 	out.at = time.Since(began)
-	pid := strconv.Itoa(s.cmd.Process.Pid)
-	status, err := os.ReadFile("/proc/" + pid + "/status")
+	u, err := process.Read(s.PID, s.Data)
 	if err != nil {
 		return out, err
 	}
-	out.rss = field(string(status), "RssAnon:") / 1024
-	fds, err := os.ReadDir("/proc/" + pid + "/fd")
-	if err != nil {
-		return out, err
-	}
-	out.fd = float64(len(fds))
-	resp, err := s.client.Get(s.url + "/metrics")
-	if err != nil {
-		return out, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	// The collector lets the heap grow to a multiple of what was live last time.
-	out.live = field("\n"+string(b), "\ngo_memstats_next_gc_bytes ") / (1 + field("\n"+string(b), "\ngo_gc_gogc_percent ")/100) / (1 << 20)
-	out.goroutines = field("\n"+string(b), "\ngo_goroutines ")
+	out.rss, out.fd = float64(u.Anon)/(1<<20), float64(u.Open())
+	m, err := s.Metrics(ctx)
+	out.live, out.goroutines = m.Live()/(1<<20), m.Goroutines()
 	return out, err
-}
-
-func field(text, name string) float64 {
-	_, rest, _ := strings.Cut(text, name)
-	f := strings.Fields(rest)
-	if len(f) == 0 {
-		return 0
-	}
-	v, _ := strconv.ParseFloat(f[0], 64)
-	return v
 }
 
 // load sends questions at a steady rate, all different, by vegeta.
@@ -345,7 +299,7 @@ func (s *service) load(ctx context.Context, dir string, questions []string) erro
 	enc := json.NewEncoder(w)
 	for _, q := range questions {
 		body, _ := json.Marshal(map[string]string{"question": q})
-		if err := enc.Encode(map[string]any{"method": "POST", "url": s.url + "/v1/ask", "body": body, "header": map[string][]string{"Content-Type": {"application/json"}}}); err != nil {
+		if err := enc.Encode(map[string]any{"method": "POST", "url": s.URL + "/v1/ask", "body": body, "header": map[string][]string{"Content-Type": {"application/json"}}}); err != nil {
 			return err
 		}
 	}
@@ -371,7 +325,7 @@ func (s *service) load(ctx context.Context, dir string, questions []string) erro
 			}
 			ended = true
 		case <-tick.C:
-			got, err := s.sample(began)
+			got, err := s.sample(ctx, began)
 			if err != nil {
 				return err
 			}

@@ -1,4 +1,6 @@
-package main
+// Package labels makes labels of medicines that do not exist, of the sentences of
+// real ones, and questions about them, for what is measured on a large index.
+package labels
 
 import (
 	"bufio"
@@ -15,16 +17,17 @@ import (
 	"rxedge/index/chunk"
 )
 
-// record is a section of a label as 'rxedge ingest' reads it.
-type record struct {
+// Record is a section of a label as 'rxedge ingest' reads it.
+type Record struct {
 	ID      string `json:"id"`
 	Drug    string `json:"drug"`
 	Section string `json:"section"`
 	Text    string `json:"text"`
 }
 
-// labels are the real ones, where there are any, else the embedded sample.
-func labels(dir string) (real []record, texts []record, err error) {
+// Read the real labels of dir, where there are any, else the embedded sample. texts
+// are those whose sentences are used; real are those that are asked about.
+func Read(dir string) (real []Record, texts []Record, err error) {
 	for _, name := range []string{"openfda_20drugs.jsonl", "spl_adr_train.jsonl"} {
 		f, err := os.Open(filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -36,7 +39,7 @@ func labels(dir string) (real []record, texts []record, err error) {
 		lines := bufio.NewScanner(f)
 		lines.Buffer(nil, 16<<20)
 		for lines.Scan() {
-			var r record
+			var r Record
 			if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", name, err)
 			}
@@ -66,17 +69,17 @@ func labels(dir string) (real []record, texts []record, err error) {
 		drug := strings.TrimSuffix(n, ".md")
 		for _, part := range strings.Split("\n"+body, "\n## ")[1:] {
 			title, text, _ := strings.Cut(part, "\n")
-			texts = append(texts, record{ID: drug + "#" + strings.ReplaceAll(strings.ToLower(title), " ", "-"), Drug: drug, Section: title, Text: strings.TrimSpace(text)})
+			texts = append(texts, Record{ID: drug + "#" + strings.ReplaceAll(strings.ToLower(title), " ", "-"), Drug: drug, Section: title, Text: strings.TrimSpace(text)})
 		}
 	}
 	return texts, texts, nil
 }
 
-// maker makes labels of medicines that do not exist, of the real labels'
+// Maker makes labels of medicines that do not exist, of the real labels'
 // sentences with the names exchanged: the words are as frequent as in labels.
-type maker struct {
+type Maker struct {
 	sentences []string // with nameMark where the medicine was
-	names     []string
+	Names     []string // of the medicines
 }
 
 const nameMark = "\x00"
@@ -88,12 +91,13 @@ var sections = []string{"Indications and Usage", "Dosage and Administration", "C
 // about perPassage bytes, and a label the passages below.
 const (
 	sectionBytes       = 1700
-	passagesPerLabel   = 29
+	PassagesPerLabel   = 29
 	sentencesPerPhrase = 3 // that follow one another in a real label
 )
 
-func newMaker(texts []record, n int) *maker {
-	m := &maker{}
+// NewMaker makes names for n medicines.
+func NewMaker(texts []Record, n int) *Maker {
+	m := &Maker{}
 	for _, r := range texts {
 		text := strings.Join(strings.Fields(r.Text), " ")
 		for _, v := range []string{r.Drug, strings.ToLower(r.Drug), strings.ToUpper(r.Drug), strings.ToUpper(r.Drug[:1]) + strings.ToLower(r.Drug[1:])} {
@@ -109,11 +113,11 @@ func newMaker(texts []record, n int) *maker {
 	begin, middle, end := strings.Fields("bal cor dex fen gal hyl jov kel lum mir nov ost pra quel riv sol tam ult vex wil xan yor zan"),
 		strings.Fields("a e i o u ami eli ixo ora uva ade ine olo"), strings.Fields("pril sartan olol statin mab nib gliptin floxacin azole cillin dipine prazole tidine")
 	seen := map[string]bool{}
-	for len(m.names) < n {
+	for len(m.Names) < n {
 		name := begin[rnd.IntN(len(begin))] + middle[rnd.IntN(len(middle))] + begin[rnd.IntN(len(begin))] + middle[rnd.IntN(len(middle))] + end[rnd.IntN(len(end))]
 		if !seen[name] {
 			seen[name] = true
-			m.names = append(m.names, name)
+			m.Names = append(m.Names, name)
 		}
 	}
 	return m
@@ -122,16 +126,16 @@ func newMaker(texts []record, n int) *maker {
 // labelsPerFile keeps a file under the size that a box reads.
 const labelsPerFile = 500
 
-// write the labels of all made-up medicines into files in dir.
-func (m *maker) write(dir string) (files []string, err error) {
-	for first := 0; first < len(m.names); first += labelsPerFile {
+// Write the labels of all made-up medicines into files in dir.
+func (m *Maker) Write(dir string) (files []string, err error) {
+	for first := 0; first < len(m.Names); first += labelsPerFile {
 		path := filepath.Join(dir, fmt.Sprintf("labels-%05d.jsonl", first))
 		f, err := os.Create(path)
 		if err != nil {
 			return nil, err
 		}
 		w := bufio.NewWriter(f)
-		if err := errors.Join(m.some(w, first, min(first+labelsPerFile, len(m.names))), w.Flush(), f.Close()); err != nil {
+		if err := errors.Join(m.some(w, first, min(first+labelsPerFile, len(m.Names))), w.Flush(), f.Close()); err != nil {
 			return nil, err
 		}
 		files = append(files, path)
@@ -139,10 +143,10 @@ func (m *maker) write(dir string) (files []string, err error) {
 	return files, nil
 }
 
-func (m *maker) some(w *bufio.Writer, from, to int) error {
+func (m *Maker) some(w *bufio.Writer, from, to int) error {
 	enc := json.NewEncoder(w)
 	for i := from; i < to; i++ {
-		name := m.names[i]
+		name := m.Names[i]
 		rnd := rand.New(rand.NewPCG(uint64(i), 5))
 		for _, s := range sections {
 			var b strings.Builder
@@ -153,7 +157,7 @@ func (m *maker) some(w *bufio.Writer, from, to int) error {
 					b.WriteByte(' ')
 				}
 			}
-			if err := enc.Encode(record{ID: name + "#" + strings.ReplaceAll(strings.ToLower(s), " ", "-"), Drug: name, Section: s, Text: b.String()}); err != nil {
+			if err := enc.Encode(Record{ID: name + "#" + strings.ReplaceAll(strings.ToLower(s), " ", "-"), Drug: name, Section: s, Text: b.String()}); err != nil {
 				return err
 			}
 		}
@@ -168,9 +172,9 @@ var forms = []string{
 	"Should liver function be monitored with %s?", "What is %s used for?", "Is %s safe in the elderly?",
 }
 
-// questions that differ, about made-up and real medicines in turn; first those
+// Questions that differ, about made-up and real medicines in turn; first those
 // of a file, where there is one.
-func questions(m *maker, real []record, dir string, n int) []string {
+func Questions(m *Maker, real []Record, dir string, n int) []string {
 	var out []string
 	if b, err := os.ReadFile(filepath.Join(dir, "questions_dev.jsonl")); err == nil {
 		for _, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
@@ -186,7 +190,7 @@ func questions(m *maker, real []record, dir string, n int) []string {
 			known = append(known, r.Drug)
 		}
 	}
-	names := m.names
+	names := m.Names
 	for i := 0; len(out) < n; i++ {
 		if i < len(forms)*len(known) {
 			out = append(out, fmt.Sprintf(forms[i%len(forms)], known[i/len(forms)]))
