@@ -15,6 +15,7 @@ import (
 	"rxedge/daemon/cdshooks"
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/infobutton"
+	"rxedge/daemon/store"
 	"rxedge/index"
 	"rxedge/inference"
 	"rxedge/inference/llama"
@@ -158,6 +159,8 @@ func (s *server) problem(err error) *Problem {
 		return mk(http.StatusConflict, "conflict", feedback.ErrConflict.Error())
 	case errors.Is(err, feedback.ErrFull):
 		return mk(http.StatusInsufficientStorage, "feedback_full", feedback.ErrFull.Error())
+	case errors.Is(err, store.ErrNoRoom):
+		return mk(http.StatusInsufficientStorage, "disk_full", "the disk of this box is full, so this can't be kept; questions are answered")
 	case errors.As(err, &filter):
 		p := mk(http.StatusBadRequest, "invalid_request", filter.Error())
 		p.Errors = []*huma.ErrorDetail{{Message: filter.Detail, Location: "body.filter." + filter.Field}}

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
 	"github.com/maypok86/otter/v2"
 
 	"rxedge/daemon/answer"
@@ -42,7 +41,7 @@ const (
 // can't read or write.
 type Cache struct {
 	opt  Options
-	db   *badger.DB
+	db   *store.DB
 	salt []byte
 	note string
 

@@ -62,6 +62,9 @@ func (c *Cache) load(dir string) error {
 	c.db, c.held, c.once, c.often = db, map[string]*list.Element{}, shelf{order: list.New()}, shelf{order: list.New()}
 	if err := c.survey(); err != nil {
 		_ = db.Close()
+		if errors.Is(err, store.ErrNoRoom) { // says nothing of the files
+			return err
+		}
 		return &store.DamagedError{Dir: dir, Err: err}
 	}
 	return nil
@@ -249,6 +252,9 @@ func (c *Cache) write(s sealed, body []byte, expires time.Time, documents []stri
 	}
 	err := func() (err error) {
 		defer guard(&err)
+		if err := c.db.Room(); err != nil {
+			return err
+		}
 		wb := c.db.NewWriteBatch()
 		defer wb.Cancel()
 		for _, id := range out {
@@ -301,6 +307,9 @@ func (c *Cache) remove(ids ...string) {
 func (c *Cache) erase(keys []string) {
 	err := func() (err error) {
 		defer guard(&err)
+		if err := c.db.Room(); err != nil {
+			return err
+		}
 		wb := c.db.NewWriteBatch()
 		defer wb.Cancel()
 		for _, k := range keys {

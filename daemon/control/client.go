@@ -17,6 +17,7 @@ import (
 	"rxedge/daemon/box"
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/rollout"
+	"rxedge/daemon/store"
 	"rxedge/daemon/suite"
 	"rxedge/daemon/telemetry"
 	"rxedge/index"
@@ -80,6 +81,8 @@ func fromFailure(f *failure) error {
 		e.is = index.ErrNoEarlier
 	case codeNoRoom:
 		e.is = index.ErrNoRoom
+	case codeDiskFull:
+		e.is = store.ErrNoRoom
 	case codeEmbedder:
 		e.is = index.ErrNoEmbedder
 	case codeEmbedding:

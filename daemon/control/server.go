@@ -13,6 +13,7 @@ import (
 	"rxedge/daemon/box"
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/rollout"
+	"rxedge/daemon/store"
 	"rxedge/daemon/suite"
 	"rxedge/index"
 	"rxedge/inference"
@@ -46,6 +47,7 @@ const (
 	codeConflict  = "conflict"
 	codeFull      = "feedback_full"
 	codeNoRoom    = "no_room"
+	codeDiskFull  = "disk_full"
 	codeEmbedder  = "no_embedder"
 	codeEmbedding = "reembedding"
 
@@ -85,6 +87,8 @@ func toFailure(err error) *failure {
 		f.Code = codeNoEarlier
 	case errors.Is(err, index.ErrNoRoom):
 		f.Code = codeNoRoom
+	case errors.Is(err, store.ErrNoRoom):
+		f.Code = codeDiskFull
 	case errors.Is(err, index.ErrNoEmbedder):
 		f.Code = codeEmbedder
 	case errors.Is(err, index.ErrReembedding):

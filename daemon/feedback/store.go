@@ -49,7 +49,7 @@ type Options struct {
 // second, so that an answer waits for no disk: a power cut forgets the ids of
 // the last moment, and feedback on those is refused as unknown.
 type Store struct {
-	db   *badger.DB
+	db   *store.DB
 	opt  Options
 	note string
 
@@ -177,6 +177,10 @@ func (s *Store) flush() {
 	}
 	if err := s.trim(len(batch)); err != nil {
 		s.opt.Log.Warn("old ids of answers could not be forgotten", "error", err)
+	}
+	if err := s.db.Room(); err != nil {
+		s.opt.Log.Debug("ids of answers wait for room on the disk", "error", err)
+		return // they stay pending
 	}
 	wb := s.db.NewWriteBatch()
 	defer wb.Cancel()

@@ -28,8 +28,8 @@ func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
 // Open opens or makes the store in dir, which only its owner may enter. With
-// sync a transaction that has returned is on disk.
-func Open(dir string, sync bool) (db *badger.DB, err error) {
+// sync a transaction that has returned is on disk. A *RoomError: the disk is full.
+func Open(dir string, sync bool) (db *DB, err error) {
 	defer func() {
 		// Badger panics over some damaged files.
 		if p := recover(); p != nil {
@@ -51,16 +51,24 @@ func Open(dir string, sync bool) (db *badger.DB, err error) {
 	if err := checkTables(dir); err != nil {
 		return nil, err
 	}
-	db, err = badger.Open(badger.DefaultOptions(dir).WithLogger(nil).WithSyncWrites(sync).
+	if err := room(dir, openRoom); err != nil {
+		return nil, err
+	}
+	raw, err := badger.Open(badger.DefaultOptions(dir).WithLogger(nil).WithSyncWrites(sync).
 		WithMemTableSize(8 << 20).WithNumMemtables(2).WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(8).WithNumCompactors(2).
 		WithValueThreshold(1 << 20).WithValueLogFileSize(16 << 20).
 		WithCompression(options.None).WithBlockCacheSize(0).WithIndexCacheSize(0).
 		WithChecksumVerificationMode(options.OnTableAndBlockRead).
 		WithBypassLockGuard(true).WithNumVersionsToKeep(1).WithMetricsEnabled(false))
-	if err != nil && !ofMachine(err) {
+	switch {
+	case err == nil:
+		db = &DB{raw, dir}
+		_ = allocate(dir) // else before the first write
+		return db, nil
+	case !ofMachine(err):
 		err = &DamagedError{dir, err}
 	}
-	return db, err
+	return nil, err
 }
 
 // accessible says which file of the store is not ours to read and write. Badger's own

@@ -68,7 +68,7 @@ type Options struct {
 // What was counted is in memory for at most a minute; that is what a power cut
 // costs.
 type Recorder struct {
-	db   *badger.DB
+	db   *store.DB
 	opt  Options
 	note string
 	key  [32]byte
