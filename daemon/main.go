@@ -115,9 +115,11 @@ Flags:
 	}
 	if *data != "" {
 		cfg.Data = *data
+		cfg.Given("data", config.FromFlag, "--data")
 	}
 	if *listen != "" {
 		cfg.Listen = *listen
+		cfg.Given("listen", config.FromFlag, "--listen")
 	}
 	if err := cfg.Check(); err != nil {
 		return cfg, -1, err

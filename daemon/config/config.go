@@ -11,10 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
-
-	"github.com/pelletier/go-toml/v2"
 
 	profiles "rxedge/firmware-profiles"
 )
@@ -23,7 +20,8 @@ import (
 type Config struct {
 	// Listen is host:port of the HTTP interface; loopback only.
 	Listen string `toml:"listen"`
-	// Data is the folder that holds everything the box keeps.
+	// Data is the folder that holds everything the box keeps. $RXEDGE_DATA comes before the
+	// default, and so does ./var in a checkout.
 	Data string `toml:"data"`
 	Log  Log    `toml:"log"`
 	// Sample ingests the embedded sample formulary where the index is empty.
@@ -39,16 +37,18 @@ type Config struct {
 	Suite   Suite   `toml:"suite"`
 	// Telemetry says what is counted.
 	Telemetry Telemetry `toml:"telemetry"`
+
+	origins map[string]Origin // of what is no default
 }
 
 // Cache says how long and how much is kept of what was answered.
 type Cache struct {
-	Enabled    bool     `toml:"enabled"`
-	Answers    Duration `toml:"answers"`    // an answer is served for
-	Earlier    Duration `toml:"earlier"`    // an answer is kept for, should nothing be left to search
-	Embeddings Duration `toml:"embeddings"` // a vector of a question is kept for
-	Disk       int      `toml:"disk_mb"`
-	Memory     int      `toml:"memory_mb"`
+	Enabled    bool     `toml:"enabled"`    // answers and vectors of questions are kept
+	Answers    Duration `toml:"answers"`    // how long a kept answer is served
+	Earlier    Duration `toml:"earlier"`    // how long an answer is kept, should nothing be left to search
+	Embeddings Duration `toml:"embeddings"` // how long a vector of a question is kept
+	Disk       int      `toml:"disk_mb"`    // MiB on disk
+	Memory     int      `toml:"memory_mb"`  // MiB in memory
 }
 
 // Log says what is written to standard error.
@@ -71,25 +71,28 @@ const (
 type Model struct {
 	// Profile is the firmware profile; "auto": the one that suits the machine.
 	Profile string `toml:"profile"`
-	// Generator writes answers; "": extractive answers alone. Embedder makes
-	// vectors; "builtin": the one that every box carries; "none" or "": BM25 alone.
-	// "auto" is the profile's, where the catalog has it, else no generator and the
-	// embedder that is built in.
+	// Generator is the language model that writes answers; "": they are the documents'
+	// own sentences. "auto" is the profile's, where the catalog has it, else none.
 	Generator string `toml:"generator"`
-	Embedder  string `toml:"embedder"`
-	// Reranker orders passages, Entailer judges whether they support a claim;
-	// "builtin", "none" or "": the judge that every box carries.
-	Reranker  string   `toml:"reranker"`
+	// Embedder makes vectors; "builtin": the one that every box carries; "none" or "":
+	// search is by words alone. "auto" is the profile's, where the catalog has it, else
+	// the one that is built in.
+	Embedder string `toml:"embedder"`
+	// Reranker orders passages; "builtin", "none" or "": the judge that every box
+	// carries. "auto" is the profile's, where the catalog has it.
+	Reranker string `toml:"reranker"`
+	// Entailer judges whether passages support a claim; "builtin", "none" or "": the
+	// judge that every box carries. "auto" is the profile's, where the catalog has it.
 	Entailer  string   `toml:"entailer"`
-	Context   int      `toml:"context"`     // tokens of one request
-	Slots     int      `toml:"slots"`       // requests at the same time
-	Batch     int      `toml:"batch"`       // tokens
-	KVType    string   `toml:"kv_type"`     // f16, q8_0 or q4_0
-	GPULayers *int     `toml:"gpu_layers"`  // -1: all; 0: none
-	Threads   int      `toml:"threads"`     // 0: one a core
-	Memory    int      `toml:"memory_mb"`   // MiB of the machine's that all models together may take
-	Idle      Duration `toml:"idle_unload"` // after which a model that is not configured above is unloaded
-	Start     Duration `toml:"start_timeout"`
+	Context   int      `toml:"context"`       // tokens of one request; 0: as the firmware profile has it
+	Slots     int      `toml:"slots"`         // requests at the same time; 0: as the firmware profile has it
+	Batch     int      `toml:"batch"`         // tokens that are worked on at once; 0: as the firmware profile has it
+	KVType    string   `toml:"kv_type"`       // f16, q8_0 or q4_0; "": as the firmware profile has it
+	GPULayers *int     `toml:"gpu_layers"`    // -1: all; 0: none
+	Threads   int      `toml:"threads"`       // 0: as the firmware profile has it, or one a core
+	Memory    int      `toml:"memory_mb"`     // MiB of the machine's that all models together may take; 0: as the firmware profile has it
+	Idle      Duration `toml:"idle_unload"`   // after which a model that is not configured above is unloaded
+	Start     Duration `toml:"start_timeout"` // that an engine may take until it answers
 	// Mirror is where 'rxedge model pull' gets models: the address of a hub or
 	// its mirror, or a folder; "": nowhere.
 	Mirror   string    `toml:"mirror"`
@@ -99,7 +102,7 @@ type Model struct {
 // Adapter is a LoRA adapter that is loaded beside its base and used by those
 // requests that name it.
 type Adapter struct {
-	Name string `toml:"name"`
+	Name string `toml:"name"` // by which requests ask for it
 	Base string `toml:"base"` // model of the catalog
 	Path string `toml:"path"` // GGUF file
 }
@@ -118,9 +121,10 @@ type Answer struct {
 	MaxTokens int      `toml:"max_tokens"` // of a generated answer
 	Timeout   Duration `toml:"timeout"`    // of one question, whole
 	// StaleAfter is the age of a label from which an answer that cites it says so.
-	// Stale is "show" (say so) or "abstain" (such labels answer nothing).
 	StaleAfter Duration `toml:"stale_after"`
-	Stale      string   `toml:"stale"`
+	// Stale is "show" (older labels answer, and it is said) or "abstain" (they answer
+	// nothing).
+	Stale string `toml:"stale"`
 	// Guard is "tell" (the doubt is shown beside the answer) or "abstain" (an extract
 	// of which there is much doubt is not shown).
 	Guard string `toml:"guard"`
@@ -131,6 +135,7 @@ type Answer struct {
 
 // API holds the limits of the HTTP interface.
 type API struct {
+	// MaxRequestBytes is what one request may be long.
 	MaxRequestBytes int64 `toml:"max_request_bytes"`
 	// RawCompletions lets /v1/chat/completions reach a model of the catalog by
 	// its name, without documents and so without citations.
@@ -138,17 +143,19 @@ type API struct {
 	// RequireToken: programs other than the page bring a token, of a client below
 	// or of one that 'rxedge service token add' made.
 	RequireToken bool `toml:"require_token"`
-	// Rate is the requests a second that one client may send for long, and Burst
-	// those at once; rate 0: as many as it likes.
-	Rate    float64  `toml:"rate"`
+	// Rate is the requests a second that one client may send for long; 0: as many as it
+	// likes.
+	Rate float64 `toml:"rate"`
+	// Burst is the requests that one client may send at once.
 	Burst   int      `toml:"burst"`
 	Clients []Client `toml:"client"`
 }
 
-// Client is a program that asks; its token is in a file of mode 0600. A TokenFile
-// without a slash is a credential of the service (systemd's LoadCredential).
+// Client is a program that asks.
 type Client struct {
-	Name      string `toml:"name"`
+	Name string `toml:"name"` // in the log and the limits of rate
+	// TokenFile is the file with its token, mode 0600; without a slash it is a credential
+	// of the service (systemd's LoadCredential).
 	TokenFile string `toml:"token_file"`
 }
 
@@ -222,12 +229,12 @@ var installedFile = "/etc/rxedge/rxedge.toml" // a test has another
 // where that is missing; that all are missing is no error.
 func Load(path string) (Config, error) {
 	c := Default()
+	if os.Getenv("RXEDGE_DATA") != "" {
+		c.Given("data", FromEnvironment, "RXEDGE_DATA")
+	}
 	must := path != ""
 	if !must {
-		path = filepath.Join(c.Data, "rxedge.toml")
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && filepath.Clean(c.Data) == InstalledData {
-			path = installedFile
-		}
+		path = c.file()
 	}
 	b, err := os.ReadFile(path)
 	switch {
@@ -236,30 +243,33 @@ func Load(path string) (Config, error) {
 	case err != nil:
 		return c, fmt.Errorf("reading the configuration: %w", err)
 	}
-	if err := c.decode(b); err != nil {
+	if err := c.decode(path, b); err != nil {
 		return c, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
 }
 
-func (c *Config) decode(b []byte) error {
-	dec := toml.NewDecoder(bytes.NewReader(b)).DisallowUnknownFields()
-	err := dec.Decode(c)
-	var unknown *toml.StrictMissingError
-	if errors.As(err, &unknown) {
-		e := unknown.Errors[0]
-		line, col := e.Position()
-		return fmt.Errorf("line %d, column %d: there is no setting %q; see 'rxedge config --help' for those there are", line, col, strings.Join(e.Key(), "."))
+// File is where Load looks for the settings when it is given no path; it may not be
+// there.
+func File() string {
+	c := Default()
+	return c.file()
+}
+
+func (c *Config) file() string {
+	path := filepath.Join(c.Data, "rxedge.toml")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && filepath.Clean(c.Data) == InstalledData {
+		return installedFile
 	}
-	var bad *toml.DecodeError
-	if errors.As(err, &bad) {
-		line, col := bad.Position()
-		return fmt.Errorf("line %d, column %d: %w", line, col, bad)
+	return path
+}
+
+// decode reads b, of file path, over c. The error is the first fault.
+func (c *Config) decode(path string, b []byte) error {
+	if faults := c.examine(path, b); len(faults) > 0 {
+		return &faults[0]
 	}
-	if err != nil {
-		return err
-	}
-	return c.Check()
+	return nil
 }
 
 // Check says what is wrong with the values.
@@ -268,13 +278,13 @@ func (c *Config) Check() error {
 		return err
 	}
 	if c.Data == "" {
-		return errors.New("data: name a folder")
+		return wrong("data", "name a folder")
 	}
 	if _, err := c.Log.level(); err != nil {
 		return err
 	}
 	if c.Log.Format != "text" && c.Log.Format != "json" {
-		return fmt.Errorf("log.format: %q is neither text nor json", c.Log.Format)
+		return wrong("log.format", "%q is neither text nor json", c.Log.Format)
 	}
 	for _, f := range []struct {
 		name      string
@@ -294,17 +304,17 @@ func (c *Config) Check() error {
 		{"api.max_request_bytes", c.API.MaxRequestBytes, 1024, 1 << 30},
 	} {
 		if f.v < f.lo || f.v > f.hi {
-			return fmt.Errorf("%s: %d is outside %d to %d", f.name, f.v, f.lo, f.hi)
+			return wrong(f.name, "%d is outside %d to %d", f.v, f.lo, f.hi)
 		}
 	}
 	if c.Answer.Stale != "show" && c.Answer.Stale != "abstain" {
-		return fmt.Errorf("answer.stale: %q is neither show nor abstain", c.Answer.Stale)
+		return wrong("answer.stale", "%q is neither show nor abstain", c.Answer.Stale)
 	}
 	if c.Answer.Guard != "tell" && c.Answer.Guard != "abstain" {
-		return fmt.Errorf("answer.guard: %q is neither tell nor abstain", c.Answer.Guard)
+		return wrong("answer.guard", "%q is neither tell nor abstain", c.Answer.Guard)
 	}
 	if f := c.Index.DiskFloorMB; f != nil && (*f < 0 || *f > 1<<30) {
-		return fmt.Errorf("index.disk_floor_mb: %d is outside 0 to %d", *f, 1<<30)
+		return wrong("index.disk_floor_mb", "%d is outside 0 to %d", *f, 1<<30)
 	}
 	if err := c.Sync.check(); err != nil {
 		return err
@@ -324,25 +334,24 @@ func (c *Config) Check() error {
 func (m *Model) check() error {
 	if m.Profile != Auto {
 		if _, err := profiles.Get(m.Profile); err != nil {
-			return fmt.Errorf("model.profile: %w; 'rxedge profile list' shows those there are, \"auto\" chooses", err)
+			return wrong("model.profile", "%w; 'rxedge profile list' shows those there are, \"auto\" chooses", err)
 		}
 	}
 	switch m.KVType {
 	case "", "f16", "q8_0", "q4_0":
 	default:
-		return fmt.Errorf("model.kv_type: %q is none of f16, q8_0, q4_0", m.KVType)
+		return wrong("model.kv_type", "%q is none of f16, q8_0, q4_0", m.KVType)
 	}
 	if m.GPULayers != nil && *m.GPULayers < -1 {
-		return fmt.Errorf("model.gpu_layers: %d is neither -1 (all), 0 (none) nor a number of layers", *m.GPULayers)
+		return wrong("model.gpu_layers", "%d is neither -1 (all), 0 (none) nor a number of layers", *m.GPULayers)
 	}
 	seen := map[string]bool{}
 	for i, a := range m.Adapters {
-		what := fmt.Sprintf("model.adapter number %d", i+1)
 		switch {
 		case a.Name == "" || a.Base == "" || a.Path == "":
-			return fmt.Errorf("%s: it needs a name, a base (a model of the catalog) and a path", what)
+			return &ValueError{Key: "model.adapter", Item: i + 1, Why: "it needs a name, a base (a model of the catalog) and a path"}
 		case seen[a.Base+"\x00"+a.Name]:
-			return fmt.Errorf("%s: %s has an adapter named %q already", what, a.Base, a.Name)
+			return &ValueError{Key: "model.adapter", Item: i + 1, Why: fmt.Sprintf("%s has an adapter named %q already", a.Base, a.Name)}
 		}
 		seen[a.Base+"\x00"+a.Name] = true
 	}
@@ -353,10 +362,10 @@ func (m *Model) check() error {
 func CheckListen(addr string) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fmt.Errorf("listen: %q is not host:port, for example 127.0.0.1:8731", addr)
+		return wrong("listen", "%q is not host:port, for example 127.0.0.1:8731", addr)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("listen: %q is not a loopback address; rxedge answers on this machine alone, use 127.0.0.1", host)
+		return wrong("listen", "%q is not a loopback address; rxedge answers on this machine alone, use 127.0.0.1", host)
 	}
 	return nil
 }
@@ -364,7 +373,7 @@ func CheckListen(addr string) error {
 func (l Log) level() (slog.Level, error) {
 	var v slog.Level
 	if err := v.UnmarshalText([]byte(l.Level)); err != nil {
-		return 0, fmt.Errorf("log.level: %q is none of debug, info, warn, error", l.Level)
+		return 0, wrong("log.level", "%q is none of debug, info, warn, error", l.Level)
 	}
 	return v, nil
 }

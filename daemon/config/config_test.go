@@ -54,7 +54,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add("[model\n")
 	f.Fuzz(func(t *testing.T, s string) {
 		c := Default()
-		if c.decode([]byte(s)) == nil && c.Check() != nil {
+		if c.decode("f.toml", []byte(s)) == nil && c.Check() != nil {
 			t.Fatal("decoded and yet not sound")
 		}
 	})

@@ -57,11 +57,11 @@ func (r *Rollout) check() error {
 		{"latency", r.Latency, time.Hour},
 	} {
 		if f.v < 0 || time.Duration(f.v) > f.most {
-			return fmt.Errorf("rollout.%s: %v is outside 0s to %v", f.name, time.Duration(f.v), f.most)
+			return wrong("rollout."+f.name, "%v is outside 0s to %v", time.Duration(f.v), f.most)
 		}
 	}
 	if r.Questions < 0 || r.Questions > 5000 {
-		return fmt.Errorf("rollout.questions: %d is outside 0 to 5000", r.Questions)
+		return wrong("rollout.questions", "%d is outside 0 to 5000", r.Questions)
 	}
 	return nil
 }

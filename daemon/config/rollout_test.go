@@ -9,7 +9,7 @@ import (
 func TestRollout(t *testing.T) {
 	t.Parallel()
 	c := Default()
-	if err := c.decode([]byte("[rollout]\nwatch = \"0s\"\ndefer = \"5s\"\nrequire_approval = true\n")); err != nil {
+	if err := c.decode("f.toml", []byte("[rollout]\nwatch = \"0s\"\ndefer = \"5s\"\nrequire_approval = true\n")); err != nil {
 		t.Fatal(err)
 	}
 	if r := c.Rollout; r.Watch != 0 || time.Duration(r.Defer) != 5*time.Second || time.Duration(r.Warm) != time.Hour || !r.RequireApproval || !r.Models {
@@ -20,7 +20,7 @@ func TestRollout(t *testing.T) {
 		"watch = \"soon\"": "not a duration", "wait = \"1s\"": "rollout.wait", "questions = -1": "rollout.questions",
 	} {
 		c := Default()
-		if err := c.decode([]byte("[rollout]\n" + text + "\n")); err == nil || !strings.Contains(err.Error(), want) {
+		if err := c.decode("f.toml", []byte("[rollout]\n"+text+"\n")); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

@@ -1,7 +1,5 @@
 package config
 
-import "fmt"
-
 // Suite holds the settings of the golden questions that are asked at night.
 type Suite struct {
 	// Questions is a file in the form of 'rxedge eval answers', whose lines may have
@@ -15,7 +13,7 @@ type Suite struct {
 
 func (s *Suite) check() error {
 	if s.Questions != "" && s.Hours == (Hours{}) {
-		return fmt.Errorf("suite.hours is missing: a span of the day such as 01:00-05:00, in which suite.questions are asked")
+		return wrong("suite.hours", "it is missing; name a span of the day such as 01:00-05:00, in which suite.questions are asked")
 	}
 	return nil
 }

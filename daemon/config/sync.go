@@ -65,17 +65,17 @@ func (h Hours) Contains(t time.Time) bool {
 
 func (s *Sync) check() error {
 	if s.RateKbps < 0 || s.RateKbps > 1<<24 {
-		return fmt.Errorf("sync.rate_kbps: %d is outside 0 to %d", s.RateKbps, 1<<24)
+		return wrong("sync.rate_kbps", "%d is outside 0 to %d", s.RateKbps, 1<<24)
 	}
 	if s.SpoolMB < 1 || s.SpoolMB > 1<<16 {
-		return fmt.Errorf("sync.spool_mb: %d is outside 1 to %d", s.SpoolMB, 1<<16)
+		return wrong("sync.spool_mb", "%d is outside 1 to %d", s.SpoolMB, 1<<16)
 	}
 	if s.Proxy == "" {
 		return nil
 	}
 	u, err := url.Parse(s.Proxy)
 	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.Port() == "" {
-		return fmt.Errorf("sync.proxy: it is to be http://host:port, or http://user:password@host:port")
+		return wrong("sync.proxy", "it is to be http://host:port, or http://user:password@host:port")
 	}
 	return nil
 }

@@ -1,9 +1,6 @@
 package config
 
-import (
-	"fmt"
-	"regexp"
-)
+import "regexp"
 
 // Telemetry holds the settings of what is counted.
 type Telemetry struct {
@@ -23,15 +20,15 @@ var (
 
 func (t *Telemetry) check() error {
 	if len(t.Cohorts) > mostCohorts {
-		return fmt.Errorf("telemetry.cohorts: %d are named; at most %d are told apart", len(t.Cohorts), mostCohorts)
+		return wrong("telemetry.cohorts", "%d are named; at most %d are told apart", len(t.Cohorts), mostCohorts)
 	}
 	seen := map[string]bool{"none": true, "other": true}
 	for _, c := range t.Cohorts {
 		switch {
 		case !cohortName.MatchString(c) || numberInName.MatchString(c):
-			return fmt.Errorf("telemetry.cohorts: %q: use a short name of a group such as 65+ or under_18: at most 24 lower-case letters, digits and _ + -, and no number of four digits", c)
+			return wrong("telemetry.cohorts", "%q: use a short name of a group such as 65+ or under_18: at most 24 lower-case letters, digits and _ + -, and no number of four digits", c)
 		case seen[c]:
-			return fmt.Errorf("telemetry.cohorts: %q is named twice, or is a word of rxedge's own (none, other)", c)
+			return wrong("telemetry.cohorts", "%q is named twice, or is a word of rxedge's own (none, other)", c)
 		}
 		seen[c] = true
 	}

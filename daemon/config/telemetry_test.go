@@ -20,7 +20,7 @@ func TestCohorts(t *testing.T) {
 		`cohort = ["65+"]`: "there is no setting",
 	} {
 		c := Default()
-		err := c.decode([]byte("[telemetry]\n" + text))
+		err := c.decode("f.toml", []byte("[telemetry]\n"+text))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v", text, err)
 		}

@@ -360,6 +360,11 @@ func (c *Client) Status(ctx context.Context) (api.Health, error) {
 	return plain[api.Health](ctx, c, "health", none{})
 }
 
+// Settings that the daemon has; secrets are comparable under key.
+func (c *Client) Settings(ctx context.Context, key []byte) (box.Settings, error) {
+	return plain[box.Settings](ctx, c, "settings", key)
+}
+
 // RolloutStatus says what serves and what is on its way.
 func (c *Client) RolloutStatus(ctx context.Context) (box.RolloutStatus, error) {
 	return plain[box.RolloutStatus](ctx, c, "rollout-status", none{})

@@ -194,6 +194,7 @@ func Handler(b *box.Box, public http.Handler) http.Handler {
 	call(mux, "rollout-status", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.RolloutStatus(ctx) })
 	call(mux, "rollout-history", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.RolloutHistory(ctx) })
 	call(mux, "rollout-do", func(ctx context.Context, q box.RolloutRequest, _ func(any)) (any, error) { return b.RolloutDo(ctx, q) })
+	call(mux, "settings", func(ctx context.Context, key []byte, _ func(any)) (any, error) { return b.Settings(ctx, key) })
 	call(mux, "health", func(context.Context, none, func(any)) (any, error) { return b.Health(), nil })
 	return mux
 }

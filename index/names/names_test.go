@@ -235,14 +235,14 @@ func TestDistance(t *testing.T) {
 		a, b string
 		want int
 	}{{"lasix", "lasix", 0}, {"lasix", "lsaix", 1}, {"lasix", "losec", 3}, {"abc", "abcd", 1}, {"sertaline", "sertraline", 1}, {"", "ab", 2}, {"kitten", "sitting", 3}} {
-		if got := distance(c.a, c.b, 3); got != c.want {
+		if got := Distance(c.a, c.b, 3); got != c.want {
 			t.Errorf("%s to %s: %d, want %d", c.a, c.b, got, c.want)
 		}
-		if got := distance(c.b, c.a, 3); got != c.want {
+		if got := Distance(c.b, c.a, 3); got != c.want {
 			t.Errorf("%s to %s: %d, want %d", c.b, c.a, got, c.want)
 		}
 		if c.want > 1 {
-			if got := distance(c.a, c.b, 1); got != 2 {
+			if got := Distance(c.a, c.b, 1); got != 2 {
 				t.Errorf("%s to %s, limit 1: %d", c.a, c.b, got)
 			}
 		}

@@ -41,7 +41,7 @@ func nearer(w, n string, limit int, best []string) ([]string, int) {
 	if len(n)-len(w) > limit || len(w)-len(n) > limit {
 		return best, limit
 	}
-	d := distance(w, n, limit)
+	d := Distance(w, n, limit)
 	if d > limit || d > edits(len(n)) {
 		return best, limit
 	}
@@ -58,7 +58,7 @@ func (p *Part) near(w string, limit int, best []string) ([]string, int) {
 		for j := p.number(secSpellAt, letter+n); j < p.number(secSpellAt, letter+n+1); j++ {
 			k := p.number(secSpell, j)
 			name := p.key(k)
-			if d := distance(w, name, limit); d > limit || d > edits(n) || !p.known(k) {
+			if d := Distance(w, name, limit); d > limit || d > edits(n) || !p.known(k) {
 				continue
 			}
 			best, limit = nearer(w, name, limit, best)
@@ -89,10 +89,10 @@ func letters(w string) bool {
 // longest word whose distance is reckoned; no medicine's name is longer.
 const longest = 40
 
-// distance is the optimal string alignment distance (insert, delete, replace,
+// Distance is the optimal string alignment distance (insert, delete, replace,
 // swap two neighbours, no part edited twice) of ASCII words; limit+1 stands for
 // anything over limit.
-func distance(a, b string, limit int) int {
+func Distance(a, b string, limit int) int {
 	if len(a) > longest || len(b) > longest {
 		return limit + 1
 	}
