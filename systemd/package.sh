@@ -36,10 +36,11 @@ case $arch in
 esac
 export LACKS
 
+built=$(date -u -d "@$SOURCE_DATE_EPOCH" +%F)
 build() { # folder, GOARCH, cgo
   mkdir -p "$1"
-  CGO_ENABLED=$3 GOARCH=$2 $go build -trimpath -ldflags "-s -w -buildid= -X rxedge/daemon/box.Version=$VERSION" -o "$1/rxedged" ./daemon
-  CGO_ENABLED=$3 GOARCH=$2 $go build -trimpath -ldflags "-s -w -buildid= -X rxedge/daemon/box.Version=$VERSION" -o "$1/rxedge" ./admin
+  CGO_ENABLED=$3 GOARCH=$2 $go build -trimpath -ldflags "-s -w -buildid= -X rxedge/daemon/box.Version=$VERSION -X rxedge/daemon/box.Built=$built" -o "$1/rxedged" ./daemon
+  CGO_ENABLED=$3 GOARCH=$2 $go build -trimpath -ldflags "-s -w -buildid= -X rxedge/daemon/box.Version=$VERSION -X rxedge/daemon/box.Built=$built" -o "$1/rxedge" ./admin
 }
 
 rm -rf "$STAGE"

@@ -56,10 +56,13 @@ type Health struct {
 	Version    string   `json:"version"`
 	Generation string   `json:"generation"` // of the index
 	// Indexed is when the generation was made or last updated.
-	Indexed   time.Time `json:"indexed"`
-	Documents int       `json:"documents"`
-	Passages  int       `json:"passages"`
-	Dense     bool      `json:"dense"` // vectors are searched
+	Indexed time.Time `json:"indexed"`
+	// NewestLabel is the effective date of the newest label, YYYY-MM-DD or shorter;
+	// "" where none has one.
+	NewestLabel string `json:"newest_label,omitempty"`
+	Documents   int    `json:"documents"`
+	Passages    int    `json:"passages"`
+	Dense       bool   `json:"dense"` // vectors are searched
 	// Generator and Embedder are the configured models and how they are.
 	Generator *ModelState `json:"generator,omitempty"`
 	Embedder  *ModelState `json:"embedder,omitempty"`

@@ -60,6 +60,8 @@ type Box struct {
 	aside   string       // where an index lies that was damaged beyond use; "": there is none
 	unclean string       // how the stop before was not clean; "": it was
 	held    health.Watch // since when conditions hold
+	kills   int64        // of the kernel for want of memory, before this start; -1: not told
+	newest  newest       // label
 	marked  bool         // the marker of a running daemon is ours
 
 	cache               *cache.Cache // nil: none
@@ -75,7 +77,7 @@ type Box struct {
 // Open takes the data folder for this process and opens what is in it. The
 // error is a *HeldError where another process has it.
 func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err error) {
-	b = &Box{Config: cfg, log: log, started: time.Now()}
+	b = &Box{Config: cfg, log: log, started: time.Now(), kills: memoryKills("/")}
 	b.sync.news = make(chan struct{}, 1)
 	defer func() {
 		if err != nil {

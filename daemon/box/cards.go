@@ -21,6 +21,7 @@ type cards struct {
 	mu      sync.Mutex
 	watched bool
 	snap    *gpu.Snapshot
+	none    error              // why there are none; nil: there are, or it was not looked yet
 	fault   string             // why a reading failed; "": it did not
 	faults  map[int]string     // of cards, that an XID reported and no reading shows
 	xids    map[gpu.Effect]int // so many were reported
@@ -33,16 +34,22 @@ func (c *cards) state(m *Models) (ladder.State, bool) {
 	return m.Step(), c.watched
 }
 
+// openCards is gpu.Open; a test has a machine whose driver is gone.
+var openCards = gpu.Open
+
 // WatchCards watches the machine's NVIDIA cards until ctx ends: it takes the
 // models down and up the ladder of the profile. Without a card it returns.
 func (b *Box) WatchCards(ctx context.Context) {
 	open, cancel := context.WithTimeout(ctx, gpuTimeout)
-	src, err := gpu.Open(open)
+	src, err := openCards(open)
 	cancel()
 	if err != nil {
 		if !errors.Is(err, gpu.ErrNoGPU) {
 			b.log.Warn("the cards can't be watched", "error", err)
 		}
+		b.cards.mu.Lock()
+		b.cards.none = err
+		b.cards.mu.Unlock()
 		return
 	}
 	defer src.Close()

@@ -1,12 +1,16 @@
 package box
 
 import (
+	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"rxedge/daemon/api"
+	"rxedge/daemon/config"
 	"rxedge/daemon/health"
+	"rxedge/daemon/rollout"
 	"rxedge/index"
 	"rxedge/inference/ladder"
 	"rxedge/inference/llama"
@@ -36,6 +40,7 @@ func (b *Box) Health() api.Health {
 		st := b.cache.Stats()
 		h.Cache = &st
 	}
+	h.NewestLabel = b.newestLabel()
 	h.Conditions = b.held.See(time.Now().UTC(), b.conditions(h))
 	for _, f := range h.Conditions {
 		if f.Severity > health.Notice {
@@ -47,7 +52,8 @@ func (b *Box) Health() api.Health {
 
 // conditions that hold now.
 func (b *Box) conditions(h api.Health) []health.Finding {
-	found := b.indexConditions(h)
+	st := b.Index.Stats()
+	found := append(b.machineConditions(st.DiskBytes, h.Indexed), b.indexConditions(h)...)
 	if b.unclean != "" {
 		found = append(found, health.UncleanStop.Found("%s", b.unclean))
 	}
@@ -83,10 +89,91 @@ func (b *Box) conditions(h api.Health) []health.Finding {
 	if n := b.telemetry.recorder.Note(); n != "" {
 		found = append(found, health.TelemetryRenewed.Found("%s", n))
 	}
-	if b.sync.note != "" {
-		found = append(found, health.LinkOff.Found("%s", b.sync.note))
+	return slices.Concat(found, b.modelConditions(h), b.contentConditions(h), b.syncConditions())
+}
+
+// modelConditions: what keeps the configured models from being loaded.
+func (b *Box) modelConditions(h api.Health) (found []health.Finding) {
+	if h.Engine == "missing" {
+		f := health.EngineMissing.Found("llama.cpp is not installed")
+		if b.writes() == "" && (b.embedder == "" || b.embedder == config.Builtin) {
+			f = f.As(health.Notice) // nothing here needs it
+		}
+		found = append(found, f)
+	}
+	for _, m := range []*api.ModelState{h.Generator, h.Embedder} {
+		if m == nil || m.Phase != phaseIdle {
+			continue
+		}
+		var full *llama.MemoryError
+		if err := b.Models.fits(m.Name); errors.As(err, &full) {
+			found = append(found, health.ModelTooLarge.Found("%v", full))
+		}
 	}
 	return found
+}
+
+// contentConditions: documents, rollouts, what people said, what is counted.
+func (b *Box) contentConditions(h api.Health) (found []health.Finding) {
+	if n, err := b.Quarantine.Count(); err == nil && n > 0 {
+		found = append(found, health.Quarantined.Found("%d files could not be read", n))
+	}
+	now := SyncClock()
+	if n := h.NewestLabel; n != "" && b.Answers.StaleAfter > 0 && n < now.Add(-b.Answers.StaleAfter).Format(time.DateOnly) && !b.sampleAlone() {
+		found = append(found, health.LabelsStale.Found("the newest is of %s, and labels count as old after %d days", n, int(b.Answers.StaleAfter.Hours()/24)))
+	}
+	if b.rollout.Manager != nil {
+		if n := b.rollout.Note(); n != "" {
+			found = append(found, health.JournalDamaged.Found("%s", n))
+		}
+		if l := b.rollout.State().Last; l != nil && l.Slot == rollout.RolledBack && now.Sub(l.Since) < rolledBackStays {
+			found = append(found, health.RolloutRolledBack.Found("%s on %s: %s %s", l.ID, l.Since.UTC().Format(time.DateTime), l.Check, l.Reason))
+		}
+	}
+	if n, most := b.Feedback.Kept(); n >= most {
+		found = append(found, health.FeedbackFull.Found("it holds %d items", n))
+	}
+	if n := b.standingAlarms(); n > 0 {
+		found = append(found, health.DriftAlarm.Found("%d alarms stand", n))
+	}
+	if w := b.worsened(); len(w) > 0 {
+		found = append(found, health.SuiteFell.Found("%s", qualityAlarm(w[0]).Text))
+	}
+	return found
+}
+
+// rolledBackStays is how long what was taken back is told of.
+const rolledBackStays = 7 * 24 * time.Hour
+
+// newest label of a generation, looked for once.
+type newest struct {
+	mu         sync.Mutex
+	generation string
+	date       string
+}
+
+// newestLabel is the effective date of the newest label, as labels write it; "" where
+// none has one.
+func (b *Box) newestLabel() string {
+	snap := b.Index.Acquire()
+	if snap == nil {
+		return ""
+	}
+	defer snap.Release()
+	n := &b.newest
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if label := snap.Generation().Label(); label != n.generation {
+		docs, err := snap.Documents()
+		if err != nil {
+			return ""
+		}
+		n.generation, n.date = label, ""
+		for _, d := range docs {
+			n.date = max(n.date, d.Effective)
+		}
+	}
+	return n.date
 }
 
 func (b *Box) indexConditions(h api.Health) []health.Finding {

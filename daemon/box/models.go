@@ -48,6 +48,7 @@ type Models struct {
 	berts map[string]*bert.Model // by the hash of their file
 	// variants of models by the names that they run under.
 	variants map[string]variant
+	fit      map[string]error // whether models fit, once it was looked
 	opened   *llama.Pool
 	closed   bool
 }
@@ -62,7 +63,7 @@ type choice struct {
 }
 
 func newModels(c *catalog.Catalog, cfg config.Model, data string, log *slog.Logger) *Models {
-	m := &Models{catalog: c, cfg: cfg, log: log, kept: map[string]bool{}, use: map[catalog.Kind]string{}}
+	m := &Models{catalog: c, cfg: cfg, log: log, kept: map[string]bool{}, fit: map[string]error{}, use: map[catalog.Kind]string{}}
 	m.chosen = sync.OnceValue(func() choice {
 		c := choose(cfg, data, log)
 		m.mu.Lock()
@@ -420,6 +421,33 @@ next:
 		out = append(out, m.state(st.Model))
 	}
 	return out
+}
+
+// fits says whether a model fits into the memory that models may take, if no other were
+// loaded: a *llama.MemoryError where not. It looks once, after the profile was chosen.
+func (m *Models) fits(name string) error {
+	m.mu.Lock()
+	err, looked := m.fit[name]
+	known := m.named != ""
+	m.mu.Unlock()
+	if looked || !known || name == config.Builtin {
+		return err
+	}
+	host, device := m.budgets()
+	if o, lerr := m.load(name); lerr == nil {
+		if need, eerr := llama.EstimateMemory(o); eerr == nil {
+			switch {
+			case host > 0 && need.Host() > host:
+				err = &llama.MemoryError{Model: name, Where: "memory", Needed: need.Host(), Free: host, Budget: host}
+			case device > 0 && need.Device > device:
+				err = &llama.MemoryError{Model: name, Where: "GPU memory", Needed: need.Device, Free: device, Budget: device}
+			}
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fit[name] = err
+	return err
 }
 
 // Close ends every engine.

@@ -34,7 +34,7 @@ type syncing struct {
 	stop     context.CancelFunc
 	wg       sync.WaitGroup
 
-	note     string // why it is off though the box is a site; set at open
+	note     string // why it is off though the box is a site
 	applying sync.Mutex
 	told     string
 }
@@ -107,7 +107,11 @@ func (b *Box) RunSync(ctx context.Context) error {
 	if s.receiver == nil {
 		return nil
 	}
-	return b.startUplink()
+	err := b.startUplink()
+	if err != nil {
+		s.note = "the link to the centre is off: " + err.Error()
+	}
+	return err
 }
 
 // startUplink with sync.mu held.

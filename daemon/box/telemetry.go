@@ -130,6 +130,17 @@ func (b *Box) dayOver(day *telemetry.Window) {
 	}
 }
 
+// standingAlarms counts those of drift, as far as the days were compared.
+func (b *Box) standingAlarms() int {
+	w, n := b.telemetry, 0
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range w.trackers {
+		n += len(t.Alarms())
+	}
+	return n
+}
+
 // sendAlarms puts alarms into the spool. Where it is not open yet, as at a start, they
 // wait.
 func (b *Box) sendAlarms() {

@@ -25,10 +25,11 @@ import (
 const Folder = "clients"
 
 const (
-	suffix   = ".sha256"
-	prefix   = "rxe_" // so that a token is known where it should not be
-	leastLen = 16     // of a token that a configuration brings
-	rereadIn = time.Second
+	suffix = ".sha256"
+	prefix = "rxe_" // so that a token is known where it should not be
+	// LeastToken is how long a token must be that a configuration brings.
+	LeastToken = 16
+	rereadIn   = time.Second
 )
 
 // ErrName: the name of a client has not the form.
@@ -76,8 +77,8 @@ func Open(data string, files []File, now func() time.Time) (*Registry, error) {
 			return nil, fmt.Errorf("api.client %q: %w", f.Name, err)
 		}
 		token := strings.TrimSpace(string(b))
-		if len(token) < leastLen {
-			return nil, fmt.Errorf("api.client %q: the token in %s has %d characters, and %d are the least", f.Name, f.TokenFile, len(token), leastLen)
+		if len(token) < LeastToken {
+			return nil, fmt.Errorf("api.client %q: the token in %s has %d characters, and %d are the least", f.Name, f.TokenFile, len(token), LeastToken)
 		}
 		r.fixed[f.Name] = sha256.Sum256([]byte(token))
 	}

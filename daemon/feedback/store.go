@@ -103,6 +103,13 @@ func Open(dir string, opt Options) (*Store, error) {
 	return s, nil
 }
 
+// Kept says how many items there are, and how many it takes.
+func (s *Store) Kept() (items, most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count, s.opt.MaxRecords
+}
+
 // Note says what was wrong when it was opened; "": nothing.
 func (s *Store) Note() string { return s.note }
 

@@ -126,6 +126,13 @@ func (r *Receiver) HasRoom() bool {
 // Now is the clock, but never before a time that the centre has signed.
 func (r *Receiver) Now() time.Time { return r.trust.Now() }
 
+// Floor is the latest time that the centre has signed; zero where there is none.
+func (r *Receiver) Floor() time.Time {
+	r.trust.mu.RLock()
+	defer r.trust.mu.RUnlock()
+	return r.trust.kept.Floor
+}
+
 // Result of a pull.
 type Result struct {
 	Staged int64 `json:"staged,omitempty"` // the number that was staged, 0: none
