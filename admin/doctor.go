@@ -4,378 +4,390 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"rxedge/daemon/box"
+	"rxedge/daemon/api"
 	"rxedge/daemon/config"
-	"rxedge/daemon/control"
-	profiles "rxedge/firmware-profiles"
-	"rxedge/inference/gpu"
-	"rxedge/inference/llama"
+	"rxedge/daemon/health"
 )
 
-// Outcomes of a check.
+// Outcomes of a condition that was looked for.
 const (
-	checkOK   = "ok"
-	checkWarn = "warn" // it works, worse than it could
-	checkFail = "fail" // something does not work
+	outcomeOK   = "ok"
+	outcomeNote = "note" // it works; somebody should know
+	outcomeWarn = "warn" // it works, worse than it could
+	outcomeFail = "fail" // something does not work
+	outcomeSkip = "skip" // it could not be looked for
 )
 
-// diagnosis is what one check found.
+// diagnosis is what was found of one condition.
 type diagnosis struct {
-	Code    string `json:"code"`
-	Outcome string `json:"outcome"`
-	Finding string `json:"finding"`
-	Fix     string `json:"fix,omitempty"`
+	Code     string          `json:"code"`
+	Outcome  string          `json:"outcome"`
+	Severity health.Severity `json:"severity"` // of the condition, as it shows here
+	Title    string          `json:"title"`
+	Finding  string          `json:"finding"`
+	Fix      string          `json:"fix,omitempty"`
+	// Because is the code of what is to be mended first.
+	Because string `json:"because,omitempty"`
+	// Fixed says what --fix did.
+	Fixed string `json:"fixed,omitempty"`
 }
 
-// patient is what the checks look at. Each check may leave things for the next.
-type patient struct {
-	app *app
-	cfg config.Config
-	st  station
-	err error // why st is nil
+// repair is what --fix may do: nothing that could lose data.
+type repair struct {
+	what string // is asked for: "take the right to read FILE from others"
+	do   func(context.Context) error
+	last bool // after all checks, as it needs the data folder for itself
 }
 
-// shut is what a check says that could not look.
-func (p *patient) shut() diagnosis {
-	if p.err != nil {
-		return fault(checkFail, "mend what it says; 'rxedge status' repeats it", "the data folder can't be opened: %v", p.err)
+// look is one check: what it looks for, and what it found.
+type look struct {
+	name string // on its line where all is well
+	of   []*health.Condition
+	rest bool // finds what the box itself finds, whatever it is
+	run  func(context.Context, *patient, *seen)
+}
+
+// seen by one look.
+type seen struct {
+	found   []health.Finding
+	repairs map[string]repair // by code
+	ok      string            // what is well, in a few words
+	skip    string            // why it could not look; "": it did
+}
+
+func (s *seen) find(f health.Finding) { s.found = append(s.found, f) }
+
+// mend offers what --fix would do about a finding.
+func (s *seen) mend(f health.Finding, r repair) {
+	s.find(f)
+	if s.repairs == nil {
+		s.repairs = map[string]repair{}
 	}
-	return fault(checkWarn, "start rxedged, or 'rxedge ingest PATH'", "there is no data folder yet")
+	s.repairs[f.Code] = r
 }
 
-// checks in the order in which a technician would look: what fails first is
-// most often why the rest does.
-var checks = []struct {
-	code string
-	run  func(context.Context, *patient) diagnosis
-}{
-	{"config", checkConfig},
-	{"data-folder", checkData},
-	{"disk", checkDisk},
-	{"daemon", checkDaemon},
-	{"index", checkIndex},
-	{"index-current", checkIndexCurrent},
-	{"quarantine", checkQuarantine},
-	{"engine", checkEngine},
-	{"backend", checkBackend},
-	{"gpu", checkGPU},
-	{"profile", checkProfile},
-	{"catalog", checkCatalog},
-	{"models", checkModels},
+// patient is what the checks look at. What several of them need is looked up once.
+type patient struct {
+	app    *app
+	cfg    config.Config
+	cfgErr error
+	quick  bool
+
+	svc    *service
+	st     station
+	stErr  error
+	opened bool
+	status *api.Health
+	back   func() error // to the user that this process was
+}
+
+// looks in the order in which things depend on one another.
+var looks []look
+
+func init() { // they use it
+	looks = slices.Concat(folderLooks, machineLooks, fileLooks, serviceLooks, cardLooks, boxLooks, modelLooks, linkLooks)
 }
 
 func (a *app) doctor() *cobra.Command {
-	return &cobra.Command{
+	var (
+		fix, yes, quick bool
+		explain         string
+		only            []string
+	)
+	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Look for what is wrong, and how to mend it",
-		Long: `Check the box in the order in which things depend on one another, and name for each
-fault the command that mends it. Nothing is changed. Exit code 4 where a check fails.`,
+		Long: `Look for every condition that rxedge knows, in the order in which things depend on one
+another, and name for each that holds the command or the act that mends it: what is to
+be mended first is at the top, and what is wrong because of it says so.
+
+It works beside a running service, through its socket, and where that is stopped, hangs
+or never was. A stopped box is opened as a start would open it. Run it as root or as
+the service's user: others see less.
+
+Nothing is changed without --fix, which asks before each thing it does, and does only
+what can lose no data: permissions and owners, files left over, the service's start.
+
+Exit code 4 where a condition of severity error or critical holds.`,
 		Example: `  rxedge doctor
-  rxedge doctor --json`,
+  rxedge doctor --fix
+  rxedge doctor --explain port-taken
+  rxedge doctor --only disk-low,disk-full --json`,
 		Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			p := &patient{app: a}
-			defer func() {
-				if p.st != nil {
-					_ = p.st.Close()
-				}
-			}()
-			all, failed := []diagnosis{}, 0
-			for _, ch := range checks {
-				d := ch.run(c.Context(), p)
-				d.Code = ch.code
-				all = append(all, d)
-				if d.Outcome == checkFail {
-					failed++
-				}
-				if !a.json {
-					a.printf("%-5s %-14s %s\n", d.Outcome, d.Code, d.Finding)
-					if d.Fix != "" {
-						a.printf("%20s mend: %s\n", "", d.Fix)
-					}
-				}
-				if err := c.Context().Err(); err != nil {
-					return err
+			if explain != "" {
+				return a.explain(explain)
+			}
+			for _, code := range only {
+				if health.Lookup(code) == nil {
+					return usage("there is no condition %q; 'rxedge doctor --json' has the codes of all", code)
 				}
 			}
-			if a.json {
-				if err := a.print(all); err != nil {
-					return err
-				}
+			if a.json && fix && !yes {
+				return usage("--fix asks, which it can't with --json; say --yes")
 			}
-			if failed > 0 {
-				return &refusedError{fmt.Sprintf("%d of %d checks failed", failed, len(all))}
-			}
-			return nil
+			return a.examine(c.Context(), quick, only, fix, yes)
 		},
 	}
+	c.Flags().BoolVar(&fix, "fix", false, "mend what can be mended without losing data; asks before each")
+	c.Flags().BoolVar(&yes, "yes", false, "with --fix: do not ask")
+	c.Flags().BoolVar(&quick, "quick", false, "leave out what takes long: reading the index and the models again")
+	c.Flags().StringVar(&explain, "explain", "", "print what a condition means, by its `code`")
+	c.Flags().StringSliceVar(&only, "only", nil, "look for these conditions alone, by `codes`")
+	return c
 }
 
-func ok(format string, args ...any) diagnosis {
-	return diagnosis{Outcome: checkOK, Finding: fmt.Sprintf(format, args...)}
+func (a *app) explain(code string) error {
+	c := health.Lookup(code)
+	if c == nil {
+		return fmt.Errorf("%w: there is no condition %q; 'rxedge doctor --json' has the codes of all", errNotFound, code)
+	}
+	if a.json {
+		return a.print(struct {
+			Code     string          `json:"code"`
+			Severity health.Severity `json:"severity"`
+			Title    string          `json:"title"`
+			Text     string          `json:"text"`
+			Fix      string          `json:"fix"`
+		}{c.Code, c.Severity, c.Title, c.Text, c.Fix})
+	}
+	a.printf("%s\n\n%s", c.Code, c.Explain())
+	return nil
 }
 
-func fault(outcome, fix, format string, args ...any) diagnosis {
-	return diagnosis{Outcome: outcome, Finding: fmt.Sprintf(format, args...), Fix: fix}
-}
-
-func checkConfig(_ context.Context, p *patient) diagnosis {
-	cfg, err := p.app.settings()
-	p.cfg = cfg
-	if err != nil {
+// examine the box.
+func (a *app) examine(ctx context.Context, quick bool, only []string, fix, yes bool) error {
+	p := &patient{app: a, quick: quick}
+	if p.cfg, p.cfgErr = a.settings(); p.cfgErr != nil {
+		data := p.cfg.Data
 		p.cfg = config.Default()
-		return fault(checkFail, "correct the file; 'rxedged --check' reads it again", "%v", err)
-	}
-	return ok("sound; answers on %s", cfg.Listen)
-}
-
-func checkData(_ context.Context, p *patient) diagnosis {
-	info, err := os.Stat(p.cfg.Data)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return fault(checkWarn, "start rxedged, or 'rxedge ingest PATH'", "%s is not there yet", p.cfg.Data)
-	case err != nil:
-		return fault(checkFail, "check the path and who may read it", "%v", err)
-	case !info.IsDir():
-		return fault(checkFail, "name a folder with --data", "%s is no folder", p.cfg.Data)
-	}
-	probe, err := os.CreateTemp(p.cfg.Data, ".doctor-*")
-	if err != nil {
-		return fault(checkFail, "run it as root or as the service's user", "can't write to %s", p.cfg.Data)
-	}
-	_ = probe.Close()
-	_ = os.Remove(probe.Name())
-	return ok("%s can be written", p.cfg.Data)
-}
-
-func checkDisk(ctx context.Context, p *patient) diagnosis {
-	free := int64(box.DiskFree(p.cfg.Data))
-	// A new generation is written beside the old one, so there must be room for
-	// the index once more.
-	needed := int64(folderSize(filepath.Join(p.cfg.Data, "index"))) + 64<<20
-	floor, whose := int64(0), "index.disk_floor_mb"
-	if f := p.cfg.Index.DiskFloorMB; f != nil {
-		floor = int64(*f) * 1e6
-	} else if prof, err := p.app.profileOf(ctx, p.cfg); err == nil {
-		floor, whose = int64(prof.Disk.FloorGB)*1e9, "profile "+prof.Name
-	}
-	if free < floor+needed {
-		return fault(checkFail, "make room on the disk of the data folder, or lower index.disk_floor_mb in rxedge.toml",
-			"%s free; a new generation of the index needs about %s and %s are to stay free (%s)", size(free), size(needed), size(floor), whose)
-	}
-	return ok("%s free; a new generation of the index needs about %s, and %s are to stay free (%s)", size(free), size(needed), size(floor), whose)
-}
-
-// profileOf is the one that is configured, or that suits the machine.
-func (a *app) profileOf(ctx context.Context, cfg config.Config) (profiles.Profile, error) {
-	if cfg.Model.Profile != config.Auto && cfg.Model.Profile != "" {
-		return profiles.Get(cfg.Model.Profile)
-	}
-	m, err := a.machine(ctx)
-	if err != nil {
-		return profiles.Profile{}, err
-	}
-	p, _ := profiles.Detect(m)
-	return p, nil
-}
-
-func folderSize(dir string) uint64 {
-	var sum uint64
-	_ = filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			if i, err := d.Info(); err == nil {
-				sum += uint64(i.Size())
-			}
+		if data != "" {
+			p.cfg.Data = data
 		}
-		return nil
-	})
-	return sum
-}
-
-func checkDaemon(ctx context.Context, p *patient) diagnosis {
-	if c, err := control.Dial(p.cfg.Data); err == nil {
-		p.st = c
-		h, err := c.Status(ctx)
-		if err != nil {
-			return fault(checkFail, "restart rxedged", "it does not answer: %v", err)
-		}
-		if h.Version != box.Version {
-			return fault(checkWarn, "restart rxedged", "it runs version %s and this tool is %s", h.Version, box.Version)
-		}
-		return ok("answers, version %s", h.Version)
-	}
-	if _, err := os.Stat(p.cfg.Data); err == nil {
-		st, err := p.app.open(ctx)
-		var held *box.HeldError
-		if errors.As(err, &held) {
-			return fault(checkFail, "wait for it, or stop it", "%v, which does not answer", err)
-		}
-		p.st, p.err = st, err
-		if err != nil {
-			p.st = nil // an interface that holds nothing is not nil
+		if a.data != "" {
+			p.cfg.Data = a.data
 		}
 	}
-	return fault(checkWarn, "'make run' in a checkout, 'systemctl start rxedged' where it is installed", "rxedged does not run; what follows is what the data folder holds")
-}
-
-func checkIndex(ctx context.Context, p *patient) diagnosis {
-	if p.st == nil {
-		return p.shut()
-	}
-	rep, err := p.st.Verify(ctx, nil)
-	switch {
-	case err != nil:
-		return fault(checkFail, "'rxedge index verify' says more", "can't be verified: %v", err)
-	case !rep.OK():
-		return fault(checkFail, "'rxedge index rollback', or 'rxedge index rebuild'", "%s: %d faults, the first in %s: %s", rep.Generation, len(rep.Faults), rep.Faults[0].Where, rep.Faults[0].What)
-	case rep.Documents == 0:
-		return fault(checkWarn, "'rxedge ingest PATH'", "%s is clean and empty: every question is answered with \"not in my documents\"", rep.Generation)
-	}
-	return ok("%s is clean: %d documents, %d passages", rep.Generation, rep.Documents, rep.Passages)
-}
-
-func checkIndexCurrent(ctx context.Context, p *patient) diagnosis {
-	if p.st == nil {
-		return p.shut()
-	}
-	h, err := p.st.Status(ctx)
-	if err != nil {
-		return fault(checkFail, "restart rxedged", "%v", err)
-	}
-	if len(h.Degraded) > 0 {
-		return fault(checkWarn, "'rxedge status' lists it all with what mends it; 'rxedge index rebuild' where the index was made otherwise", "%s", h.Degraded[0])
-	}
-	return ok("made as this version and these settings make it")
-}
-
-func checkQuarantine(ctx context.Context, p *patient) diagnosis {
-	if p.st == nil {
-		return p.shut()
-	}
-	q, err := p.st.Quarantined(ctx)
-	if err != nil {
-		return fault(checkWarn, "check the folder quarantine in the data folder", "%v", err)
-	}
-	if len(q) > 0 {
-		return fault(checkWarn, "'rxedge index quarantine' says what is wrong with each", "%d files could not be read", len(q))
-	}
-	return ok("empty")
-}
-
-func checkEngine(context.Context, *patient) diagnosis {
-	e, err := llama.Find()
-	if err != nil {
-		return fault(checkWarn, "'make engine' in a checkout, or install the package again", "llama.cpp is not installed; answers are sentences of the documents, and no model runs")
-	}
-	return ok("%s", e.Binary)
-}
-
-func checkBackend(ctx context.Context, _ *patient) diagnosis {
-	e, err := llama.Find()
-	if err != nil {
-		return fault(checkWarn, "install the engine", "no engine, no backend")
-	}
-	_, noGPU, err := readGPU(ctx)
-	if err != nil {
-		noGPU = err
-	}
-	r, err := gpu.Engine(ctx, e.Dir, noGPU)
-	if err != nil {
-		return fault(checkFail, "'make engine' builds it again", "the engine does not start: %v", err)
-	}
-	uses := r.Uses
-	if r.Variant != "" {
-		uses += " (CPU code for " + r.Variant + ")"
-	}
-	if r.Fix != "" {
-		return fault(checkWarn, r.Fix, "%s; no better one: %s", uses, r.Why)
-	}
-	if r.Why != "" {
-		return ok("%s; no better one: %s", uses, r.Why)
-	}
-	return ok("%s", uses)
-}
-
-func checkGPU(ctx context.Context, _ *patient) diagnosis {
-	r, _, err := readGPU(ctx)
-	if err != nil {
-		return fault(checkFail, "restart the machine; the driver hangs or lost its card", "%v", err)
-	}
-	if r.Snapshot == nil {
-		return ok("none: %s", r.NoGPU) // a normal state
-	}
-	for _, c := range r.Cards {
-		if c.Fault != "" {
-			return fault(checkFail, "'rxedge gpu' says more; restart the machine", "card %d (%s): %s", c.Index, c.Name, c.Fault)
-		}
-	}
-	return ok("%d cards, driver %s", len(r.Cards), r.Driver)
-}
-
-func checkProfile(ctx context.Context, p *patient) diagnosis {
-	m, err := p.app.machine(ctx)
-	if err != nil {
-		return fault(checkWarn, "'rxedge gpu' says more", "the machine can't be read: %v", err)
-	}
-	prof, why := profiles.Detect(m)
-	found := profiles.Check(prof, m)
-	slices.SortStableFunc(found, func(a, b profiles.Finding) int { return strings.Compare(string(a.Level), string(b.Level)) })
-	if len(found) > 0 { // "refuse" sorts before "warn"
-		f, outcome := found[0], checkWarn
-		if f.Level == profiles.Refuse {
-			outcome = checkFail
-		}
-		return fault(outcome, f.Fix, "%s (%s): %s", prof.Name, why, f.What)
-	}
-	return ok("%s: %s", prof.Name, why)
-}
-
-func checkCatalog(ctx context.Context, p *patient) diagnosis {
-	if p.st == nil {
-		return p.shut()
-	}
-	es, err := p.st.ListModels(ctx)
-	if err != nil {
-		return fault(checkFail, "the message says which to remove and import again", "%v", err)
-	}
-	return ok("%d models", len(es))
-}
-
-func checkModels(ctx context.Context, p *patient) diagnosis {
-	if p.st == nil {
-		return p.shut()
-	}
-	es, err := p.st.ListModels(ctx)
-	if err != nil {
-		return fault(checkWarn, "mend the catalog", "can't be listed")
-	}
-	have := map[string]bool{}
-	for _, e := range es {
-		have[e.Name] = true
-	}
-	for i, ad := range p.cfg.Model.Adapters {
-		if _, err := os.Stat(ad.Path); err != nil {
-			return fault(checkFail, "correct its path, or take it out of rxedge.toml", "model.adapter number %d (%s): %v", i+1, ad.Name, err)
-		}
-	}
-	for role, name := range map[string]string{"generator": p.cfg.Model.Generator, "embedder": p.cfg.Model.Embedder,
-		"reranker": p.cfg.Model.Reranker, "entailer": p.cfg.Model.Entailer} {
-		if role == "embedder" && (name == config.Builtin || name == config.None) {
+	defer func() { _ = p.close() }()
+	wanted := func(code string) bool { return len(only) == 0 || slices.Contains(only, code) }
+	var (
+		found []health.Finding
+		well  []string             // lines
+		by    = map[string]*seen{} // what looked for a code
+		fixed = map[string]string{}
+		last  []repair
+		codes []string // of last
+	)
+	for i := range looks {
+		l := &looks[i]
+		if l.rest && !needsRest(only) || !l.rest && !slices.ContainsFunc(l.of, func(c *health.Condition) bool { return wanted(c.Code) }) {
 			continue
 		}
-		if name != "" && name != config.Auto && !have[name] {
-			return fault(checkFail, "'rxedge model import' or 'rxedge model pull "+name+"'", "model.%s names %s, which is not in the catalog", role, name)
+		s := &seen{}
+		l.run(ctx, p, s)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if fix {
+			again := false
+			for _, f := range s.found {
+				r, ok := s.repairs[f.Code]
+				if !ok || !wanted(f.Code) {
+					continue
+				}
+				if r.last {
+					last, codes = append(last, r), append(codes, f.Code)
+					continue
+				}
+				if done, err := a.do(ctx, f, r, yes); err != nil {
+					return err
+				} else if done {
+					fixed[f.Code], again = r.what, true
+				}
+			}
+			if again {
+				s = &seen{}
+				l.run(ctx, p, s)
+			}
+		}
+		for _, f := range s.found {
+			if wanted(f.Code) && !slices.ContainsFunc(found, func(g health.Finding) bool { return g.Code == f.Code && (l.rest || g.Detail == f.Detail) }) {
+				found = append(found, f)
+			}
+		}
+		for _, c := range l.of {
+			if prev := by[c.Code]; prev == nil || prev.skip != "" {
+				by[c.Code] = s
+			}
+		}
+		if len(s.found) == 0 && s.skip == "" && s.ok != "" {
+			well = append(well, fmt.Sprintf("ok        %-20s %s", l.name, s.ok))
 		}
 	}
-	if p.cfg.Model.Generator == "" {
-		return ok("no language model is configured; answers are sentences of the documents")
+	if err := p.close(); err != nil {
+		return err
 	}
-	return ok("those configured are there")
+	for i, r := range last {
+		f := found[slices.IndexFunc(found, func(f health.Finding) bool { return f.Code == codes[i] })]
+		if done, err := a.do(ctx, f, r, yes); err != nil {
+			return err
+		} else if done {
+			fixed[f.Code] = r.what
+			found = slices.DeleteFunc(found, func(g health.Finding) bool { return g.Code == f.Code })
+		}
+	}
+	return a.conclude(diagnose(p, health.Arrange(found), by, fixed, wanted), well)
+}
+
+// needsRest says whether one of the codes is found by the box alone.
+func needsRest(only []string) bool {
+	own := func(code string) bool {
+		return slices.ContainsFunc(looks, func(l look) bool {
+			return !l.rest && slices.ContainsFunc(l.of, func(c *health.Condition) bool { return c.Code == code })
+		})
+	}
+	return len(only) == 0 || slices.ContainsFunc(only, func(code string) bool { return !own(code) })
+}
+
+// do a repair, if it is wanted.
+func (a *app) do(ctx context.Context, f health.Finding, r repair, yes bool) (bool, error) {
+	if !yes {
+		a.note("%s: %s\n  %s? [y/N] ", f.Code, f.Detail, r.what)
+		said, _ := a.readLine()
+		if s := strings.ToLower(strings.TrimSpace(said)); s != "y" && s != "yes" {
+			a.note("left as it is\n")
+			return false, nil
+		}
+	}
+	if err := r.do(ctx); err != nil {
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		a.note("%s: it did not work: %v\n", f.Code, err)
+		return false, nil
+	}
+	return true, nil
+}
+
+// readLine of what the user types; a byte at a time, as the next question is the next
+// reader's.
+func (a *app) readLine() (string, error) {
+	var line []byte
+	for b := make([]byte, 1); ; {
+		n, err := a.in.Read(b)
+		if n == 1 && b[0] == '\n' || err != nil {
+			return string(line), err
+		}
+		line = append(line, b[:n]...)
+	}
+}
+
+// diagnose every condition that was wanted: first those that hold, what is to be mended
+// first at the front; then the others, in the order of conditions.
+func diagnose(p *patient, found []health.Finding, by map[string]*seen, fixed map[string]string, wanted func(string) bool) []diagnosis {
+	out := []diagnosis{}
+	holds := map[string]bool{}
+	for _, f := range found {
+		holds[f.Code] = true
+		outcome := outcomeFail
+		switch f.Severity {
+		case health.Notice:
+			outcome = outcomeNote
+		case health.Warning:
+			outcome = outcomeWarn
+		}
+		out = append(out, diagnosis{Code: f.Code, Outcome: outcome, Severity: f.Severity, Title: f.Title, Finding: f.Detail, Fix: f.Fix, Because: f.Because, Fixed: fixed[f.Code]})
+	}
+	for _, c := range health.All() {
+		if holds[c.Code] || !wanted(c.Code) {
+			continue
+		}
+		d := diagnosis{Code: c.Code, Outcome: outcomeOK, Severity: c.Severity, Title: c.Title, Fixed: fixed[c.Code]}
+		switch s := by[c.Code]; {
+		case s != nil && s.skip == "":
+			d.Finding = s.ok
+		case p.status != nil: // the box looks for it by itself
+		case s != nil:
+			d.Outcome, d.Finding = outcomeSkip, s.skip
+		default:
+			d.Outcome, d.Finding = outcomeSkip, "the box can't be asked"
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// conclude: print it all, and refuse where something does not work.
+func (a *app) conclude(all []diagnosis, well []string) error {
+	n := map[string]int{}
+	for _, d := range all {
+		n[d.Outcome]++
+	}
+	if a.json {
+		if err := a.print(all); err != nil {
+			return err
+		}
+	} else {
+		a.show(all, well, n)
+	}
+	if f := n[outcomeFail]; f > 0 {
+		return &refusedError{fmt.Sprintf("%d of %d conditions that were looked for hold and are errors", f, len(all)-n[outcomeSkip])}
+	}
+	return nil
+}
+
+func (a *app) show(all []diagnosis, well []string, n map[string]int) {
+	for _, d := range all {
+		if d.Outcome == outcomeOK || d.Outcome == outcomeSkip {
+			continue
+		}
+		a.printf("%-9s %-20s %s\n", d.Severity, d.Code, d.Finding)
+		switch {
+		case d.Because != "":
+			a.printf("%30s because of %s\n", "", d.Because)
+		case d.Fixed != "":
+			a.printf("%30s done, and it still holds: %s\n%30s mend: %s\n", "", d.Fixed, "", d.Fix)
+		default:
+			a.printf("%30s mend: %s\n", "", d.Fix)
+		}
+	}
+	for _, d := range all {
+		if d.Outcome == outcomeOK && d.Fixed != "" {
+			a.printf("fixed     %-20s %s\n", d.Code, d.Fixed)
+		}
+	}
+	for _, l := range well {
+		a.printf("%s\n", l)
+	}
+	var skipped []string
+	why := ""
+	for _, d := range all {
+		if d.Outcome == outcomeSkip {
+			skipped = append(skipped, d.Code)
+			why = d.Finding
+		}
+	}
+	if len(skipped) > 0 {
+		a.printf("skipped   %s\n", strings.TrimSpace(wrap(fmt.Sprintf("%d conditions (%s): %s", len(skipped), why, strings.Join(skipped, ", ")), "          ", lineWidth)))
+	}
+	a.printf("\n%d conditions were looked for: %d of them are errors, %d warnings, %d notices.\n", len(all)-len(skipped), n[outcomeFail], n[outcomeWarn], n[outcomeNote])
+}
+
+// close what was opened, once.
+func (p *patient) close() error {
+	var errs []error
+	if p.st != nil {
+		errs = append(errs, p.st.Close())
+		p.st = nil
+	}
+	if p.back != nil {
+		errs = append(errs, p.back())
+		p.back = nil
+	}
+	return errors.Join(errs...)
 }

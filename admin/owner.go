@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -28,4 +29,35 @@ func asOwner(data string) error {
 		return fmt.Errorf("becoming the owner of %s: %w", data, err)
 	}
 	return nil
+}
+
+// asOwnerFor is asOwner until back is called, which makes this process root again.
+func asOwnerFor(data string) (back func() error, err error) {
+	back = func() error { return nil }
+	info, err := os.Stat(data)
+	if err != nil || os.Geteuid() != 0 {
+		return back, nil
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || st.Uid == 0 {
+		return back, nil
+	}
+	groups, err := syscall.Getgroups()
+	if err != nil {
+		return back, err
+	}
+	uid, gid := int(st.Uid), int(st.Gid)
+	root := func() error {
+		return errors.Join(syscall.Setresuid(0, 0, 0), syscall.Setresgid(0, 0, 0), syscall.Setgroups(groups))
+	}
+	for _, become := range []func() error{
+		func() error { return syscall.Setgroups([]int{gid}) },
+		func() error { return syscall.Setresgid(gid, gid, 0) },
+		func() error { return syscall.Setresuid(uid, uid, 0) },
+	} {
+		if err := become(); err != nil {
+			return back, fmt.Errorf("becoming the owner of %s: %w", data, errors.Join(err, root()))
+		}
+	}
+	return root, nil
 }
