@@ -90,6 +90,9 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	if b.lock, err = hold(cfg.Data); err != nil {
 		return b, err
 	}
+	if err := finishReset(cfg.Data, log); err != nil {
+		return b, err
+	}
 	b.unclean = readMarker(cfg.Data, bootID())
 	if b.Catalog, err = catalog.Open(filepath.Join(cfg.Data, "models")); err != nil {
 		return b, fmt.Errorf("opening the catalog of models: %w", err)
@@ -212,7 +215,7 @@ func (b *Box) diskFloor() int64 {
 
 // hold takes the folder's lock and writes who holds it.
 func hold(data string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(data, "lock"), os.O_CREATE|os.O_RDWR, 0o640)
+	f, err := os.OpenFile(filepath.Join(data, lockName), os.O_CREATE|os.O_RDWR, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("taking the data folder: %w", err)
 	}
