@@ -91,10 +91,10 @@ type fileSum struct {
 	SHA256 string `json:"sha256"`
 }
 
-const (
-	manifestName = "manifest.json"
-	formatNumber = 4
-)
+const manifestName = "manifest.json"
+
+// Format of the generations that this version writes and serves.
+const Format = 4
 
 // sealedManifest guards the manifest by its own hash.
 type sealedManifest struct {
@@ -116,6 +116,21 @@ func writeManifest(dir string, m manifest) error {
 }
 
 func readManifest(dir string) (manifest, error) {
+	m, err := anyManifest(dir)
+	if err == nil && m.Format != Format {
+		err = fmt.Errorf("%s: %w: it is %d and this version reads %d", filepath.Join(dir, manifestName), ErrFormat, m.Format, Format)
+	}
+	if err != nil {
+		return m, err
+	}
+	if name := filepath.Base(dir); name != m.Name {
+		return m, damaged(filepath.Join(dir, manifestName), fmt.Sprintf("it belongs to %s and lies in %s", m.Name, name))
+	}
+	return m, nil
+}
+
+// anyManifest reads a manifest of any format: what it says is as it was written.
+func anyManifest(dir string) (manifest, error) {
 	var m manifest
 	path := filepath.Join(dir, manifestName)
 	raw, err := os.ReadFile(path)
@@ -138,12 +153,6 @@ func readManifest(dir string) (manifest, error) {
 	}
 	if err := json.Unmarshal(body.Bytes(), &m); err != nil {
 		return m, damaged(path, "it does not parse")
-	}
-	if m.Format != formatNumber {
-		return m, fmt.Errorf("%s: %w: it is %d and this version reads %d", path, ErrFormat, m.Format, formatNumber)
-	}
-	if name := filepath.Base(dir); name != m.Name {
-		return m, damaged(path, fmt.Sprintf("it belongs to %s and lies in %s", m.Name, name))
 	}
 	return m, nil
 }

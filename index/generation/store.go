@@ -122,8 +122,11 @@ func (s *Store) nextNumber() (uint64, error) {
 
 // Current is the generation that CURRENT names; "" where there is no CURRENT
 // yet. A CURRENT that can't be trusted is a *DamageError.
-func (s *Store) Current() (string, error) {
-	path := filepath.Join(s.dir, currentName)
+func (s *Store) Current() (string, error) { return CurrentOf(s.dir) }
+
+// CurrentOf is Current of a folder that need not be taken.
+func CurrentOf(dir string) (string, error) {
+	path := filepath.Join(dir, currentName)
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil

@@ -62,7 +62,7 @@ func (s *Store) Begin(parent string, embedder EmbedderInfo) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{store: s, docs: make(map[string]placed), inHand: make(map[string]inHand)}
-	w.manifest.Format = formatNumber
+	w.manifest.Format = Format
 	w.manifest.Info = Info{Number: n, Name: folderName(n), Parent: parent, Analyzer: lexical.Version, Embedder: embedder}
 	w.dir = filepath.Join(s.dir, w.manifest.Name+buildingSuffix)
 	if err := os.RemoveAll(w.dir); err != nil {
