@@ -71,6 +71,9 @@ func classify(err error) (code int, fix string) {
 		notNow  *central.NotNowError
 		decided *central.DecidedError
 	)
+	if _, is := box.Refusal(err); is {
+		return exitRefused, ""
+	}
 	switch {
 	case errors.As(err, &use), errors.As(err, &invalid), errors.As(err, &filter) && !filter.Unknown, errors.As(err, &item):
 		return exitUsage, ""

@@ -230,6 +230,7 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 		ready(addr)
 	}
 	watch.Go(func() { manager.Watch(watching, selfProbe(cfg.Data, addr, b.Health)) })
+	watch.Go(func() { confirmSchema(watching, b, log) })
 	select {
 	case <-ctx.Done():
 		log.Info("stopping")

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 	"rxedge/daemon/answer"
 	"rxedge/daemon/box"
 	"rxedge/daemon/config"
+	layout "rxedge/daemon/schema"
 	"rxedge/index/document"
 )
 
@@ -38,6 +40,12 @@ func TestMain(m *testing.M) {
 	if v := os.Getenv(asVersion); v != "" {
 		box.Version = v
 	}
+	if exe := os.Getenv(asProgram); exe != "" {
+		executable = func() (string, error) { return exe, nil }
+	}
+	if n, err := strconv.Atoi(os.Getenv(asFormat)); err == nil {
+		box.Stores["feedback"] = layout.Store{Path: "feedback", Format: n}
+	}
 	armCut()
 	box.RolloutJudge = judgeStories
 	if os.Getenv(asDaemon) != "" {
@@ -48,6 +56,13 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
+
+// asProgram is where a release lies of which the test binary is the program, and asFormat
+// the format that it gives feedback.
+const (
+	asProgram = "RXEDGE_TEST_PROGRAM"
+	asFormat  = "RXEDGE_TEST_FORMAT"
+)
 
 // station is a daemon that runs inside the test.
 type station struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -19,12 +20,33 @@ import (
 // its unit allows: an index that a power cut left is read again.
 const openWithin = 15 * time.Minute
 
+var executable = os.Executable // a test says that it lies elsewhere
+
 // onTrial says whether this program is of a release that is not confirmed yet. Such
 // a one gets no more time than its unit gives, so that the one before comes back.
 func onTrial() bool {
-	exe, err := os.Executable()
+	exe, err := executable()
 	return err == nil && upgrade.OnTrial(exe)
 }
+
+// confirmSchema once this release answers and is not on trial: until then a release
+// before it takes back what this one changed of the data folder.
+func confirmSchema(ctx context.Context, b *box.Box, log *slog.Logger) {
+	t := time.NewTicker(confirmEvery)
+	defer t.Stop()
+	for onTrial() || !b.Health().Ready {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+	if err := b.ConfirmSchema(); err != nil {
+		log.Error("the change of the data folder could not be confirmed; it is tried at the next start", "error", err)
+	}
+}
+
+const confirmEvery = time.Second
 
 // selfProbe asks the daemon over its own socket, as rxedge does: a status, and a
 // search. An index that hangs, a lock that is never given back and a listener that

@@ -21,6 +21,7 @@ import (
 	"rxedge/daemon/cache"
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/health"
+	"rxedge/daemon/schema"
 	"rxedge/index"
 	"rxedge/inference"
 )
@@ -81,6 +82,8 @@ type Health struct {
 	Started time.Time `json:"started"`
 	// Unclean says how the stop before this start was not clean; "": it was.
 	Unclean string `json:"unclean_stop,omitempty"`
+	// Layout of the data folder.
+	Layout *schema.Report `json:"layout,omitempty"`
 	// Thresholds of cohorts that take the place of the guard's own; nil: there are none.
 	Thresholds *guardmodel.Applied `json:"thresholds,omitempty"`
 	// Cache of answers; nil where there is none.

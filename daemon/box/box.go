@@ -64,6 +64,7 @@ type Box struct {
 	newest  newest       // label
 	marked  bool         // the marker of a running daemon is ours
 
+	schema              schemaOf
 	cache               *cache.Cache // nil: none
 	generator, embedder string       // the configured models; "": none
 	reembedding         atomic.Pointer[index.Progress]
@@ -94,6 +95,9 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 		return b, err
 	}
 	b.unclean = readMarker(cfg.Data, bootID())
+	if err := b.openSchema(ctx); err != nil {
+		return b, err
+	}
 	if b.Catalog, err = catalog.Open(filepath.Join(cfg.Data, "models")); err != nil {
 		return b, fmt.Errorf("opening the catalog of models: %w", err)
 	}

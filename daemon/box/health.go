@@ -35,7 +35,7 @@ func (b *Box) Health() api.Health {
 	}
 	h.Profile, h.ProfileWhy = b.Models.profileAndWhy()
 	h.Thresholds, _ = b.thresholds()
-	h.Unclean = b.unclean
+	h.Unclean, h.Layout = b.unclean, b.Layout()
 	if b.cache != nil {
 		st := b.cache.Stats()
 		h.Cache = &st
@@ -54,6 +54,7 @@ func (b *Box) Health() api.Health {
 func (b *Box) conditions(h api.Health) []health.Finding {
 	st := b.Index.Stats()
 	found := append(b.machineConditions(st.DiskBytes, h.Indexed), b.indexConditions(h)...)
+	found = append(found, schemaConditions(h.Layout)...)
 	if b.unclean != "" {
 		found = append(found, health.UncleanStop.Found("%s", b.unclean))
 	}

@@ -27,6 +27,9 @@ const (
 	writeEvery = 250 * time.Millisecond
 )
 
+// Format of what a store holds. An earlier release can't read a later one.
+const Format = 1
+
 // keys: a/ID an answer given, i/ID hash and number of an item, r/NUMBER a record.
 const (
 	answers = "a/"

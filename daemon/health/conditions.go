@@ -269,6 +269,31 @@ var (
 		Text: "The model that it belongs to does not start without it.",
 		Fix:  "correct its path in rxedge.toml, or take the adapter out; then restart",
 	})
+	DataNewer = register(Condition{
+		Code: "data-newer", Title: "The data folder is of a later release", Severity: Critical,
+		Text: "This release does not read it, and does not start over it. Nothing is touched.",
+		Fix:  "start the release that is named ('rxedge service releases', 'rxedge service use VERSION'), or restore a backup from before into another folder",
+	})
+	DataVersionDamaged = register(Condition{
+		Code: "data-version-damaged", Title: "The version of the data folder can't be read", Severity: Critical,
+		Text: "Both copies of the file are damaged. What the folder holds is not touched until it is known how it is laid out.",
+		Fix:  "'rxedge restore' of a backup into another folder",
+	})
+	MigrationFailed = register(Condition{
+		Code: "migration-failed", Title: "The data folder could not be brought to this release", Severity: Critical,
+		Text: "It is as it was: the release before reads it, and a new one that fails so is given up by itself.",
+		Fix:  "free the room that the sentence names, or stay with the release before ('rxedge service use VERSION')",
+	})
+	MigrationTakenBack = register(Condition{
+		Code: "migration-taken-back", Title: "What a later release changed of the data folder was taken back", Severity: Warning,
+		Text: "That release was given up before it was confirmed. What it wrote into the parts that it had changed lies aside, and goes when a later release is confirmed.",
+		Fix:  "nothing has to be done; it is gone after the next start",
+	})
+	MigrationKept = register(Condition{
+		Code: "migration-kept", Title: "The data folder was changed by an upgrade", Severity: Notice, Within: time.Second,
+		Text: "What was there before lies beside it, until the release was confirmed and the next start is clean.",
+		Fix:  "nothing has to be done; restart the service where the room is wanted now",
+	})
 	UncleanStop = register(Condition{
 		Code: "unclean-stop", Title: "The last stop was not clean", Severity: Notice,
 		Text: "The daemon before was killed, crashed, or lost its power. What was acknowledged is there; the log says what was mended.",
