@@ -29,7 +29,7 @@ var cardLooks = []look{
 
 // The box itself, asked or opened: it finds what it finds while serving.
 var boxLooks = []look{
-	{name: "box", rest: true, of: []*health.Condition{health.BoxUnopenable}, run: lookBox},
+	{name: "box", rest: true, of: []*health.Condition{health.DataNewer, health.DataVersionDamaged, health.MigrationFailed, health.BoxUnopenable}, run: lookBox},
 	{name: "index", of: []*health.Condition{health.IndexDamaged}, run: lookIndex},
 }
 
@@ -168,7 +168,11 @@ func lookBox(ctx context.Context, p *patient, s *seen) {
 		var skip *skipError
 		if p.stErr != nil && !errors.As(p.stErr, &skip) {
 			s.skip = ""
-			s.find(health.BoxUnopenable.Found("%v", p.stErr))
+			f, refused := box.Refusal(p.stErr)
+			if !refused {
+				f = health.BoxUnopenable.Found("%v", p.stErr)
+			}
+			s.find(f)
 		}
 		return
 	}

@@ -29,6 +29,10 @@ func TestNewerFolder(t *testing.T) {
 			t.Errorf("%v: exit %d\n%s%s", args, code, &out, &errOut)
 		}
 	}
+	var out, errOut bytes.Buffer
+	if code := run(t.Context(), []string{"--data", dir, "doctor", "--quick", "--only", "data-newer"}, strings.NewReader(""), &out, &errOut); code != exitRefused || !strings.Contains(out.String(), "data-newer") {
+		t.Errorf("doctor: exit %d\n%s%s", code, &out, &errOut)
+	}
 	if es, _ := os.ReadDir(filepath.Join(dir, "index")); len(es) > 0 {
 		t.Errorf("the index was touched: %v", es)
 	}
