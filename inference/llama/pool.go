@@ -164,6 +164,46 @@ func (p *Pool) lease(model string) (*Lease, error) {
 	return &Lease{pool: p, entry: e}, nil
 }
 
+// Fits says whether a model could be loaded beside all that are, and those others, without
+// one being unloaded. The error is a *MemoryError where it could not; of a model that is
+// loaded it is nil.
+func (p *Pool) Fits(model string, others ...string) error {
+	var need Estimate
+	var host, device int64
+	p.mu.Lock()
+	loaded := map[string]bool{}
+	for name, e := range p.entries {
+		loaded[name] = true
+		h, d := e.takes()
+		host, device = host+h, device+d
+	}
+	p.mu.Unlock()
+	if loaded[model] {
+		return nil
+	}
+	for _, name := range append(others, model) {
+		if loaded[name] {
+			continue
+		}
+		loaded[name] = true
+		o, err := p.o.Load(name)
+		if err != nil {
+			return err
+		}
+		if need, err = EstimateMemory(o); err != nil {
+			return err
+		}
+		host, device = host+need.Host(), device+need.Device
+	}
+	if host > p.o.Memory {
+		return &MemoryError{Model: model, Where: "memory", Needed: need.Host(), Free: max(p.o.Memory-host+need.Host(), 0), Budget: p.o.Memory}
+	}
+	if p.o.DeviceMemory > 0 && device > p.o.DeviceMemory {
+		return &MemoryError{Model: model, Where: "GPU memory", Needed: need.Device, Free: max(p.o.DeviceMemory-device+need.Device, 0), Budget: p.o.DeviceMemory}
+	}
+	return nil
+}
+
 // makeRoom unloads idle models until need fits. It is called with loading held.
 func (p *Pool) makeRoom(model string, need Estimate) error {
 	p.mu.Lock()
