@@ -355,6 +355,8 @@ intervals. What is undefined stays so and passes nothing.`,
 
 func (a *app) fleetQuality(dir *string) *cobra.Command {
 	return a.fleetOf(dir, &cobra.Command{Use: "quality", Short: "How good the answers are at each site",
+		Long: `How good the answers are, of all sites and of each. "agrees" is the part of the questions
+asked twice in which a model agrees with itself at full precision.`,
 		Example: `  rxedge central fleet quality --site pharmacy-17`}, func(d *fleetData, q *fleetQuery) (any, func(), error) {
 		r, err := fleet.Quality(d.days, d.opt)
 		if err != nil {
@@ -372,13 +374,13 @@ func (a *app) fleetQuality(dir *string) *cobra.Command {
 					if x.P95 != nil {
 						ms = fmt.Sprintf("%.0f", *x.P95)
 					}
-					return table.Row{name, n, percent(x.Abstained), percent(x.Failed), percent(x.Grounded), percent(x.Flagged), percent(x.Approved), x.Judged, ms}
+					return table.Row{name, n, percent(x.Abstained), percent(x.Failed), percent(x.Grounded), percent(x.Flagged), percent(x.Approved), x.Judged, percent(x.Agreement), x.Pairs, ms}
 				}
 				rows := []table.Row{row("all", r.Questions, r.Rates)}
 				for _, s := range r.Sites {
 					rows = append(rows, row(s.Site, s.Questions, s.Rates))
 				}
-				a.table(table.Row{"site", "questions", "abstained", "failed", "grounded", "doubted", "approved", "judged", "p95 ms"}, rows)
+				a.table(table.Row{"site", "questions", "abstained", "failed", "grounded", "doubted", "approved", "judged", "agrees", "asked twice", "p95 ms"}, rows)
 				a.outliers(r.StandingOut, r.LeftOut)
 			}, nil
 	})

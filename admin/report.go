@@ -139,6 +139,9 @@ func (a *app) reportBox(ctx context.Context, r *report.Report, hours int) error 
 		for _, o := range m.Alarms {
 			x.Alarms = append(x.Alarms, o.Alarm)
 		}
+		if g := m.Agreement; g != nil && g.Pairs >= telemetry.LeastCell && g.Pairs > r.Rates.Pairs {
+			r.Rates.Agreement, r.Rates.Pairs = g.Agreed, g.Pairs
+		}
 		r.Models = append(r.Models, x)
 	}
 	if r.Kind == "model-card" && !found {

@@ -11,6 +11,7 @@ import (
 
 	"rxedge/daemon/box"
 	"rxedge/daemon/telemetry"
+	"rxedge/daemon/telemetry/monitor"
 )
 
 func (a *app) telemetry() *cobra.Command {
@@ -62,6 +63,11 @@ to its centre.`,
 		if t.P50 != nil && t.P95 != nil && t.P99 != nil {
 			a.printf("Time        half within %.1f ms, 95 %% within %.1f ms, 99 %% within %.1f ms\n", *t.P50, *t.P95, *t.P99)
 		}
+		if f := t.FullPrecision; f.Off != "" {
+			a.printf("Precision   nothing is asked twice now: %s\n", f.Off)
+		} else if f.Model != "" {
+			a.printf("Precision   %.1f %% of the questions are asked again of %s; %d wait, %d asked\n", 100*f.Share, f.Model, f.Waiting, f.Asked)
+		}
 		for _, m := range t.Models {
 			name := m.Model
 			if name == "" {
@@ -75,8 +81,20 @@ to its centre.`,
 			default:
 				a.printf("Drift       %s: %d alarms; 'rxedge telemetry alarms'\n", name, len(m.Alarms))
 			}
+			if g := m.Agreement; g != nil {
+				a.printf("Precision   %s: agrees with itself at full precision in %s of %d questions asked twice in 7 days (numbers %s, status %s)\n",
+					name, percent(g.Agreed), g.Pairs, percentOf(g, telemetry.SameNumbers), percentOf(g, telemetry.SameStatus))
+			}
 		}
 	})
+}
+
+func percentOf(g *monitor.Agreement, k telemetry.Check) string {
+	s, ok := g.Checks[k.String()]
+	if !ok {
+		return percent(nil)
+	}
+	return percent(&s.Share)
 }
 
 func (a *app) telemetryAlarms() *cobra.Command {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
@@ -58,6 +59,12 @@ func storiesModel(t *testing.T, name string, change modelChange) string {
 			}
 		}
 	}
+	quantised := map[string]bool{}
+	for i := range tensors {
+		if t := &tensors[i]; change.weights != gguf.F32 && len(t.Shape) > 1 && t.Shape[0]%32 == 0 {
+			t.Type, quantised[t.Name] = change.weights, true
+		}
+	}
 	m := f.Metadata
 	if change.idle > 0 {
 		m.Set("llama.block_count", uint32(layers+change.idle))
@@ -74,6 +81,17 @@ func storiesModel(t *testing.T, name string, change modelChange) string {
 		if s.zero {
 			r = bytes.NewReader(make([]byte, s.of.Bytes()))
 		}
+		if quantised[tensors[i].Name] {
+			floats := make([]float32, s.of.Elements())
+			if err := binary.Read(r, binary.LittleEndian, floats); err != nil {
+				t.Fatal(err)
+			}
+			b, err := gguf.Quantize(nil, floats, change.weights)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r = bytes.NewReader(b)
+		}
 		if err := w.WriteTensor(tensors[i].Name, r); err != nil {
 			t.Fatal(err)
 		}
@@ -88,6 +106,9 @@ type modelChange struct {
 	set  map[string]any // metadata
 	zero string         // suffix of the tensors that are all zeros
 	idle int            // layers behind that add nothing
+	// weights are F32 by default; of another type are those matrices whose rows are whole
+	// blocks of it.
+	weights gguf.Type
 }
 
 // The real engine is made to do what updates get wrong.

@@ -8,6 +8,7 @@ import (
 
 	"rxedge/daemon/answer/guard"
 	"rxedge/index/names"
+	"rxedge/inference"
 )
 
 // Status of an answer.
@@ -114,6 +115,20 @@ type Answer struct {
 	now           time.Time // when it was made
 	vector        []float32 // of the question
 	probabilities probabilities
+	written       []inference.TokenLogProb // of the first attempt
+}
+
+// Written are the tokens of a language model's first attempt, whether or not anything of
+// it is shown; nil where none was asked, or the answer is a kept one.
+func (a *Answer) Written() []inference.TokenLogProb { return a.written }
+
+// Asked is the language model that was asked, whether or not anything of what it wrote is
+// shown; "": none.
+func (a *Answer) Asked() string {
+	if a.Verification == nil {
+		return ""
+	}
+	return a.Verification.Model
 }
 
 // Claim is one sentence of an answer.

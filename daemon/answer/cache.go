@@ -180,6 +180,7 @@ func again(k *Kept, q Question, snap *index.Snapshot, ev Events) (*Answer, error
 func keep(a *Answer, stamp string, evidence [sha256.Size]byte) *Kept {
 	k := &Kept{Answer: *a, Stamp: stamp, Evidence: evidence, Made: time.Now()}
 	k.Answer.ID, k.Answer.Question, k.Answer.Explain, k.Answer.Timings = "", "", nil, Timings{}
+	k.Answer.written = nil
 	add := func(id string) {
 		if !slices.Contains(k.Documents, id) {
 			k.Documents = append(k.Documents, id)

@@ -149,6 +149,9 @@ func (s *Service) write(ctx context.Context, gen inference.Generator, question, 
 			continue
 		}
 		w.answer.probabilities.take(res.LogProbs)
+		if w.answer.written == nil {
+			w.answer.written = res.LogProbs
+		}
 		if err == nil {
 			w.finish(res.FinishReason == "length")
 		} else {

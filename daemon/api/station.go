@@ -27,6 +27,7 @@ type Station struct {
 	Hours []StationHour `json:"hours"`
 	// Models compare the last 24 hours with each model's baseline.
 	Models   []StationModel   `json:"models"`
+	Twice    StationTwice     `json:"full_precision"`
 	Fairness StationFairness  `json:"fairness"`
 	Serving  *StationServing  `json:"serving,omitempty"`
 	Rollouts []StationRollout `json:"rollouts"` // the latest first
@@ -95,6 +96,16 @@ type StationModel struct {
 	Baseline *time.Time        `json:"baseline_from,omitempty"`
 	Features []monitor.Feature `json:"features"`
 	Alarms   []monitor.Open    `json:"alarms"`
+	// Agreement with the same model at full precision, over seven days; nil where fewer
+	// than telemetry.LeastCell questions were asked twice.
+	Agreement *monitor.Agreement `json:"agreement,omitempty"`
+}
+
+// StationTwice says whether a sample of the questions is asked again, of which model.
+type StationTwice struct {
+	Model string  `json:"model,omitempty"`
+	Share float64 `json:"share"`
+	Off   string  `json:"off,omitempty"` // why not, now
 }
 
 // StationFairness compares the cohorts of the last 24 hours. Report rests on those

@@ -73,6 +73,7 @@ type Box struct {
 	sync                syncing
 	telemetry           *watching
 	rollout             rolling
+	full                fullPrecision
 }
 
 // Open takes the data folder for this process and opens what is in it. The
@@ -146,6 +147,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	if b.cache != nil {
 		b.Answers.Cache = b.cache
 	}
+	b.openFullPrecision()
 	b.metrics = newMetrics(b)
 	b.Answers.Observe = b.observe
 	b.Answers.Serving = b.serving
@@ -169,6 +171,7 @@ func (b *Box) observe(ctx context.Context, q answer.Question, a *answer.Answer, 
 		b.watched(by, a, err)
 	}
 	b.tried(ctx, q, a, err)
+	b.sample(ctx, q, a, err)
 	if err == nil {
 		b.Feedback.Gave(feedback.GivenOf(a, time.Now()))
 	}

@@ -35,13 +35,12 @@ type challenge struct {
 	patch     bool
 	budget    time.Duration
 	trial     *trial.Trial
+	shadow    *shadow
 	queue     chan shadowed
 	end       context.CancelFunc
 	ended     chan struct{} // nothing is asked in the shadow any more
 
 	mu       sync.Mutex
-	stop     context.CancelFunc // of the question under way in the shadow; nil: none
-	dropped  RolloutDropped
 	arms     map[string]trial.Arm // of recent answers, by id
 	order    [feedbackRing]string
 	next     int
@@ -53,14 +52,12 @@ type challenge struct {
 }
 
 const (
-	shadowQueue   = 16 // questions that wait to be asked of the challenger
-	shadowAge     = time.Minute
-	shadowTries   = 5
-	shadowPatient = 4 // budgets that a question in the shadow may take
-	feedbackRing  = 4096
-	trialLook     = time.Second
-	trialSave     = 30 * time.Second
-	trialReport   = time.Hour
+	shadowQueue  = 16 // questions that wait to be asked of the challenger
+	shadowAge    = time.Minute
+	feedbackRing = 4096
+	trialLook    = time.Second
+	trialSave    = 30 * time.Second
+	trialReport  = time.Hour
 )
 
 // RolloutDropped counts questions that were not asked in the shadow, or not to the end.
@@ -95,14 +92,6 @@ type TrialArm struct {
 	Grounded   *float64 `json:"grounded"` // of those that were answered
 	P50        *float64 `json:"p50_ms"`
 	P95        *float64 `json:"p95_ms"`
-}
-
-// shadowed is a question that was answered, to be asked of the challenger, too.
-type shadowed struct {
-	question answer.Question
-	answer   *answer.Answer
-	err      error
-	at       time.Time
 }
 
 // trialOf a bundle: its plan and the approvals that came with it; nil: there is none.
@@ -226,6 +215,8 @@ func (b *Box) beginTrial(e rollout.Entry, plan *trial.Plan, approvals []trial.Ap
 		champion.Release()
 	}
 	c.trial.Share(plan.Percent)
+	c.shadow = &shadow{b: b, key: "trial", age: shadowAge, budget: c.budget, begin: c.trial.Shadow, over: c.trial.Over, told: c.shadowed,
+		take: func(shadowed) *question { return b.challenger(c) }}
 	if key := c.model; key != "" {
 		b.Models.hold(key, true)
 	}
@@ -280,24 +271,16 @@ func (b *Box) challenger(c *challenge) *question {
 
 // share a question out: the challenger, where the client is one of its own.
 func (b *Box) share(ctx context.Context) *question {
+	b.full.shadow.giveWay()
 	c := b.challenging()
 	if c == nil {
 		return nil
 	}
-	c.giveWay()
+	c.shadow.giveWay()
 	if c.trial.Assign(clientOf(ctx), time.Now()) != trial.Challenger {
 		return nil
 	}
 	return b.challenger(c)
-}
-
-// giveWay breaks off the question under way in the shadow.
-func (c *challenge) giveWay() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.stop != nil {
-		c.stop()
-	}
 }
 
 // tried counts an answer that somebody got, and has it asked in the shadow.
@@ -332,9 +315,7 @@ func (b *Box) tried(ctx context.Context, q answer.Question, a *answer.Answer, er
 	select {
 	case c.queue <- shadowed{q, a, err, now}:
 	default:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.dropped.Full++
+		c.shadow.drop(func(d *RolloutDropped) { d.Full++ })
 	}
 }
 
@@ -384,91 +365,19 @@ func (b *Box) runShadow(ctx context.Context, c *challenge) {
 		case <-ctx.Done():
 			return
 		case j := <-c.queue:
-			b.shadow(ctx, c, j)
+			c.shadow.again(ctx, j)
 		}
 	}
 }
 
-func (b *Box) shadow(ctx context.Context, c *challenge, j shadowed) {
-	drop := func(n *int) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		*n++
+// shadowed takes in what both have answered.
+func (c *challenge) shadowed(j shadowed, a *answer.Answer, err error) {
+	now := time.Now()
+	c.trial.Shadowed(trial.OutcomeOf(j.answer, j.err), trial.OutcomeOf(a, err), trial.Agree(j.answer, a))
+	if c.plan.Percent == 0 { // else it is there already
+		c.sketch(trial.Champion, j.answer, j.err, now)
 	}
-	asking := &b.rollout.asking
-	for range shadowTries {
-		site{b}.Idle(ctx, time.Until(j.at.Add(shadowAge)))
-		if ctx.Err() != nil {
-			return
-		}
-		if asking.Count() > 0 || time.Since(j.at) > shadowAge {
-			break
-		}
-		done, yes := c.trial.Shadow(time.Now(), asking.Count())
-		if !yes {
-			if asking.Count() > 0 {
-				continue
-			}
-			if !c.trial.Over() {
-				drop(&c.dropped.Capacity)
-			}
-			return
-		}
-		began := time.Now()
-		a, err, whole := b.askChallenger(ctx, c, j.question)
-		done(time.Since(began))
-		if !whole {
-			drop(&c.dropped.GaveWay)
-			continue
-		}
-		if !watch.Counts(a, err) {
-			return
-		}
-		now := time.Now()
-		c.trial.Shadowed(trial.OutcomeOf(j.answer, j.err), trial.OutcomeOf(a, err), trial.Agree(j.answer, a))
-		if c.plan.Percent == 0 { // else it is there already
-			c.sketch(trial.Champion, j.answer, j.err, now)
-		}
-		c.sketch(trial.Challenger, a, err, now)
-		return
-	}
-	drop(&c.dropped.Busy)
-}
-
-// askChallenger what nobody sees; whole: it was not broken off as somebody asked.
-func (b *Box) askChallenger(ctx context.Context, c *challenge, q answer.Question) (a *answer.Answer, err error, whole bool) {
-	by := b.challenger(c)
-	if by == nil || by.snap == nil {
-		return nil, nil, true
-	}
-	defer by.Release()
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	c.mu.Lock()
-	c.stop = stop
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		c.stop = nil
-		c.mu.Unlock()
-	}()
-	if b.rollout.asking.Count() > 0 { // who began before stop was there to be called
-		return nil, nil, false
-	}
-	limited := inference.WithCaller(ctx, inference.Caller{Key: "trial", Priority: inference.Background})
-	if c.budget > 0 {
-		var cancel context.CancelFunc
-		limited, cancel = context.WithTimeout(limited, shadowPatient*c.budget)
-		defer cancel()
-	}
-	a, err = b.Answers.Ask(answer.WithServing(limited, by), q, answer.Events{})
-	if ctx.Err() != nil {
-		return nil, nil, false
-	}
-	if errors.Is(limited.Err(), context.DeadlineExceeded) {
-		return nil, context.DeadlineExceeded, true
-	}
-	return a, err, true
+	c.sketch(trial.Challenger, a, err, now)
 }
 
 // followTrial does what a trial's verdict says.
@@ -549,7 +458,7 @@ func (b *Box) trialStatus(c *challenge) RolloutTrial {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := RolloutTrial{ID: c.plan.ID, Candidate: c.pair.ID, From: c.from, To: c.to, Patch: c.patch, Promotion: c.plan.Promotion,
-		Figures: f, Dropped: c.dropped, Waiting: len(c.queue), Waits: c.waits}
+		Figures: f, Dropped: c.shadow.Dropped(), Waiting: len(c.queue), Waits: c.waits}
 	for i, w := range c.sketches {
 		arm := TrialArm{Model: w.Model, Generation: w.Generation, Questions: w.Questions}
 		all := w.Total()

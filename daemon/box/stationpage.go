@@ -57,8 +57,9 @@ func (b *Box) Station(ctx context.Context) (api.Station, error) {
 	st.Day = api.StationDay{Questions: t.Questions, Distinct: t.Distinct, Abstained: t.Abstained, Failed: t.Failed, Grounded: t.Grounded,
 		Flagged: t.Flagged, Approved: t.Approved, P50: t.P50, P95: t.P95, P99: t.P99}
 	for _, m := range t.Models {
-		st.Models = append(st.Models, api.StationModel{Model: m.Model, Learning: m.Learning, Baseline: m.Baseline, Features: shown(m.Features), Alarms: shownAlarms(m.Alarms)})
+		st.Models = append(st.Models, api.StationModel{Model: m.Model, Learning: m.Learning, Baseline: m.Baseline, Features: shown(m.Features), Alarms: shownAlarms(m.Alarms), Agreement: shownAgreement(m.Agreement)})
 	}
+	st.Twice = api.StationTwice{Model: t.FullPrecision.Model, Share: t.FullPrecision.Share, Off: t.FullPrecision.Off}
 	if st.Fairness, err = stationFairness(t.By[telemetry.Cohort.String()]); err != nil {
 		return st, err
 	}
@@ -173,6 +174,20 @@ func shown(fs []monitor.Feature) []monitor.Feature {
 		}
 		f.Bins = bars
 		out = append(out, f)
+	}
+	return out
+}
+
+// shownAgreement is without what too few pairs say.
+func shownAgreement(a *monitor.Agreement) *monitor.Agreement {
+	if a == nil || a.Pairs < telemetry.LeastCell {
+		return nil
+	}
+	out := &monitor.Agreement{Pairs: a.Pairs, Agreed: a.Agreed, Checks: map[string]monitor.CheckShare{}, Measures: map[string][]monitor.Bin{}}
+	for k, s := range a.Checks {
+		if s.N >= telemetry.LeastCell {
+			out.Checks[k] = s
+		}
 	}
 	return out
 }

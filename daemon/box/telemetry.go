@@ -259,6 +259,8 @@ type Telemetry struct {
 	// Explain is of this week and the one before.
 	Explain *explain.Report  `json:"explain"`
 	Models  []ModelTelemetry `json:"models"`
+	// FullPrecision says how questions are asked twice.
+	FullPrecision FullPrecision `json:"full_precision"`
 }
 
 // ModelTelemetry compares one model's answers with its baseline.
@@ -269,6 +271,9 @@ type ModelTelemetry struct {
 	Baseline *time.Time        `json:"baseline_from,omitempty"`
 	Features []monitor.Feature `json:"features,omitempty"`
 	Alarms   []monitor.Open    `json:"alarms"`
+	// Agreement with the same model at full precision, over the last seven days; nil: no
+	// question was asked twice.
+	Agreement *monitor.Agreement `json:"agreement,omitempty"`
 }
 
 // MostHours that Telemetry looks back.
@@ -288,7 +293,7 @@ func (b *Box) Telemetry(_ context.Context, hours int) (Telemetry, error) {
 	if err != nil {
 		return Telemetry{}, err
 	}
-	t := Telemetry{From: now.Add(-time.Duration(hours) * time.Hour).UTC(), To: now.UTC(), By: map[string]map[string]*telemetry.Slice{}, Explain: w.why.Report(), Models: []ModelTelemetry{}}
+	t := Telemetry{From: now.Add(-time.Duration(hours) * time.Hour).UTC(), To: now.UTC(), By: map[string]map[string]*telemetry.Slice{}, Explain: w.why.Report(), Models: []ModelTelemetry{}, FullPrecision: b.fullStatus()}
 	trackers, err := w.compare(false)
 	if err != nil {
 		return t, err
@@ -312,8 +317,15 @@ func (b *Box) Telemetry(_ context.Context, hours int) (Telemetry, error) {
 	for m := range worse {
 		models[m] = true
 	}
+	twice, err := b.agreements(now)
+	if err != nil {
+		return t, err
+	}
+	for m := range twice {
+		models[m] = true
+	}
 	for _, m := range slices.Sorted(maps.Keys(models)) {
-		mt := ModelTelemetry{Model: m, Learning: true, Alarms: []monitor.Open{}}
+		mt := ModelTelemetry{Model: m, Learning: true, Alarms: []monitor.Open{}, Agreement: twice[m]}
 		if tr := trackers[m]; tr != nil {
 			mt.Learning, mt.Alarms = tr.Learning(), tr.Alarms()
 			if base := tr.Baseline(); base != nil && !mt.Learning {
@@ -416,6 +428,10 @@ func (t *Telemetry) collect(put func(gauge, float64, ...string)) {
 	}
 	some(refusedDifference, t.refusedDifference())
 	for _, m := range t.Models {
+		if g := m.Agreement; g != nil {
+			put(comparedPairs, float64(g.Pairs), m.Model)
+			some(agreementRatio, g.Agreed, m.Model)
+		}
 		for _, f := range m.Features {
 			if f.Verdict != drift.VerdictInsufficient {
 				put(driftPSI, f.PSI, m.Model, f.Name)
@@ -436,5 +452,7 @@ var (
 	refusedDifference = describe("refused_difference", "Largest part of a cohort's questions that was refused less the smallest, over the last 24 hours, of cohorts with 25 or more.")
 	answerSeconds     = describe("answer_quantile_seconds", "Time to the whole answer, over the last 24 hours.", "quantile")
 	driftPSI          = describe("drift_psi", "Population stability index of a feature of the last 24 hours against the baseline.", "model", "feature")
+	comparedPairs     = describe("compared_answers", "Questions of the last 7 days that were asked of the model at full precision, too.", "model")
+	agreementRatio    = describe("agreement_ratio", "Part of these to which the model agrees with itself at full precision: both abstain, or every sentence is borne out by the other answer, with its numbers.", "model")
 	alarmOpen         = describe("alarm_open", "1 for each alarm that stands: what moved, and what it comes from.", "model", "kind", "feature", "by", "value")
 )

@@ -2,8 +2,10 @@ package box
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
+	"rxedge/daemon/config"
 	"rxedge/daemon/rollout"
 	profiles "rxedge/firmware-profiles"
 	"rxedge/inference"
@@ -59,6 +61,66 @@ func (m *Models) variant(key string) variant {
 		return v
 	}
 	return variant{name: key}
+}
+
+// fullPrecision gives the name that a model at full precision runs under, with what the
+// model that answers has beside its weights, and its name in the catalog. want is a name,
+// or "auto".
+func (m *Models) fullPrecision(of, want string) (key, name string, err error) {
+	v := m.variant(of)
+	e, err := m.catalog.Get(v.name)
+	if err != nil {
+		return "", "", err
+	}
+	full, ok := catalog.Entry{}, false
+	if want == config.Auto {
+		if full, ok = m.catalog.FullPrecision(e); !ok {
+			return "", "", fmt.Errorf("the catalog has no variant of %s at full precision", e.Name)
+		}
+	} else if full, err = m.catalog.Get(want); err != nil {
+		return "", "", err
+	} else if full.Kind != catalog.Generator || full.SHA256 == e.SHA256 {
+		return "", "", fmt.Errorf("telemetry.full_precision.model: %s is no other generator than the one that answers", full.Name)
+	}
+	beside := of[len(v.name):]
+	if beside == "" {
+		return full.Name, full.Name, nil
+	}
+	v.name = full.Name
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.variants[full.Name+beside] = v
+	return full.Name + beside, full.Name, nil
+}
+
+// fitsBeside says whether a model could be loaded beside those that are, and those that are
+// configured.
+func (m *Models) fitsBeside(key string) error {
+	if _, err := m.handle(key, catalog.Generator); err != nil {
+		return err
+	}
+	p, err := m.pool()
+	if err != nil {
+		return err
+	}
+	var others []string
+	m.mu.Lock()
+	for name := range m.kept {
+		others = append(others, name)
+	}
+	m.mu.Unlock()
+	others = slices.DeleteFunc(others, func(name string) bool {
+		_, err := m.catalog.Get(m.variant(name).name)
+		return err != nil // it can't be loaded
+	})
+	return p.Fits(key, others...)
+}
+
+// letGo unloads a model that is not kept.
+func (m *Models) letGo(key string) {
+	if p, err := m.pool(); err == nil && !m.keeps(key) {
+		p.Unload(key)
+	}
 }
 
 // hold keeps a model from being unloaded for idleness, or no more; one that is

@@ -190,7 +190,7 @@ func Default() Config {
 		API:       API{MaxRequestBytes: 1 << 20, RawCompletions: true, Rate: 1000, Burst: 2000},
 		Cache:     Cache{Enabled: true, Answers: Duration(time.Hour), Earlier: Duration(30 * 24 * time.Hour), Embeddings: Duration(24 * time.Hour), Disk: 256, Memory: 32},
 		Sync:      Sync{SpoolMB: 64, Vectors: true},
-		Telemetry: Telemetry{Cohorts: []string{"0-17", "18-64", "65+"}},
+		Telemetry: Telemetry{Cohorts: []string{"0-17", "18-64", "65+"}, FullPrecision: FullPrecision{Model: Auto, Share: 0.01, Gather: Duration(30 * time.Minute)}},
 		Rollout:   Rollout{Watch: Wait(10 * time.Minute), Defer: Wait(30 * time.Second), Warm: Wait(time.Hour), Models: true},
 	}
 }

@@ -17,6 +17,9 @@ func TestCohorts(t *testing.T) {
 		`cohorts = ["other"]`:                           "rxedge's own",
 		`cohorts = ["` + strings.Repeat("a", 25) + `"]`: "at most 24",
 		`cohorts = ["a","b","c","d","e","f","g","h","i","j","k","l","m","n","o"]`: "15 are named; at most 14",
+		"[telemetry.full_precision]\nshare = 1.5":                                 "outside 0 to 1",
+		"[telemetry.full_precision]\nhours = \"soon\"":                            "no span of the day",
+		"[telemetry.full_precision]\ngather = \"5m\"":                             "",
 		`cohort = ["65+"]`: "there is no setting",
 	} {
 		c := Default()

@@ -115,7 +115,7 @@ func (w *Window) MarshalBinary() ([]byte, error) {
 			}
 		}
 	}
-	b = sealed(b)
+	b = sealed(w.Concordance.append(b))
 	if len(b) > MaxEncoded {
 		return nil, fmt.Errorf("a window of telemetry has %d bytes; the most is %d", len(b), MaxEncoded)
 	}
@@ -219,8 +219,11 @@ func UnmarshalWindow(b []byte) (w *Window, err error) {
 	if w.distinct, err = unmarshalDistinct(r.bytes(maxSketch)); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	if schema > firstSchema {
+	if schema >= withProjections {
 		r.spaces(w)
+	}
+	if schema >= withConcordance {
+		r.concordance(&w.Concordance)
 	}
 	return w, nil
 }

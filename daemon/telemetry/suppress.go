@@ -63,6 +63,7 @@ func (w *Window) Release(waiting *Window) (out, rest *Window, err error) {
 	for id, s := range out.Spaces {
 		rest.Spaces[id] = s.release()
 	}
+	rest.Concordance = out.Concordance.release()
 	for _, s := range out.stages {
 		if s.GetCount() < LeastCell {
 			s.Clear()
@@ -124,6 +125,8 @@ func (w *Window) Covered() bool {
 	for _, s := range w.Spaces {
 		ok = ok && s.covered()
 	}
+	none := newConcordance()
+	w.Concordance.each(&none, func(mine *int64, _ int64) { see(*mine) })
 	for _, s := range w.stages {
 		see(int64(s.GetCount()))
 	}
@@ -157,6 +160,7 @@ func (w *Window) Less(o *Window) *Window {
 	for id, s := range w.Spaces {
 		out.Spaces[id] = s.less(o.Spaces[id])
 	}
+	out.Concordance = w.Concordance.less(&o.Concordance)
 	return out
 }
 

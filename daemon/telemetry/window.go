@@ -19,10 +19,14 @@ import (
 )
 
 // Schema of windows. Those of another are not merged.
-const Schema = 2
+const Schema = 3
 
-// firstSchema that is read: without projections.
-const firstSchema = 1
+// Schemas that are read, too: without projections, without concordance.
+const (
+	firstSchema     = 1
+	withProjections = 2
+	withConcordance = 3
+)
 
 // Slice is what is counted of the questions with one value of a dimension.
 type Slice struct {
@@ -57,9 +61,11 @@ type Window struct {
 	Bins      [features][]int64
 	Slices    [dimensions]map[string]*Slice
 	// Spaces are where the questions lie by their vectors, in at most MostSpaces.
-	Spaces   map[uint64]*Space
-	stages   [len(Stages)]*ddsketch.DDSketch
-	distinct *hyperloglog.Sketch
+	Spaces map[uint64]*Space
+	// Concordance with the same model at full precision, of a sample of the questions.
+	Concordance Concordance
+	stages      [len(Stages)]*ddsketch.DDSketch
+	distinct    *hyperloglog.Sketch
 }
 
 // accuracy of quantiles, relative.
@@ -80,7 +86,7 @@ const precision = 11
 
 // NewWindow that counts from from to to.
 func NewWindow(from, to time.Time, model, generation string) *Window {
-	w := &Window{From: from.UTC(), To: to.UTC(), Model: model, Generation: generation, distinct: must(hyperloglog.NewSketch(precision, false)), Spaces: map[uint64]*Space{}}
+	w := &Window{From: from.UTC(), To: to.UTC(), Model: model, Generation: generation, distinct: must(hyperloglog.NewSketch(precision, false)), Spaces: map[uint64]*Space{}, Concordance: newConcordance()}
 	for f := range w.Bins {
 		w.Bins[f] = make([]int64, len(definitions[f].edges)+1)
 	}
@@ -185,6 +191,7 @@ func (w *Window) Merge(o *Window, any bool) error {
 			w.Bins[f][i] += n
 		}
 	}
+	w.Concordance.Merge(&o.Concordance)
 	for d := range w.Slices {
 		mergeEach(w.Slices[d], o.Slices[d], (*Slice).merge)
 	}

@@ -54,6 +54,18 @@ func count(os []Observation) *Window {
 		if i%14 == 0 {
 			w.Judge(&os[i], i%28 == 0)
 		}
+		if i%7 == 0 {
+			c := NewCompared()
+			for k := range checks {
+				if os[i].Person>>k&3 > 0 {
+					c.Set(k, os[i].Person>>(8+k)&1 == 1)
+				}
+			}
+			for m := range measures {
+				c.Values[m] = float64(os[i].Person>>(16+4*m)%64) / 32
+			}
+			w.Concordance.Add(&c)
+		}
 	}
 	return w
 }
@@ -100,6 +112,9 @@ func TestMergeEqualsWhole(t *testing.T) {
 					t.Fatalf("split at %d: %s %s: %+v, want %+v", at, Dimension(d), v, *a.Slices[d][v], *s)
 				}
 			}
+		}
+		if !reflect.DeepEqual(a.Concordance, whole.Concordance) {
+			t.Fatalf("split at %d: %+v, want %+v", at, a.Concordance, whole.Concordance)
 		}
 		for id, s := range whole.Spaces {
 			if got := a.Spaces[id]; got == nil || !reflect.DeepEqual(got, s) {

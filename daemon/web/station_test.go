@@ -18,6 +18,7 @@ import (
 
 	"rxedge/daemon/api"
 	"rxedge/daemon/health"
+	"rxedge/daemon/telemetry"
 	"rxedge/daemon/telemetry/monitor"
 )
 
@@ -41,6 +42,17 @@ func stationOf(t *testing.T, change func(*api.Station)) (url string, fail *atomi
 	st.Cards = []api.StationCard{{Name: "NVIDIA L4", MemoryUsed: 20e9, MemoryTotal: 24e9, Temperature: &hot, Slowdown: &limit, Power: &draw, Busy: &busy, Throttled: true},
 		{Index: 1, Name: "NVIDIA L4", Fault: "XID 79: the card fell off the bus"}}
 	st.Health.Conditions = health.Arrange([]health.Finding{health.UncleanStop.Found("it was killed"), health.Stepped.Found("no model runs"), health.ModelFailed.Found("small is failed")})
+	// So are pairs of answers: a model at full precision would have to be asked.
+	twice := telemetry.NewWindow(time.Now(), time.Now(), "m", "g").Concordance
+	for i := range 40 {
+		c := telemetry.NewCompared()
+		for _, k := range telemetry.Checks() {
+			c.Set(k, i%10 > int(k))
+		}
+		twice.Add(&c)
+	}
+	st.Models[0].Agreement = monitor.AgreementOf(&twice)
+	st.Twice = api.StationTwice{Model: "qwen-f16", Share: 0.01, Off: "outside of its hours"}
 	if change != nil {
 		change(&st)
 	}
@@ -185,6 +197,12 @@ func TestStationTellsOfQuality(t *testing.T) {
 		got := strings.Join(p.text("#alarms li"), "\n")
 		if !strings.Contains(got, "quality, act: golden questions are answered worse") || !strings.Contains(got, "embedding drift, act: questions lie elsewhere") {
 			t.Errorf("learning %v: %q", learning, got)
+		}
+		if rows := strings.Join(p.text("#agreement tbody tr"), "\n"); !strings.Contains(rows, "Same numbers") || !strings.Contains(rows, "90") || !strings.Contains(rows, "40") {
+			t.Errorf("learning %v: agreement %q", learning, rows)
+		}
+		if facts := strings.Join(p.text("#health"), "\n"); !strings.Contains(facts, "again of qwen-f16; not now: outside of its hours") {
+			t.Errorf("%q", facts)
 		}
 		if notes := strings.Join(p.text("#alarms p"), ""); strings.Contains(notes, "learned") != learning {
 			t.Errorf("learning %v: %q", learning, notes)

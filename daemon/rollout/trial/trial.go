@@ -195,7 +195,7 @@ const mostErrors = 0.01
 type Trial struct {
 	mu   sync.Mutex
 	s    state
-	pace pace
+	pace Pace
 }
 
 // New begins a trial.

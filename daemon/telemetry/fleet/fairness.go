@@ -257,6 +257,9 @@ type Rates struct {
 	Flagged   *float64 `json:"flagged"`
 	Approved  *float64 `json:"approved"`
 	Judged    int64    `json:"judged"`
+	// Agreement with the same model at full precision, of Pairs questions asked twice.
+	Agreement *float64 `json:"agreement"`
+	Pairs     int64    `json:"pairs"`
 	P50       *float64 `json:"p50_ms"`
 	P95       *float64 `json:"p95_ms"`
 	P99       *float64 `json:"p99_ms"`
@@ -283,6 +286,8 @@ func RatesOf(w *telemetry.Window) Rates {
 	answered := t.N - t.Abstained - f
 	r := Rates{Abstained: ratio(t.Abstained, t.N), Failed: ratio(f, t.N), Grounded: ratio(answered-t.Ungrounded, answered), Flagged: ratio(t.Flagged, answered),
 		Approved: ratio(t.Judged.FP+t.Judged.TN, t.Judged.N()), Judged: t.Judged.N()}
+	yes, pairs := w.Concordance.Of(telemetry.Agreed)
+	r.Agreement, r.Pairs = ratio(yes, pairs), pairs
 	for q, to := range map[float64]**float64{0.5: &r.P50, 0.95: &r.P95, 0.99: &r.P99} {
 		if v, ok := w.Quantile("total", q); ok {
 			*to = &v
@@ -303,6 +308,10 @@ var qualities = []share{
 		return t.Flagged, t.N - t.Abstained - failed(w)
 	}},
 	{name: "disapproved", kind: monitor.ConceptDrift, of: func(w *telemetry.Window) (a, n int64) { j := w.Total().Judged; return j.TP + j.FN, j.N() }},
+	{name: "disagreed", kind: monitor.ConceptDrift, of: func(w *telemetry.Window) (a, n int64) {
+		yes, n := w.Concordance.Of(telemetry.Agreed)
+		return n - yes, n
+	}},
 }
 
 // Quality of the days in the time looked at.

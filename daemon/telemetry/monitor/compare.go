@@ -254,6 +254,7 @@ func Compare(base, now *telemetry.Window, l Limits) []Alarm {
 	}
 	out = append(out, rates(base, now, l)...)
 	out = append(out, fair(base, now, l)...)
+	out = append(out, agreed(base, now, l)...)
 	slices.SortStableFunc(out, func(a, b Alarm) int {
 		return cmp.Or(cmp.Compare(b2i(b.Level == Act), b2i(a.Level == Act)), cmp.Compare(a.P, b.P))
 	})

@@ -33,12 +33,19 @@ type stream struct {
 	worse    int // 1: where it rises; -1: where it falls
 	value    func(*telemetry.Observation) float64
 	answered bool // only of those that were answered
+	// recent values that the present mean is of.
+	recent float64
+	// delta, threshold and least of the test.
+	delta, threshold float64
+	least            int
 }
 
+// The last is not of every answer: Compared feeds it.
 var streams = [...]stream{
-	{"abstained", PredictionDrift, 1, func(o *telemetry.Observation) float64 { return truth(o.Abstained) }, false},
-	{"grounded", ConceptDrift, -1, func(o *telemetry.Observation) float64 { return truth(!o.Ungrounded) }, true},
-	{"doubt", PredictionDrift, 1, func(o *telemetry.Observation) float64 { return o.Values[telemetry.Doubt] }, true},
+	{"abstained", PredictionDrift, 1, func(o *telemetry.Observation) float64 { return truth(o.Abstained) }, false, recent, streamDelta, streamThreshold, streamLeast},
+	{"grounded", ConceptDrift, -1, func(o *telemetry.Observation) float64 { return truth(!o.Ungrounded) }, true, recent, streamDelta, streamThreshold, streamLeast},
+	{"doubt", PredictionDrift, 1, func(o *telemetry.Observation) float64 { return o.Values[telemetry.Doubt] }, true, recent, streamDelta, streamThreshold, streamLeast},
+	{AgreementFeature, ConceptDrift, -1, nil, false, agreementRecent, agreementDelta, agreementThreshold, agreementFirst},
 }
 
 func truth(b bool) float64 {
@@ -73,47 +80,56 @@ func (s *Streams) Add(o *telemetry.Observation) []Open {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.models == nil {
-		s.models = map[string]*[len(streams)]watchedStream{}
-	}
-	m := s.models[o.Model]
+	m := s.of(o.Model)
 	if m == nil {
-		if len(s.models) >= mostModels {
-			return nil
-		}
-		m = &[len(streams)]watchedStream{}
-		for i := range m {
-			t := drift.NewPageHinkley()
-			t.Delta, t.Threshold, t.Least = streamDelta, streamThreshold, streamLeast
-			m[i].test = t
-		}
-		s.models[o.Model] = m
+		return nil
 	}
 	var out []Open
 	for i, st := range streams {
+		if st.value == nil {
+			continue
+		}
 		v := st.value(o)
 		if st.answered && o.Abstained || math.IsNaN(v) {
 			continue
 		}
-		if c := m[i].add(st, v, o); c != nil {
+		if c := m[i].add(st, v, o.At); c != nil {
 			out = append(out, *c)
 		}
 	}
 	return out
 }
 
-func (w *watchedStream) add(st stream, v float64, o *telemetry.Observation) *Open {
+// of a model; nil: there are too many. s.mu is held.
+func (s *Streams) of(model string) *[len(streams)]watchedStream {
+	if s.models == nil {
+		s.models = map[string]*[len(streams)]watchedStream{}
+	}
+	m := s.models[model]
+	if m == nil && len(s.models) < mostModels {
+		m = &[len(streams)]watchedStream{}
+		for i, st := range streams {
+			t := drift.NewPageHinkley()
+			t.Delta, t.Threshold, t.Least = st.delta, st.threshold, st.least
+			m[i].test = t
+		}
+		s.models[model] = m
+	}
+	return m
+}
+
+func (w *watchedStream) add(st stream, v float64, at time.Time) *Open {
 	if w.n++; w.n == 1 {
 		w.now = v
 	}
-	w.now += (v - w.now) / min(float64(w.n), recent)
+	w.now += (v - w.now) / min(float64(w.n), st.recent)
 	w.sum += v
 	if !w.test.Add(v) {
 		return nil
 	}
 	was, is, n := w.sum/float64(w.n), w.now, w.n
-	a := Alarm{Kind: st.kind, Level: Investigate, Feature: st.name, By: "stream", Value: "rose", Figure: math.Abs(is - was), Limit: streamDelta,
-		P: math.Exp(-2 * streamDelta * streamThreshold / max(was*(1-was), 0.01)), Baseline: &was, Current: &is, N: n}
+	a := Alarm{Kind: st.kind, Level: Investigate, Feature: st.name, By: "stream", Value: "rose", Figure: math.Abs(is - was), Limit: st.delta,
+		P: math.Exp(-2 * st.delta * st.threshold / max(was*(1-was), 0.01)), Baseline: &was, Current: &is, N: n}
 	word := "rose"
 	if w.test.Fell() {
 		word, a.Value = "fell", "fell"
@@ -122,7 +138,7 @@ func (w *watchedStream) add(st stream, v float64, o *telemetry.Observation) *Ope
 		a.Level = Act
 	}
 	a.Text = fmt.Sprintf("%s %s from %.2f over %d questions to %.2f in the latest", st.name, word, was, n, is)
-	w.change = &Open{Alarm: a, Since: o.At.UTC(), Seen: o.At.UTC(), Days: 1}
+	w.change = &Open{Alarm: a, Since: at.UTC(), Seen: at.UTC(), Days: 1}
 	w.n, w.sum = 0, 0
 	return w.change
 }

@@ -31,6 +31,7 @@ type Tracker struct {
 	fixed    bool                              // the baseline came from outside
 	learned  int                               // days in it
 	declines [len(declining)][]telemetry.Slice // of the days running on which it was lower
+	against  agreement                         // with the model at full precision
 	open     map[string]*Open
 }
 
@@ -48,6 +49,7 @@ func (t *Tracker) Baseline() *telemetry.Window { return t.baseline }
 // Day takes the window of a day, in order, and gives the alarms that it opens.
 // Days with few questions open none and close none.
 func (t *Tracker) Day(w *telemetry.Window) ([]Open, error) {
+	agreement := t.against.day(w)
 	if t.Learning() {
 		if t.baseline == nil {
 			t.baseline = w.Clone()
@@ -64,7 +66,11 @@ func (t *Tracker) Day(w *telemetry.Window) ([]Open, error) {
 	}
 	var opened []Open
 	seen := map[string]bool{}
-	for _, a := range append(Compare(t.baseline, w, t.Limits), t.decline(w)...) {
+	alarms := append(Compare(t.baseline, w, t.Limits), t.decline(w)...)
+	if agreement != nil {
+		alarms = append(alarms, *agreement)
+	}
+	for _, a := range alarms {
 		k := a.Key()
 		seen[k] = true
 		if o := t.open[k]; o != nil {

@@ -79,6 +79,7 @@ function health(s) {
     ["Embedder", h.embedder ? of(h.embedder) : "none"],
     h.profile ? ["Profile", h.profile] : null,
     h.step ? ["Ladder", h.step] : null,
+    s.full_precision?.model ? ["Full precision", `${percent(s.full_precision.share)} of the questions again of ${s.full_precision.model}${s.full_precision.off ? "; not now: " + s.full_precision.off : ""}`] : null,
     s.serving ? ["Serves", `${s.serving.pair || s.serving.generation}${s.serving.slot ? ", " + s.serving.slot : ""}`] : null,
     ["Disk", `${bytes(s.disk.free_bytes)} free, index ${bytes(s.disk.index_bytes)}`],
     ["Centre", s.link ? `${s.link.site}: ${s.link.connected ? "connected" : s.link.code || "not connected"}, ${num(s.link.waiting)} reports wait` : "not enrolled"],
@@ -122,6 +123,14 @@ function choices(select, values, text, chosen) {
   return select.value;
 }
 
+const checks = { agreed: "Agree", same_status: "Both answer, or neither", same_numbers: "Same numbers", same_sections: "Same section", same_tokens: "Same words" };
+
+function agreement(g) {
+  if (!g) return put(byId("agreement"));
+  put(byId("agreement"), table("Asked again of the same model at full precision, last 7 days. The answers agree where both abstain, or each sentence is borne out by the other, with its numbers.", ["The two answers", "Pairs>", "Share>"],
+    Object.entries(checks).filter(([k]) => g.checks[k]).map(([k, text]) => [text, num(g.checks[k].n), percent(g.checks[k].share)])));
+}
+
 function drift(models) {
   byId("model-row").hidden = models.length < 2;
   const place = byId("alarms"), none_ = (text) => {
@@ -129,9 +138,11 @@ function drift(models) {
     byId("distribution").hidden = true;
     put(byId("features"));
   };
+  agreement(null);
   if (!models.length) return none_("Nothing was asked yet.");
   model = choices(byId("model"), models.map((m) => m.model), nameOf, model);
   const m = models.find((x) => x.model === model);
+  agreement(m.agreement);
   const list = el("ul", {}, m.alarms.map((a) => el("li", { class: `alarm ${a.level}` }, el("strong", {}, `${words(a.kind)}, ${a.level}: `), a.text,
     ` (since ${when(a.since)}, ${num(a.n)} questions, p ${p(a.p)})`)));
   if (m.learning) {
