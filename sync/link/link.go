@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -170,10 +171,21 @@ type dialer struct {
 	proxy       *url.URL
 	silence     time.Duration
 	read, wrote *atomic.Int64
+
+	mu   sync.Mutex
+	last net.Conn
 }
 
-// Dial implements nats.CustomDialer.
+// Dial implements nats.CustomDialer. The client has one connection at a time, and leaves
+// one on which it never got as far as the handshake to the garbage collector: on a box at
+// rest a hundred of them lie about where a hub hangs up. So the one before is closed here.
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.last != nil {
+		_ = d.last.Close() // it mostly is
+		d.last = nil
+	}
 	to := address
 	if d.proxy != nil {
 		to = d.proxy.Host
@@ -195,7 +207,8 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 			return nil, err
 		}
 	}
-	return &watched{Conn: c, d: d}, nil
+	d.last = &watched{Conn: c, d: d}
+	return d.last, nil
 }
 
 func (d *dialer) tunnel(c net.Conn, address string) error {
