@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/sys/unix"
@@ -41,10 +42,14 @@ func (e *RoomError) Error() string {
 // Is says that it is an ErrNoRoom, and one of the machine.
 func (e *RoomError) Is(target error) bool { return target == ErrNoRoom || target == unix.ENOSPC }
 
-// DB is an open store that knows what room its disk has.
+// DB is an open store that knows what room its disk has, and compacts itself.
 type DB struct {
 	*badger.DB
 	dir string
+
+	flattening sync.Mutex
+	closing    sync.Once
+	stop, done chan struct{}
 }
 
 // Room says whether the store may be written to now; the error is a *RoomError. To be
@@ -71,7 +76,7 @@ func (db *DB) Collect() error {
 	if err := db.Room(); err != nil {
 		return err
 	}
-	if err := db.Flatten(1); err != nil {
+	if err := db.flatten(); err != nil {
 		return err
 	}
 	for range mostLogs {

@@ -55,15 +55,16 @@ func Open(dir string, sync bool) (db *DB, err error) {
 		return nil, err
 	}
 	raw, err := badger.Open(badger.DefaultOptions(dir).WithLogger(nil).WithSyncWrites(sync).
-		WithMemTableSize(8 << 20).WithNumMemtables(2).WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(8).WithNumCompactors(2).
+		WithMemTableSize(8 << 20).WithNumMemtables(2).WithNumLevelZeroTables(1).WithNumLevelZeroTablesStall(16).WithNumCompactors(0).
 		WithValueThreshold(1 << 20).WithValueLogFileSize(16 << 20).
 		WithCompression(options.None).WithBlockCacheSize(0).WithIndexCacheSize(0).
 		WithChecksumVerificationMode(options.OnTableAndBlockRead).
 		WithBypassLockGuard(true).WithNumVersionsToKeep(1).WithMetricsEnabled(false))
 	switch {
 	case err == nil:
-		db = &DB{raw, dir}
+		db = &DB{DB: raw, dir: dir, stop: make(chan struct{}), done: make(chan struct{})}
 		_ = allocate(dir) // else before the first write
+		go db.compact()
 		return db, nil
 	case !ofMachine(err):
 		err = &DamagedError{dir, err}

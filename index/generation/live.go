@@ -94,7 +94,9 @@ func readLog(path string) (on []int, last int, end int64, err error) {
 }
 
 func liveOptions(dir string) badger.Options {
-	return storeOptions(dir).WithMemTableSize(8 << 20).WithValueLogFileSize(64 << 20).WithBypassLockGuard(false)
+	// Two compactors, the fewest that Badger has: each looks for work twenty times a
+	// second, all day.
+	return storeOptions(dir).WithMemTableSize(8 << 20).WithValueLogFileSize(64 << 20).WithBypassLockGuard(false).WithNumCompactors(2)
 }
 
 // openLive opens the updates of the generation in dir; nil where there are
