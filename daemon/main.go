@@ -161,6 +161,7 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 	watching, unwatch := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(b.Models.ChooseProfile)
+	watch.Go(func() { pace.Settle(watching) })
 	watch.Go(func() { b.WatchCards(watching) })
 	watch.Go(func() { b.KeepVectors(watching) })
 	watch.Go(func() { b.RunRollout(watching) })

@@ -113,6 +113,7 @@ func (w *Work) Pause() {
 	if ran < Step {
 		return
 	}
+	worked.Store(now.UnixNano())
 	if w.behind != nil {
 		w.Rest(context.Background(), ran)
 		w.since = time.Now()
@@ -160,6 +161,7 @@ func (s *share) wait(now time.Time, ran time.Duration) time.Duration {
 // measurements. What is searched lies in mapped files, so the heap is small, and
 // at Go's default it would be collected hundreds of times a second under load.
 // $GOGC counts.
+// The more was worked on, the more it keeps for next time: Settle gives it back.
 func Process() (undo func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
