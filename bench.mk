@@ -1,5 +1,5 @@
 # Benchmarks beside peers from packages. Each prints ratios of one run.
-.PHONY: soak bench-dense bench-lexical bench-answers bench-liar bench-swaps bench-meaning bench-support
+.PHONY: soak bench-box bench-dense bench-lexical bench-answers bench-liar bench-swaps bench-meaning bench-support
 
 # Debian: apt-get install python3-faiss libopenblas0-pthread libhnswlib-dev
 # Sizes: 'make bench-dense BENCH_DENSE="-sizes 10000,100000,500000,2000000"'.
@@ -42,6 +42,11 @@ bench-swaps: export RXEDGE_ROLLBACKS ?= 50
 bench-swaps: export RXEDGE_RATE ?= 20
 bench-swaps: ## swap and roll back pairs of index and model under 20 questions a second
 	$(GO) test -run '^TestSwapsUnderLoad$$' -v -timeout 30m ./daemon
+
+# As root the page cache is dropped before each start. Shorter:
+# 'make bench-box BENCH_BOX="-passages 20000 -rest 20s"'.
+bench-box: ## start a box of 100,000 passages, measure its first answer, its memory at rest, its idle processor time
+	$(GO) run ./bench/box $(BENCH_BOX)
 
 # SOAK=3m for a short one (its slopes say nothing); as root the data folder gets a disk
 # of its own, which is filled now and then. The series goes into .cache/soak.json.

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -26,7 +25,6 @@ type Daemon struct {
 	cmd    *exec.Cmd
 	ended  chan struct{}
 	result error
-	once   sync.Once
 }
 
 // Options of Start; the zero value will do.
