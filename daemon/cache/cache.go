@@ -309,3 +309,6 @@ func weight(k *answer.Kept) uint32 {
 	}
 	return uint32(min(n, math.MaxInt32))
 }
+
+// Snapshot is what is kept now, sealed as it is.
+func (c *Cache) Snapshot() *store.Snapshot { return store.Snap(c.db) }

@@ -428,3 +428,9 @@ func put(txn *badger.Txn, key string, v any) error {
 	}
 	return txn.Set([]byte(key), b)
 }
+
+// Snapshot is all that was acknowledged, and the ids of the answers given until now.
+func (s *Store) Snapshot() *store.Snapshot {
+	s.flush()
+	return store.Snap(s.db)
+}

@@ -538,3 +538,14 @@ func (m *Manager) serving() Entry {
 
 // ErrNoCandidate: nothing waits.
 var ErrNoCandidate = errors.New("no candidate waits for that")
+
+// Journal is the file of records, whole, as it is on disk now.
+func (m *Manager) Journal() ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	data, err := m.cfg.FS.ReadFile(m.j.path())
+	if err != nil {
+		return nil, fmt.Errorf("reading the journal of rollouts: %w", err)
+	}
+	return data[:min(int64(len(data)), m.j.size)], nil
+}

@@ -112,7 +112,7 @@ func Open(dir string, opt Options) (*Recorder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the store of telemetry: %w", err)
 	}
-	if err := r.openKey(filepath.Join(dir, "question.key")); err != nil {
+	if err := r.openKey(filepath.Join(dir, KeyFile)); err != nil {
 		return nil, errors.Join(err, r.db.Close())
 	}
 	if err := r.forget(); err != nil {
@@ -541,3 +541,15 @@ func (r *Recorder) Close() error {
 	}
 	return errors.Join(r.Flush(), r.db.Close())
 }
+
+// Snapshot is all that was counted until now.
+func (r *Recorder) Snapshot() (*store.Snapshot, error) {
+	if err := r.Flush(); err != nil {
+		return nil, err
+	}
+	return store.Snap(r.db), nil
+}
+
+// KeyFile is where the key lies under which questions are hashed, in the folder of
+// telemetry.
+const KeyFile = "question.key"
