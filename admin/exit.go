@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"rxedge/daemon/answer"
+	"rxedge/daemon/backup"
 	"rxedge/daemon/box"
 	"rxedge/daemon/control"
 	"rxedge/daemon/feedback"
@@ -70,6 +71,11 @@ func classify(err error) (code int, fix string) {
 		claim   *enroll.RefusedError
 		notNow  *central.NotNowError
 		decided *central.DecidedError
+
+		damaged  *backup.DamagedError
+		newer    *backup.NewerError
+		notEmpty *backup.NotEmptyError
+		noRoom   *backup.NoRoomError
 	)
 	if _, is := box.Refusal(err); is {
 		return exitRefused, ""
@@ -85,6 +91,10 @@ func classify(err error) (code int, fix string) {
 		return exitRefused, ""
 	case errors.As(err, &notNow), errors.As(err, &decided), errors.Is(err, central.ErrTaking), errors.Is(err, central.ErrFleetLog), errors.Is(err, central.ErrRolloutOpen), errors.Is(err, central.ErrController), errors.Is(err, central.ErrAudit):
 		return exitRefused, ""
+	case errors.As(err, &damaged), errors.As(err, &newer), errors.As(err, &notEmpty), errors.As(err, &noRoom), errors.Is(err, backup.ErrNotBackup), errors.Is(err, backup.ErrPassphrase):
+		return exitRefused, ""
+	case errors.Is(err, backup.ErrNothingAside):
+		return exitNotFound, ""
 	case errors.Is(err, upgrade.ErrNoRelease):
 		return exitNotFound, ""
 	case errors.Is(err, upgrade.ErrExists), errors.Is(err, upgrade.ErrRuns), errors.Is(err, upgrade.ErrNothing):

@@ -5,12 +5,16 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
+	if at, err := strconv.Atoi(os.Getenv(killBackupAt)); err == nil {
+		killedBackup(at)
+	}
 	testscript.Main(m, map[string]func(){
 		"rxedge": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -49,7 +49,14 @@ type progress struct {
 
 func (a *app) progress() *progress { return &progress{a: a} }
 
-func (p *progress) set(label string, done, total int64) {
+func (p *progress) set(label string, done, total int64) { p.show(label, done, total) }
+
+// setBytes is set of a number of bytes.
+func (p *progress) setBytes(label string, done, total int64) {
+	p.show(label, done, total, progressbar.OptionShowBytes(true))
+}
+
+func (p *progress) show(label string, done, total int64, more ...progressbar.Option) {
 	f, ok := p.a.err.(*os.File)
 	if !ok || p.a.json || !term.IsTerminal(int(f.Fd())) {
 		return
@@ -60,8 +67,8 @@ func (p *progress) set(label string, done, total int64) {
 			total = -1
 		}
 		p.label = label
-		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(f), progressbar.OptionSetDescription(label),
-			progressbar.OptionThrottle(80*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionShowCount())
+		p.bar = progressbar.NewOptions64(total, append([]progressbar.Option{progressbar.OptionSetWriter(f), progressbar.OptionSetDescription(label),
+			progressbar.OptionThrottle(80 * time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionShowCount()}, more...)...)
 	}
 	_ = p.bar.Set64(done)
 }

@@ -74,6 +74,9 @@ func (a *app) status() *cobra.Command {
 				a.printf("Ladder     %s %s\n", h.Step, h.StepWhy)
 			}
 			a.printf("Engine     llama.cpp %s\n", h.Engine)
+			if r := h.Restored; r != nil {
+				a.printf("Restored   from backup %s, taken %s by rxedge %s of %s\n", printableText(r.Backup), r.Created.Local().Format(time.DateTime), printableText(r.Rxedge), printableText(r.Generation))
+			}
 			a.conditions(h.Conditions)
 			return nil
 		},

@@ -28,9 +28,6 @@ type CopiedGeneration struct {
 // CurrentName is the file below the index that names the generation of a start.
 const CurrentName = generation.CurrentName
 
-// FormatNumber is the format of generations that this version reads and writes.
-const FormatNumber = generation.FormatNumber
-
 // LiveDir and LiveLog are where the records of live updates lie in a generation's
 // folder, and the log that makes them count.
 const (

@@ -18,6 +18,7 @@ import (
 
 	"rxedge/daemon/answer"
 	guardmodel "rxedge/daemon/answer/guard"
+	"rxedge/daemon/backup"
 	"rxedge/daemon/cache"
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/health"
@@ -84,6 +85,8 @@ type Health struct {
 	Unclean string `json:"unclean_stop,omitempty"`
 	// Layout of the data folder.
 	Layout *schema.Report `json:"layout,omitempty"`
+	// Restored says which backup the box was restored from; nil: none.
+	Restored *backup.Restored `json:"restored,omitempty"`
 	// Thresholds of cohorts that take the place of the guard's own; nil: there are none.
 	Thresholds *guardmodel.Applied `json:"thresholds,omitempty"`
 	// Cache of answers; nil where there is none.

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rxedge/daemon/answer"
+	"rxedge/daemon/backup"
 	"rxedge/daemon/cache"
 	"rxedge/daemon/config"
 	"rxedge/daemon/feedback"
@@ -74,6 +75,8 @@ type Box struct {
 	telemetry           *watching
 	rollout             rolling
 	full                fullPrecision
+	copying             copying
+	restored            *backup.Restored // which backup the folder is from; nil: none
 }
 
 // Open takes the data folder for this process and opens what is in it. The
@@ -90,6 +93,9 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 		return b, fmt.Errorf("making the data folder: %w", err)
 	}
 	if b.lock, err = hold(cfg.Data); err != nil {
+		return b, err
+	}
+	if err := b.finishRestore(); err != nil {
 		return b, err
 	}
 	if err := finishReset(cfg.Data, log); err != nil {
@@ -179,6 +185,7 @@ func (b *Box) observe(ctx context.Context, q answer.Question, a *answer.Answer, 
 
 // Close stops the engines and closes the folder, in reverse order of Open.
 func (b *Box) Close() error {
+	b.copying.close()
 	errs := []error{b.closeSync()}
 	if b.Answers != nil {
 		b.Answers.Wait() // for those whose askers went away

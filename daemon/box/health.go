@@ -35,7 +35,7 @@ func (b *Box) Health() api.Health {
 	}
 	h.Profile, h.ProfileWhy = b.Models.profileAndWhy()
 	h.Thresholds, _ = b.thresholds()
-	h.Unclean, h.Layout = b.unclean, b.Layout()
+	h.Unclean, h.Layout, h.Restored = b.unclean, b.Layout(), b.restored
 	if b.cache != nil {
 		st := b.cache.Stats()
 		h.Cache = &st

@@ -39,6 +39,9 @@ type Config struct {
 	Telemetry Telemetry `toml:"telemetry"`
 
 	origins map[string]Origin // of what is no default
+
+	// File that this was read from; "": it is the default.
+	File string `toml:"-"`
 }
 
 // Cache says how long and how much is kept of what was answered.
@@ -246,6 +249,7 @@ func Load(path string) (Config, error) {
 	if err := c.decode(path, b); err != nil {
 		return c, fmt.Errorf("%s: %w", path, err)
 	}
+	c.File = path
 	return c, nil
 }
 

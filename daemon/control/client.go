@@ -79,6 +79,8 @@ func fromFailure(f *failure) error {
 		e.is = index.ErrNotFound
 	case codeNoEarlier:
 		e.is = index.ErrNoEarlier
+	case codeClosed:
+		e.is = ErrUnreachable
 	case codeNoRoom:
 		e.is = index.ErrNoRoom
 	case codeDiskFull:

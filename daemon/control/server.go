@@ -55,6 +55,7 @@ const (
 	codeNotEnrolled = "not_enrolled"
 	codeRefused     = "refused"      // a bundle or metadata
 	codeNotAdmitted = "not_admitted" // an enrolment
+	codeClosed      = "closed"       // the daemon is stopping
 )
 
 func toFailure(err error) *failure {
@@ -85,6 +86,8 @@ func toFailure(err error) *failure {
 		f.Code = codeNotFound
 	case errors.Is(err, index.ErrNoEarlier):
 		f.Code = codeNoEarlier
+	case errors.Is(err, index.ErrClosed):
+		f.Code = codeClosed
 	case errors.Is(err, index.ErrNoRoom):
 		f.Code = codeNoRoom
 	case errors.Is(err, store.ErrNoRoom):
@@ -195,6 +198,7 @@ func Handler(b *box.Box, public http.Handler) http.Handler {
 	call(mux, "rollout-history", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.RolloutHistory(ctx) })
 	call(mux, "rollout-do", func(ctx context.Context, q box.RolloutRequest, _ func(any)) (any, error) { return b.RolloutDo(ctx, q) })
 	call(mux, "settings", func(ctx context.Context, key []byte, _ func(any)) (any, error) { return b.Settings(ctx, key) })
+	serveBackup(mux, b)
 	call(mux, "health", func(context.Context, none, func(any)) (any, error) { return b.Health(), nil })
 	return mux
 }

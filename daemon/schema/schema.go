@@ -151,6 +151,18 @@ func Read(dir string) (*State, error) {
 	return s, nil
 }
 
+// Put is the state of a folder that was made of something else, such as a backup.
+func Put(dir string, s *State) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	if err := pair(dir).Store(b); err != nil {
+		return fmt.Errorf("writing the version of the data folder: %w", err)
+	}
+	return nil
+}
+
 func (s *State) layout() Layout { return Layout{s.Version, s.Program, s.Stores} }
 
 func (s *State) set(l Layout) { s.Version, s.Program, s.Stores = l.Version, l.Program, l.Stores }

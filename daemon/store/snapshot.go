@@ -14,10 +14,20 @@ import (
 type Snapshot struct{ txn *badger.Txn }
 
 // Snap takes a snapshot. What was committed before it is in it.
-func Snap(db *badger.DB) *Snapshot { return &Snapshot{db.NewTransaction(false)} }
+func Snap(db *DB) *Snapshot { return &Snapshot{db.NewTransaction(false)} }
 
 // Release lets go.
 func (s *Snapshot) Release() { s.txn.Discard() }
+
+// Size is about how many bytes its records have.
+func (s *Snapshot) Size() (n int64) {
+	it := s.txn.NewIterator(badger.IteratorOptions{})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		n += it.Item().EstimatedSize()
+	}
+	return n
+}
 
 // Parts gives all records in order of their keys, as parts of some size bytes each.
 func (s *Snapshot) Parts(size int, part func([]byte) error) error {

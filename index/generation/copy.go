@@ -15,9 +15,6 @@ const (
 	LiveLog = liveLog
 )
 
-// FormatNumber of the generations that this version writes and reads.
-const FormatNumber = formatNumber
-
 // Files of the sealed part, by their names in the folder, the manifest last. They
 // never change while the generation is open.
 func (v *View) Files() []string {
