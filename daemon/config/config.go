@@ -37,6 +37,8 @@ type Config struct {
 	Suite   Suite   `toml:"suite"`
 	// Telemetry says what is counted.
 	Telemetry Telemetry `toml:"telemetry"`
+	// Disk says what may take how much of it.
+	Disk Disk `toml:"disk"`
 
 	origins map[string]Origin // of what is no default
 
@@ -194,6 +196,7 @@ func Default() Config {
 		Cache:     Cache{Enabled: true, Answers: Duration(time.Hour), Earlier: Duration(30 * 24 * time.Hour), Embeddings: Duration(24 * time.Hour), Disk: 256, Memory: 32},
 		Sync:      Sync{SpoolMB: 64, Vectors: true},
 		Telemetry: Telemetry{Cohorts: []string{"0-17", "18-64", "65+"}, FullPrecision: FullPrecision{Model: Auto, Share: 0.01, Gather: Duration(30 * time.Minute)}},
+		Disk:      Disk{KeepModels: Duration(30 * 24 * time.Hour)},
 		Rollout:   Rollout{Watch: Wait(10 * time.Minute), Defer: Wait(30 * time.Second), Warm: Wait(time.Hour), Models: true},
 	}
 }
@@ -319,6 +322,9 @@ func (c *Config) Check() error {
 	}
 	if f := c.Index.DiskFloorMB; f != nil && (*f < 0 || *f > 1<<30) {
 		return wrong("index.disk_floor_mb", "%d is outside 0 to %d", *f, 1<<30)
+	}
+	if err := c.checkDisk(); err != nil {
+		return err
 	}
 	if err := c.Sync.check(); err != nil {
 		return err
