@@ -96,6 +96,12 @@ type Options struct {
 	// DiskFloor is what has to stay free on the disk, in bytes, whatever is
 	// written. It is asked when something is first written; nil: 0.
 	DiskFloor func() int64
+	// DiskBudget is what all generations together may take, in bytes; 0, nil: what
+	// there is.
+	DiskBudget func() int64
+	// MakeRoom is called where so many bytes are missing, before something is refused.
+	// It must not call the index. Nil: nothing gives way.
+	MakeRoom func(missing int64)
 	// DiskFree says how much is free in the folder, in bytes, and whether that is
 	// known; nil asks the file system.
 	DiskFree func(dir string) (int64, bool)

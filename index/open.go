@@ -79,6 +79,7 @@ func Open(dir string, opt Options) (*Index, error) {
 	}
 	ix := &Index{opt: opt, store: store, writing: make(chan struct{}, 1), open: map[string]*held{}}
 	ix.stop, ix.cancel = context.WithCancel(context.Background())
+	store.Room = ix.goesOn
 	g, v, err := ix.openCurrent()
 	if err != nil {
 		ix.cancel()

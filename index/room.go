@@ -10,7 +10,7 @@ const (
 	// buildRoom and updateRoom are what a build and a live update need at least,
 	// in bytes: logs and tables of their stores.
 	buildRoom  = 64 << 20
-	updateRoom = 16 << 20
+	updateRoom = 48 << 20
 )
 
 // DiskError says that there is too little room for what was to be written, in
@@ -18,9 +18,15 @@ const (
 type DiskError struct {
 	What                string // "a new generation of the index"
 	Free, Needed, Floor int64
+	// Used by the index and Budget of it, where that is what is in the way; else 0.
+	Used, Budget int64
 }
 
 func (e *DiskError) Error() string {
+	if e.Budget > 0 {
+		return fmt.Sprintf("the index takes %d MB of the %d MB that it may; %s needs about %d MB: withdraw documents, or raise disk.index_mb in rxedge.toml",
+			e.Used/1e6, e.Budget/1e6, e.What, e.Needed/1e6)
+	}
 	return fmt.Sprintf("the disk has %d MB free; %s needs about %d MB and %d MB are to stay free: make room, or lower index.disk_floor_mb in rxedge.toml",
 		e.Free/1e6, e.What, e.Needed/1e6, e.Floor/1e6)
 }
@@ -38,8 +44,31 @@ func (ix *Index) room(what string, needed int64) error {
 	if ix.opt.DiskFloor != nil {
 		e.Floor = ix.opt.DiskFloor()
 	}
+	if missing := e.Needed + e.Floor - e.Free; missing > 0 && ix.opt.MakeRoom != nil {
+		ix.opt.MakeRoom(missing)
+		e.Free, _ = ix.opt.DiskFree(ix.store.Dir(""))
+	}
 	if e.Free < e.Needed+e.Floor {
 		return e
+	}
+	if ix.opt.DiskBudget == nil {
+		return nil
+	}
+	if most := ix.opt.DiskBudget(); most > 0 {
+		if used := ix.store.Used(); used+needed > most {
+			e.Used, e.Budget = used, most
+			return e
+		}
+	}
+	return nil
+}
+
+// goesOn says whether what was begun may go on: others may have filled the disk since.
+// To write on where nothing is free would end the process, for the store writes through
+// mapped files.
+func (ix *Index) goesOn() error {
+	if free, known := ix.opt.DiskFree(ix.store.Dir("")); known && free < buildRoom {
+		return &DiskError{What: "what was begun", Free: free, Needed: buildRoom}
 	}
 	return nil
 }

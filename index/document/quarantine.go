@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"time"
 )
 
 // Quarantine keeps what could not be read, in a folder of its own: for each
@@ -180,6 +181,40 @@ func (q *Quarantine) Remove(id string) error {
 		}
 	}
 	return nil
+}
+
+// Oldest entries that would have to go for the rest to have at most so many bytes and
+// be at most so many, the oldest first; bytes is what they have.
+func (q *Quarantine) Oldest(mostBytes int64, most int) (ids []string, bytes int64, err error) {
+	all, err := q.List()
+	if err != nil {
+		return nil, 0, err
+	}
+	type aged struct {
+		Quarantined
+		at    time.Time
+		bytes int64
+	}
+	var out []aged
+	var sum int64
+	for _, e := range all {
+		a := aged{Quarantined: e}
+		for _, name := range []string{e.ID + ".problem.json", e.Copy} {
+			if fi, err := os.Stat(filepath.Join(q.dir, filepath.Base(name))); name != "" && err == nil {
+				a.bytes += fi.Size()
+				if name != e.Copy {
+					a.at = fi.ModTime()
+				}
+			}
+		}
+		sum += a.bytes
+		out = append(out, a)
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].at.Before(out[j].at) })
+	for i := 0; i < len(out) && (sum > mostBytes || len(out)-i > most); i++ {
+		ids, bytes, sum = append(ids, out[i].ID), bytes+out[i].bytes, sum-out[i].bytes
+	}
+	return ids, bytes, nil
 }
 
 // copyExt keeps a short, harmless extension of the file's name.

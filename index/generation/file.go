@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Step is called before each step of putting a small file in place, of which CURRENT
@@ -129,6 +131,19 @@ func dirSize(dir string) (n int64) {
 			if fi, err := e.Info(); err == nil {
 				n += fi.Size()
 			}
+		}
+		return nil
+	})
+	return n
+}
+
+// diskSize is what the files of a folder take on disk, in bytes; stores lengthen theirs
+// before they write into them.
+func diskSize(dir string) (n int64) {
+	_ = filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		var st unix.Stat_t
+		if err == nil && unix.Lstat(path, &st) == nil {
+			n += st.Blocks * 512
 		}
 		return nil
 	})

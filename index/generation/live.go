@@ -16,6 +16,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/dgraph-io/badger/v4"
+	"golang.org/x/sys/unix"
 
 	"rxedge/index/codes"
 	"rxedge/index/dense"
@@ -173,7 +174,20 @@ func (l *live) close() (err error) {
 		return nil
 	}
 	defer guard(&err, func() string { return l.dir })
+	if diskFull(l.dir) {
+		// Closing writes a table, and that is a signal on a full disk. What was
+		// acknowledged is in the store's log, which the next start reads.
+		return errors.Join(l.db.Sync(), l.log.Close())
+	}
 	return errors.Join(l.db.Close(), l.log.Close())
+}
+
+// closeRoom is what closing a store of live updates may write.
+const closeRoom = 24 << 20
+
+func diskFull(dir string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(dir, &st) == nil && int64(st.Bavail)*st.Bsize < closeRoom
 }
 
 // line is on disk when it returns.
@@ -360,7 +374,8 @@ type unitWriter struct {
 	managed bool
 	version uint64
 	size    int        // bytes of values in the batch
-	writing chan error // gives what became of the batch before; nil: there is none
+	room    func() error // nil: there is
+	writing chan error   // gives what became of the batch before; nil: there is none
 }
 
 // batchBytes of values are written at once. Badger bounds a transaction by what it
@@ -372,6 +387,11 @@ const batchBytes = 32 << 20
 func (w *unitWriter) roll() error {
 	if err := w.wait(); err != nil {
 		return err
+	}
+	if w.room != nil {
+		if err := w.room(); err != nil {
+			return err
+		}
 	}
 	full, done := w.batch, make(chan error, 1)
 	go func() { done <- full.Flush() }()

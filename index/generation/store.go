@@ -30,6 +30,8 @@ type Store struct {
 	dir  string
 	lock *os.File
 	now  func() time.Time
+	// Room is asked during a build, whether it may go on; nil: it may.
+	Room func() error
 }
 
 // OpenStore opens or makes the folder, locks it against other processes and
@@ -196,6 +198,24 @@ func (s *Store) Remove(name string) error {
 // Prune removes what Rollback could not reach: it keeps the current generation
 // and those it descends from, keep in all, and those that are busy.
 func (s *Store) Prune(current string, keep int, busy func(name string) bool) (removed []string, err error) {
+	names, err := s.Surplus(current, keep, busy)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if err := s.Remove(name); err != nil {
+			return removed, err
+		}
+		removed = append(removed, name)
+	}
+	return removed, nil
+}
+
+// Used is what the store takes on disk, in bytes.
+func (s *Store) Used() int64 { return diskSize(s.dir) }
+
+// Surplus is what Prune would remove.
+func (s *Store) Surplus(current string, keep int, busy func(name string) bool) (surplus []string, err error) {
 	names, err := s.Names()
 	if err != nil {
 		return nil, err
@@ -210,13 +230,9 @@ func (s *Store) Prune(current string, keep int, busy func(name string) bool) (re
 		kept[name] = true
 	}
 	for _, name := range names {
-		if kept[name] || busy(name) {
-			continue
+		if !kept[name] && !busy(name) {
+			surplus = append(surplus, name)
 		}
-		if err := s.Remove(name); err != nil {
-			return removed, err
-		}
-		removed = append(removed, name)
 	}
-	return removed, nil
+	return surplus, nil
 }

@@ -79,7 +79,7 @@ func (s *Store) Begin(parent string, embedder EmbedderInfo) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a new generation can't be made in %s: %w", w.dir, err)
 	}
-	w.unitWriter = unitWriter{space: space{db: w.db}, batch: w.db.NewManagedWriteBatch(), managed: true}
+	w.unitWriter = unitWriter{space: space{db: w.db}, batch: w.db.NewManagedWriteBatch(), managed: true, room: s.Room}
 	w.passages.put = func(block []byte) error {
 		k := numberKey(kindPassages, w.manifest.PassageBlocks)
 		w.manifest.PassageBlocks++

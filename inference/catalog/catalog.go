@@ -49,6 +49,10 @@ type Entry struct {
 // Catalog is a folder of models. It is safe for concurrent use, by several
 // processes too.
 type Catalog struct {
+	// Room is asked before so many bytes are written, beside what is free; its error is
+	// returned. Nil: there is. To be set before the catalog is used.
+	Room func(bytes int64) error
+
 	dir string
 	now func() time.Time
 }

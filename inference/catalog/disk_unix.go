@@ -51,6 +51,11 @@ func (c *Catalog) lock(ctx context.Context) (unlock func(), err error) {
 
 // room says whether the disk can take so many bytes more.
 func (c *Catalog) room(size int64) error {
+	if c.Room != nil {
+		if err := c.Room(size); err != nil {
+			return err
+		}
+	}
 	var st unix.Statfs_t
 	if err := unix.Statfs(c.dir, &st); err != nil {
 		return fmt.Errorf("model catalog: free space of %s: %w", c.dir, err)

@@ -71,6 +71,19 @@ const partSuffix = ".part"
 
 // sweep removes what none of the manifests needs.
 func (l *local) sweep(keep ...*Manifest) error {
+	paths, _, err := l.surplus(keep...)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range paths {
+		errs = append(errs, os.Remove(p))
+	}
+	return errors.Join(errs...)
+}
+
+// surplus is the files that none of the manifests needs, and their bytes.
+func (l *local) surplus(keep ...*Manifest) (paths []string, bytes int64, err error) {
 	want := map[string]bool{}
 	for _, m := range keep {
 		if m == nil {
@@ -86,19 +99,22 @@ func (l *local) sweep(keep ...*Manifest) error {
 			want["artefact "+a.SHA256.String()] = true
 		}
 	}
-	var errs []error
 	for dir, prefix := range map[string]string{"packs": "", "artefacts": "artefact "} {
 		es, err := os.ReadDir(filepath.Join(l.dir, dir))
 		if err != nil {
-			return err
+			return nil, 0, err
 		}
 		for _, e := range es {
-			if !want[prefix+strings.TrimSuffix(e.Name(), partSuffix)] {
-				errs = append(errs, os.Remove(filepath.Join(l.dir, dir, e.Name())))
+			if want[prefix+strings.TrimSuffix(e.Name(), partSuffix)] {
+				continue
 			}
+			if fi, err := e.Info(); err == nil {
+				bytes += fi.Size()
+			}
+			paths = append(paths, filepath.Join(l.dir, dir, e.Name()))
 		}
 	}
-	return errors.Join(errs...)
+	return paths, bytes, nil
 }
 
 // sweepManifests removes all but those.

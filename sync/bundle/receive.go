@@ -34,6 +34,12 @@ type Config struct {
 	DiskFree func(dir string) (int64, error)
 	// DiskFloor is what has to stay free, in bytes; nil: 0.
 	DiskFloor func() int64
+	// MakeRoom is called where so many bytes are missing, before a bundle is refused;
+	// nil: nothing gives way.
+	MakeRoom func(missing int64)
+	// Room is asked before so many bytes are fetched, beside what is free, and its error
+	// refuses the bundle; nil: there is.
+	Room func(bytes int64) error
 	// Limit of what is fetched, in bytes a second; nil: none.
 	Limit *rate.Limiter
 	// Event hears of every line of the history; nil: nobody does.
@@ -332,6 +338,17 @@ func (r *Receiver) stage(ctx context.Context, src Source, t target, fetched *ato
 	r.mu.Lock()
 	r.need = need
 	r.mu.Unlock()
+	if free < need && r.cfg.MakeRoom != nil {
+		r.cfg.MakeRoom(need - free)
+		if free, err = r.cfg.DiskFree(r.local.dir); err != nil {
+			return nil, nil, err
+		}
+	}
+	if r.cfg.Room != nil {
+		if err := r.cfg.Room(total); err != nil {
+			return nil, nil, refuse(NoRoom, err, "bundle %d: %v", t.number, err)
+		}
+	}
 	if free < need {
 		return nil, nil, refuse(NoRoom, nil, "bundle %d needs %d MB and %d MB of the disk are free", t.number, need/1e6+1, free/1e6)
 	}
