@@ -11,6 +11,7 @@ import (
 	"rxedge/daemon/control"
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/rollout"
+	"rxedge/daemon/store"
 	"rxedge/daemon/upgrade"
 	"rxedge/index"
 	"rxedge/inference"
@@ -113,7 +114,7 @@ func classify(err error) (code int, fix string) {
 		return exitUnreachable, "Is rxedged running? 'make run' starts it in a checkout."
 	case errors.Is(err, index.ErrNotFound), errors.Is(err, inference.ErrModelNotFound), errors.Is(err, errNotFound), errors.Is(err, feedback.ErrUnknownAnswer):
 		return exitNotFound, ""
-	case errors.Is(err, index.ErrNoRoom), errors.Is(err, index.ErrNoEmbedder), errors.Is(err, index.ErrReembedding):
+	case errors.Is(err, store.ErrNoRoom), errors.Is(err, index.ErrNoRoom), errors.Is(err, index.ErrNoEmbedder), errors.Is(err, index.ErrReembedding):
 		return exitRefused, ""
 	case errors.Is(err, index.ErrNoEarlier), errors.Is(err, feedback.ErrConflict), errors.Is(err, feedback.ErrFull):
 		return exitRefused, ""

@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 			"bytes": oneLine,
 			// bomb FILE N makes a small archive that unpacks to N bytes.
 			"bomb": bomb,
+			"age":  age,
 			// feedback FILE ID says something of the answer in FILE.
 			"feedback": sayOf,
 		},

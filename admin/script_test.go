@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -82,4 +83,15 @@ func bomb(ts *testscript.TestScript, neg bool, args []string) {
 		n -= k
 	}
 	ts.Check(z.Close())
+}
+
+// age makes a file as old as was said.
+func age(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: age DURATION FILE")
+	}
+	d, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	at := time.Now().Add(-d)
+	ts.Check(os.Chtimes(ts.MkAbs(args[1]), at, at))
 }

@@ -36,6 +36,8 @@ type station interface {
 	Rebuild(context.Context, func(index.Progress)) (index.ApplyResult, error)
 	Reembed(context.Context, func(index.Progress)) (index.ApplyResult, error)
 	Compact(context.Context, func(index.Progress)) (index.ApplyResult, error)
+	Disk(context.Context) (box.DiskReport, error)
+	CollectDisk(context.Context, box.CollectRequest) (box.CollectReport, error)
 	Rollback(context.Context) (index.GenerationInfo, error)
 	Ingest(context.Context, []string, func(box.IngestProgress)) (box.IngestReport, error)
 	Withdraw(context.Context, []string, func(box.IngestProgress)) (box.IngestReport, error)

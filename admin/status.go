@@ -60,6 +60,9 @@ func (a *app) status() *cobra.Command {
 			if c := h.Cache; c != nil {
 				a.printf("Cache      %d answers, %d vectors of questions, %s\n", c.Answers, c.Embeddings, size(c.Bytes))
 			}
+			if d := h.Disk; d != nil {
+				a.printf("Disk       %s free, rxedge takes %s\n", size(int64(d.Free)), size(d.Used))
+			}
 			if t := h.Thresholds; t != nil {
 				a.printf("Guard      %s, proposed by %s, approved by %s on %s: much doubt", printableText(t.ID), printableText(t.Proposed), printableText(t.Approved), t.At.Format(time.DateOnly))
 				for _, g := range t.Groups.Groups {

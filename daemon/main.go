@@ -167,6 +167,7 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 	watch.Go(func() { b.RunRollout(watching) })
 	watch.Go(func() { b.RunSuite(watching) })
 	watch.Go(func() { b.RunFullPrecision(watching) })
+	watch.Go(func() { b.WatchDisk(watching) })
 	defer watch.Wait()
 	defer unwatch()
 	files := make([]clients.File, len(cfg.API.Clients))

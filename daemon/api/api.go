@@ -91,6 +91,8 @@ type Health struct {
 	Thresholds *guardmodel.Applied `json:"thresholds,omitempty"`
 	// Cache of answers; nil where there is none.
 	Cache *cache.Stats `json:"cache,omitempty"`
+	// Disk of the data folder, by what lies there.
+	Disk *StationDisk `json:"disk,omitempty"`
 }
 
 // ModelState is a model and how its engine is.

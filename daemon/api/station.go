@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"rxedge/daemon/disk"
 	"rxedge/daemon/telemetry/fairness"
 	"rxedge/daemon/telemetry/monitor"
 )
@@ -45,8 +46,14 @@ type StationLink struct {
 // StationDisk is the room of the data folder, in bytes.
 type StationDisk struct {
 	Free  uint64 `json:"free_bytes"`
-	Floor int64  `json:"floor_bytes"` // below which nothing is built
+	Size  uint64 `json:"size_bytes,omitempty"` // of the whole disk
+	Floor int64  `json:"floor_bytes"`          // below which nothing is built
 	Index int64  `json:"index_bytes"`
+	// Used by the data folder, and its Kinds with what each may take, as they were
+	// Measured last; none: they were not yet.
+	Used     int64       `json:"used_bytes,omitempty"`
+	Kinds    []disk.Line `json:"kinds,omitempty"`
+	Measured time.Time   `json:"measured,omitzero"`
 }
 
 // StationCard is a GPU; nil is what it does not report.

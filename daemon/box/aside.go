@@ -15,6 +15,21 @@ const keptAside = 2
 // pruneAside removes the older of what was moved aside as damaged in dir, and names it.
 // An index stays: it may be all that is left of its documents.
 func pruneAside(dir string) (removed []string, err error) {
+	names, err := asideBeyond(dir, func(string) int { return keptAside })
+	for _, name := range names {
+		if rerr := os.RemoveAll(filepath.Join(dir, name)); rerr != nil {
+			err = errors.Join(err, rerr)
+			continue
+		}
+		removed = append(removed, name)
+	}
+	slices.Sort(removed)
+	return removed, err
+}
+
+// asideBeyond names what was moved aside in dir beyond so many of a kind, the oldest
+// first; never an index.
+func asideBeyond(dir string, keep func(kind string) int) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -25,18 +40,12 @@ func pruneAside(dir string) (removed []string, err error) {
 			of[kind] = append(of[kind], e.Name())
 		}
 	}
-	for _, names := range of {
-		slices.Sort(names) // by their time
-		for _, name := range names[:max(0, len(names)-keptAside)] {
-			if rerr := os.RemoveAll(filepath.Join(dir, name)); rerr != nil {
-				err = errors.Join(err, rerr)
-				continue
-			}
-			removed = append(removed, name)
-		}
+	for kind, all := range of {
+		slices.Sort(all) // by their time
+		names = append(names, all[:max(0, len(all)-keep(kind))]...)
 	}
-	slices.Sort(removed)
-	return removed, err
+	slices.Sort(names)
+	return names, nil
 }
 
 // tidyAside in the data folder and where the rollout's journal lies.

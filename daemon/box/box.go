@@ -22,6 +22,7 @@ import (
 	"rxedge/daemon/answer"
 	"rxedge/daemon/backup"
 	"rxedge/daemon/cache"
+	"rxedge/daemon/clock"
 	"rxedge/daemon/config"
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/health"
@@ -65,7 +66,11 @@ type Box struct {
 	newest  newest       // label
 	marked  bool         // the marker of a running daemon is ours
 
-	schema              schemaOf
+	schema schemaOf
+
+	clock *clock.Clock
+	room  room
+
 	cache               *cache.Cache // nil: none
 	generator, embedder string       // the configured models; "": none
 	reembedding         atomic.Pointer[index.Progress]
@@ -82,7 +87,7 @@ type Box struct {
 // Open takes the data folder for this process and opens what is in it. The
 // error is a *HeldError where another process has it.
 func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err error) {
-	b = &Box{Config: cfg, log: log, started: time.Now(), kills: memoryKills("/")}
+	b = &Box{Config: cfg, log: log, started: time.Now(), kills: memoryKills("/"), clock: clock.Open("", builtAt(), nil, log)}
 	b.sync.news = make(chan struct{}, 1)
 	defer func() {
 		if err != nil {
@@ -95,12 +100,14 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	if b.lock, err = hold(cfg.Data); err != nil {
 		return b, err
 	}
+	b.giveUpReserve() // where there is too little room to open what follows
 	if err := b.finishRestore(); err != nil {
 		return b, err
 	}
 	if err := finishReset(cfg.Data, log); err != nil {
 		return b, err
 	}
+	b.clock = clock.Open(filepath.Join(cfg.Data, "clock"), builtAt(), Clocks, log)
 	b.unclean = readMarker(cfg.Data, bootID())
 	if err := b.openSchema(ctx); err != nil {
 		return b, err
@@ -125,6 +132,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	}
 	b.Models = newModels(b.Catalog, cfg.Model, cfg.Data, log)
 	b.Models.files = b.filePath
+	b.Catalog.Room = b.roomForModel
 	b.generator, b.embedder = b.Models.use[catalog.Generator], b.Models.use[catalog.Embedder]
 	b.cache = openCache(cfg, log)
 	opt := index.Options{Logger: log}
@@ -138,7 +146,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 			opt.Embedder = remembering{opt.Embedder, b.cache, opt.EmbedderInfo.SHA256}
 		}
 	}
-	opt.DiskFloor = b.diskFloor
+	opt.DiskFloor, opt.DiskBudget, opt.MakeRoom, opt.Now = b.diskFloor, b.indexBudget, b.makeRoom, b.clock.Now
 	if err := b.openIndex(opt); err != nil {
 		return b, err
 	}

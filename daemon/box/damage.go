@@ -11,12 +11,13 @@ import (
 	"sync"
 	"time"
 
+	"rxedge/daemon/disk"
 	"rxedge/daemon/formulary"
 	"rxedge/index"
 )
 
 // asideInfix is in the name of a folder of the index that was moved out of the way.
-const asideInfix = ".damaged-"
+const asideInfix = disk.AsideInfix
 
 // openIndex opens the index of the data folder. One of which nothing can be read
 // is moved aside, for a person to look at, and an empty one takes its place: the

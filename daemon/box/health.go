@@ -41,6 +41,8 @@ func (b *Box) Health() api.Health {
 		h.Cache = &st
 	}
 	h.NewestLabel = b.newestLabel()
+	d := b.stationDisk()
+	h.Disk = &d
 	h.Conditions = b.held.See(time.Now().UTC(), b.conditions(h))
 	for _, f := range h.Conditions {
 		if f.Severity > health.Notice {
@@ -55,6 +57,10 @@ func (b *Box) conditions(h api.Health) []health.Finding {
 	st := b.Index.Stats()
 	found := append(b.machineConditions(st.DiskBytes, h.Indexed), b.indexConditions(h)...)
 	found = append(found, schemaConditions(h.Layout)...)
+	if h.Disk != nil {
+		found = append(found, b.diskConditions(*h.Disk)...)
+	}
+	found = append(found, b.clockConditions()...)
 	if b.unclean != "" {
 		found = append(found, health.UncleanStop.Found("%s", b.unclean))
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rxedge/daemon/health"
+	"rxedge/daemon/store"
 	profiles "rxedge/firmware-profiles"
 	"rxedge/inference/gpu"
 )
@@ -20,11 +21,11 @@ import (
 // of the kernel, and some lines of /proc.
 
 const (
-	leastFree   = 32 << 20  // bytes of a disk that is not full
-	leastInodes = 256       // files that a disk must still take
-	leastMemory = 256 << 20 // bytes that are to be available
-	leastFiles  = 4096      // that the service may open
-	clockSlack  = time.Hour // by which clocks may differ
+	leastFree   = store.Reserve // bytes of a disk that is not full
+	leastInodes = 256           // files that a disk must still take
+	leastMemory = 256 << 20     // bytes that are to be available
+	leastFiles  = 4096          // that the service may open
+	clockSlack  = time.Hour     // by which clocks may differ
 )
 
 // Built is a day on which this version had been made; a release's build sets it with

@@ -85,6 +85,12 @@ var (
 	diskFree    = describe("disk_free_bytes", "Bytes that are free where the data folder lies.")
 	diskFloor   = describe("disk_floor_bytes", "Bytes that the box keeps free: below, nothing new is built.")
 
+	diskSize   = describe("disk_size_bytes", "Bytes of the disk that the data folder lies on.")
+	diskBytes  = describe("disk_used_bytes", "Bytes that the data folder takes, by kind, as they were measured last.", "kind")
+	diskBudget = describe("disk_budget_bytes", "Bytes that a kind may take.", "kind")
+
+	clockSound = describe("clock_sound", "0 where the clock has jumped less than a day ago or can't be right.")
+
 	linkConnected = describe("link_connected", "1 where the link to the centre is up; only of a box that is enrolled.")
 	spoolWaiting  = describe("spool_waiting", "Reports that wait for the centre.")
 
@@ -157,8 +163,17 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	if n, err := g.b.Quarantine.Count(); err == nil {
 		put(quarantined, float64(n))
 	}
-	put(diskFree, float64(DiskFree(g.b.Config.Data)))
-	put(diskFloor, float64(g.b.diskFloor()))
+	d := g.b.stationDisk()
+	put(diskFree, float64(d.Free))
+	put(diskSize, float64(d.Size))
+	put(diskFloor, float64(d.Floor))
+	for _, l := range d.Kinds {
+		put(diskBytes, float64(l.Bytes), string(l.Kind))
+		if l.Budget > 0 {
+			put(diskBudget, float64(l.Budget), string(l.Kind))
+		}
+	}
+	put(clockSound, yes(g.b.clock.Sound()))
 	if st, err := g.b.SyncStatus(context.Background()); err == nil && st.Uplink != nil {
 		put(linkConnected, yes(st.Uplink.Connected))
 		put(spoolWaiting, float64(st.Uplink.Waiting.Messages))

@@ -339,6 +339,7 @@ func (m *Models) handle(name string, kind catalog.Kind) (*llama.Handle, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.catalog.Used(e)
 	if v.name != name {
 		return p.Handle(name), nil
 	}

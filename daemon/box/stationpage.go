@@ -35,7 +35,7 @@ func (b *Box) Station(ctx context.Context) (api.Station, error) {
 		return *w.paged, nil
 	}
 	st := api.Station{At: time.Now().UTC(), Health: b.Health(), Cards: []api.StationCard{}, Models: []api.StationModel{}, Rollouts: []api.StationRollout{}}
-	st.Disk = api.StationDisk{Free: DiskFree(b.Config.Data), Floor: b.diskFloor(), Index: b.Index.Stats().DiskBytes}
+	st.Disk = b.stationDisk()
 	st.Cards, st.CardsFault = b.stationCards()
 	if s, err := b.SyncStatus(ctx); err == nil && s.Enrolled {
 		st.Link = &api.StationLink{Site: s.Site}

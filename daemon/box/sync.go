@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"rxedge/daemon/disk"
 	"rxedge/daemon/rollout"
 	"rxedge/index"
 	"rxedge/index/document"
@@ -76,7 +77,8 @@ func (b *Box) openSync() error {
 	}
 	r, err := bundle.Open(filepath.Join(b.syncDir(), "bundles"), bundle.Config{
 		Channel: id.Channel, Site: id.Site, Root: id.Root, Least: id.Floor, Issued: id.Issued, Limit: limit, Log: b.log,
-		DiskFloor: b.diskFloor, Facts: b.facts, Event: b.bundleEvent, Now: func() time.Time { return SyncClock() },
+		DiskFloor: b.diskFloor, MakeRoom: b.makeRoom, Room: func(n int64) error { return b.within(disk.Bundles, n) },
+		Facts: b.facts, Event: b.bundleEvent, Now: func() time.Time { return SyncClock() },
 	})
 	if err != nil {
 		return err

@@ -326,6 +326,37 @@ func (c *Cache) erase(keys []string) {
 	}
 }
 
+// Shrink lets go of records until those that stay have at most so many bytes, and of
+// their room on disk.
+func (c *Cache) Shrink(most int64) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	var out []string
+	for e := c.oldest(); e != nil && c.once.bytes+c.often.bytes > most; e = c.oldest() {
+		out = append(out, e.Value.(*held).id)
+		c.drop(out[len(out)-1])
+		c.stats.Evicted++
+	}
+	c.erase(out)
+	c.mu.Unlock()
+	return c.Collect()
+}
+
+// Collect gives back what was replaced, let go of or has expired.
+func (c *Cache) Collect() (err error) {
+	defer guard(&err)
+	c.mu.Lock()
+	closed := c.closed
+	c.mu.Unlock()
+	if closed {
+		return nil
+	}
+	return c.db.Collect()
+}
+
 // Documents that answers rest on.
 func (c *Cache) Documents() []string {
 	c.mu.Lock()

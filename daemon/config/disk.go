@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"time"
 
 	"rxedge/daemon/disk"
@@ -58,24 +57,24 @@ func (c *Config) checkDisk() error {
 	d := &c.Disk
 	for name, s := range d.sizes() {
 		if s.mb < 0 || s.mb > mostMB {
-			return fmt.Errorf("disk.%s: %d is outside 0 (as suits the disk) to %d", name, s.mb, mostMB)
+			return wrong("disk."+name, "%d is outside 0 (as suits the disk) to %d", s.mb, mostMB)
 		}
 		if least := 100; s.mb > 0 && s.mb < least {
-			return fmt.Errorf("disk.%s: %d MB is too little for anything; the least is %d", name, s.mb, least)
+			return wrong("disk."+name, "%d MB is too little for anything; the least is %d", s.mb, least)
 		}
 	}
 	if d.KeepModels < Duration(time.Hour) || d.KeepModels > Duration(10*365*24*time.Hour) {
-		return fmt.Errorf("disk.keep_models: %v is outside 1h to 10 years", time.Duration(d.KeepModels))
+		return wrong("disk.keep_models", "%v is outside 1h to 10 years", time.Duration(d.KeepModels))
 	}
 	f, old := d.FloorMB, c.Index.DiskFloorMB
 	if f == nil {
 		return nil
 	}
 	if *f < 0 || *f > mostMB {
-		return fmt.Errorf("disk.floor_mb: %d is outside 0 to %d", *f, mostMB)
+		return wrong("disk.floor_mb", "%d is outside 0 to %d", *f, mostMB)
 	}
 	if old != nil && *old != *f {
-		return fmt.Errorf("disk.floor_mb is %d and index.disk_floor_mb, its earlier name, is %d: leave the latter out", *f, *old)
+		return wrong("disk.floor_mb", "it is %d and index.disk_floor_mb, its earlier name, is %d: leave the latter out", *f, *old)
 	}
 	c.Index.DiskFloorMB = f
 	return nil

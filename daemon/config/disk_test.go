@@ -24,13 +24,13 @@ func TestDisk(t *testing.T) {
 		"[disk]\nindex_mb = 5000\n[suite]\nquestions = \"q\"\nhours = \"02:00-03:00\"": "",
 	} {
 		c := Default()
-		err := c.decode([]byte(text))
+		err := c.decode("rxedge.toml", []byte(text))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
 	c := Default()
-	if err := c.decode([]byte("[disk]\nindex_mb = 5000\nfloor_mb = 7\n[sync]\nspool_mb = 16\n")); err != nil {
+	if err := c.decode("rxedge.toml", []byte("[disk]\nindex_mb = 5000\nfloor_mb = 7\n[sync]\nspool_mb = 16\n")); err != nil {
 		t.Fatal(err)
 	}
 	b := c.Budgets()

@@ -236,6 +236,16 @@ func (c *Client) Compact(ctx context.Context, progress func(index.Progress)) (in
 	return do[index.ApplyResult](ctx, c, "compact", none{}, progress)
 }
 
+// Disk says what takes room in the data folder.
+func (c *Client) Disk(ctx context.Context) (box.DiskReport, error) {
+	return plain[box.DiskReport](ctx, c, "disk", none{})
+}
+
+// CollectDisk removes what nothing needs.
+func (c *Client) CollectDisk(ctx context.Context, r box.CollectRequest) (box.CollectReport, error) {
+	return plain[box.CollectReport](ctx, c, "disk-collect", r)
+}
+
 // Rollback takes back the latest batch.
 func (c *Client) Rollback(ctx context.Context) (index.GenerationInfo, error) {
 	return plain[index.GenerationInfo](ctx, c, "rollback", none{})

@@ -151,6 +151,10 @@ func Handler(b *box.Box, public http.Handler) http.Handler {
 	call(mux, "compact", func(ctx context.Context, _ none, p func(any)) (any, error) {
 		return b.Compact(ctx, func(v index.Progress) { p(v) })
 	})
+	call(mux, "disk", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.Disk(ctx) })
+	call(mux, "disk-collect", func(ctx context.Context, r box.CollectRequest, _ func(any)) (any, error) {
+		return b.CollectDisk(ctx, r)
+	})
 	call(mux, "rollback", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.Rollback(ctx) })
 	call(mux, "quarantine", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.Quarantined(ctx) })
 	call(mux, "models", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.ListModels(ctx) })

@@ -434,3 +434,6 @@ func (s *Store) Snapshot() *store.Snapshot {
 	s.flush()
 	return store.Snap(s.db)
 }
+
+// Collect gives back what was replaced or removed and still takes room on disk.
+func (s *Store) Collect() error { return s.db.Collect() }

@@ -25,6 +25,16 @@ var (
 		Text: "What has to stay free would not, were the index built anew: new documents and bundles are refused until there is room.",
 		Fix:  "remove from that disk what is not rxedge's, or lower index.disk_floor_mb in rxedge.toml and restart; 'rxedge doctor --fix' removes what rxedge does not need",
 	})
+	DiskBudgetExceeded = register(Condition{
+		Code: "disk-budget-exceeded", Title: "Something takes more of the disk than it may", Severity: Warning, Within: 15 * time.Minute,
+		Text: "What is new of that kind is refused before it begins. Nothing that was kept goes for it, but what nothing needs.",
+		Fix:  "'rxedge disk' shows what takes how much; 'rxedge disk gc' removes what nothing needs; else withdraw or remove some of it, or raise its budget ([disk] in rxedge.toml)",
+	})
+	DiskBudgetNear = register(Condition{
+		Code: "disk-budget-near", Title: "Something takes nine tenths of what it may of the disk", Severity: Notice, Within: 15 * time.Minute,
+		Text: "When it takes all of it, what is new of that kind is refused.",
+		Fix:  "'rxedge disk' shows what takes how much; 'rxedge disk gc' removes what nothing needs",
+	})
 	DiskSlow = register(Condition{
 		Code: "disk-slow-sync", Title: "The disk is slow to keep what it is given", Severity: Warning, DependsOn: []*Condition{DiskFull},
 		Text: "A write that is to outlive a power cut takes so long that feedback, reports and starts are slow. A disk that fails is like that.",
@@ -34,6 +44,11 @@ var (
 		Code: "clock-wrong", Title: "The clock is wrong", Severity: Error, Within: time.Minute,
 		Text: "It stands before times that are known to be past. Certificates are then refused, ages of labels are wrong, and what is kept for a time is kept too long. What is signed is judged by the latest time that the centre has signed.",
 		Fix:  "set the clock ('timedatectl set-time', or 'timedatectl set-ntp true' where a time server can be reached), and replace the battery of the board where it comes back after a power cut",
+	})
+	ClockJumped = register(Condition{
+		Code: "clock-jumped", Title: "The clock has jumped", Severity: Warning, Within: 30 * time.Second, DependsOn: []*Condition{ClockWrong},
+		Text: "It was set while the box ran, or stands, at a start, far from where it stood at the last stop. Questions are answered. What is counted and reported meanwhile may stand at the wrong hour; for a day nothing is thrown away for its age. Where the clock can't be right, before all of rxedge, the box goes on from the last time that it knew.",
+		Fix:  "look whether 'date' is right, and set the clock where not; where it comes back with each power cut, replace the board's battery. It is gone after a day",
 	})
 	ClockUnsynchronised = register(Condition{
 		Code: "clock-unsynchronised", Title: "The clock is not kept by a time server", Severity: Notice,

@@ -47,6 +47,7 @@ function show() {
   byId("updated").textContent = `As of ${time(s.at)}${paused ? ", paused." : "."}`;
   health(s);
   cards(s);
+  disk(s.disk);
   day(s.day);
   hours(s.hours);
   drift(s.models);
@@ -81,9 +82,19 @@ function health(s) {
     h.step ? ["Ladder", h.step] : null,
     s.full_precision?.model ? ["Full precision", `${percent(s.full_precision.share)} of the questions again of ${s.full_precision.model}${s.full_precision.off ? "; not now: " + s.full_precision.off : ""}`] : null,
     s.serving ? ["Serves", `${s.serving.pair || s.serving.generation}${s.serving.slot ? ", " + s.serving.slot : ""}`] : null,
-    ["Disk", `${bytes(s.disk.free_bytes)} free, index ${bytes(s.disk.index_bytes)}`],
+    ["Disk", `${bytes(s.disk.free_bytes)} free` + (s.disk.size_bytes ? ` of ${bytes(s.disk.size_bytes)}` : "") + (s.disk.floor_bytes ? `, ${bytes(s.disk.floor_bytes)} to stay free` : "")],
     ["Centre", s.link ? `${s.link.site}: ${s.link.connected ? "connected" : s.link.code || "not connected"}, ${num(s.link.waiting)} reports wait` : "not enrolled"],
   ]);
+}
+
+function disk(d) {
+  const kinds = (d.kinds ?? []).filter((k) => k.bytes > 0);
+  if (!kinds.length) return put(byId("disk"), el("p", { class: "note" }, "What lies there is not measured yet."));
+  put(byId("disk"), table(`What rxedge takes of the disk: ${bytes(d.used_bytes)}`, ["Kind", "Takes>", "May take>", "State"], kinds.map((k) => {
+    const part = k.budget_bytes ? k.bytes / k.budget_bytes : 0;
+    return { mark: part > 1 ? "act" : part >= 0.9 ? "investigate" : null,
+      cells: [k.kind, bytes(k.bytes), k.budget_bytes ? bytes(k.budget_bytes) : none, part > 1 ? "over: what is new is refused" : part >= 0.9 ? "nearly all" : "well"] };
+  })));
 }
 
 function cards(s) {
