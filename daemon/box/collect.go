@@ -86,6 +86,7 @@ func (b *Box) Disk(ctx context.Context) (DiskReport, error) {
 type surplus struct {
 	DiskItem
 	remove func(context.Context) error
+	packs  string // folder that it makes smaller; "": Bytes says what it gives
 }
 
 // CollectDisk removes what nothing needs, one thing after the other, standing back for
@@ -138,15 +139,15 @@ func (b *Box) collect(ctx context.Context, req CollectRequest, enough int64, but
 		if !req.DryRun {
 			b.rollout.asking.Idle(ctx, givesWay)
 			at := time.Now()
-			before, _, _ := disk.Room(b.Config.Data)
+			before := b.taken(s.packs)
 			if err := s.remove(ctx); err != nil {
 				if !errors.Is(err, store.ErrNoRoom) { // it needs room itself, and is tried again
 					errs = append(errs, fmt.Errorf("%s: %w", s.What, err))
 				}
 				continue
 			}
-			if after, _, _ := disk.Room(b.Config.Data); s.Bytes == 0 {
-				s.Bytes = max(after-before, 0)
+			if s.packs != "" {
+				s.Bytes = max(before-b.taken(s.packs), 0)
 			}
 			work.Rest(ctx, time.Since(at))
 		}
@@ -173,7 +174,7 @@ func (b *Box) collect(ctx context.Context, req CollectRequest, enough int64, but
 // waits for room who may have the index.
 func (b *Box) surplus(urgent, held bool) (out []surplus, kept []string, errs []error) {
 	add := func(kind disk.Kind, what string, bytes int64, why string, remove func(context.Context) error) {
-		out = append(out, surplus{DiskItem{kind, what, bytes, why}, remove})
+		out = append(out, surplus{DiskItem: DiskItem{kind, what, bytes, why}, remove: remove})
 	}
 	sound := b.clock.Sound()
 	if !sound {
@@ -233,13 +234,25 @@ func (b *Box) surplus(urgent, held bool) (out []surplus, kept []string, errs []e
 		}
 	}
 	if !urgent {
-		add(disk.Feedback, "the store of feedback, packed", 0, "what was removed or has expired takes room in it", func(context.Context) error { return b.Feedback.Collect() })
-		add(disk.Telemetry, "the store of telemetry, packed", 0, "what was replaced takes room in it", func(context.Context) error { return b.telemetry.recorder.Collect() })
+		pack := func(kind disk.Kind, folder string, f func() error) {
+			out = append(out, surplus{DiskItem{kind, "the store in " + folder + ", packed", 0, "what was replaced, removed or has expired takes room in it"}, func(context.Context) error { return f() }, folder})
+		}
+		pack(disk.Feedback, "feedback", b.Feedback.Collect)
+		pack(disk.Telemetry, "telemetry", b.telemetry.recorder.Collect)
 		if b.cache != nil {
-			add(disk.Caches, "the cache, packed", 0, "what was replaced takes room in it", func(context.Context) error { return b.cache.Collect() })
+			pack(disk.Caches, "cache", b.cache.Collect)
 		}
 	}
 	return out, kept, slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+}
+
+// taken by a folder of the data folder, in bytes.
+func (b *Box) taken(folder string) int64 {
+	if folder == "" {
+		return 0
+	}
+	u, _ := disk.Measure(context.Background(), filepath.Join(b.Config.Data, folder), nil)
+	return u.Sum()
 }
 
 type adding func(kind disk.Kind, what string, bytes int64, why string, remove func(context.Context) error)
