@@ -19,6 +19,7 @@ import (
 
 	"rxedge/daemon/backup"
 	"rxedge/daemon/clients"
+	"rxedge/daemon/disk"
 	"rxedge/daemon/schema"
 	"rxedge/daemon/store"
 	"rxedge/daemon/telemetry"
@@ -118,7 +119,7 @@ var backupRooms = map[string]struct {
 	backup.AsideName: {roomNever, "the state of before a restore"},
 	"schema.a":       {roomNever, ""}, "schema.b": {roomNever, ""}, // it is in the header
 	"changes": {roomNever, "what a release has changed is kept as it was until the release is confirmed"}, "taken-back": {roomNever, "it is of a release that was given up"},
-	resetName: {roomNever, ""},
+	resetName: {roomNever, ""}, clockName: {roomNever, ""}, disk.ReserveName: {roomNever, ""}, "logs": {roomNever, ""},
 }
 
 // held is what a backup is made of, as it was at one moment.

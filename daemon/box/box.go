@@ -107,7 +107,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	if err := finishReset(cfg.Data, log); err != nil {
 		return b, err
 	}
-	b.clock = clock.Open(filepath.Join(cfg.Data, "clock"), builtAt(), Clocks, log)
+	b.clock = clock.Open(filepath.Join(cfg.Data, clockName), builtAt(), Clocks, log)
 	b.unclean = readMarker(cfg.Data, bootID())
 	if err := b.openSchema(ctx); err != nil {
 		return b, err

@@ -10,6 +10,9 @@ import (
 // Clocks are the machine's where nil. A test sets them before a box is opened.
 var Clocks clock.Clocks
 
+// clockName is the file in which it is kept how late it was.
+const clockName = "clock"
+
 // builtAt is when this version had been made.
 func builtAt() time.Time {
 	t, _ := time.Parse(time.DateOnly, Built)

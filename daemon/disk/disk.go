@@ -31,7 +31,7 @@ const (
 	Quarantine Kind = "quarantine" // documents that could not be read
 	Logs       Kind = "logs"
 	Aside      Kind = "aside"   // copies of what was damaged
-	Backups    Kind = "backups" // what a restore took the place of
+	Backups    Kind = "backups" // what a restore or another release took the place of, until it is confirmed
 	Other      Kind = "other"
 )
 
@@ -53,7 +53,7 @@ const (
 // folders at the top, by the kind of what is in them.
 var folders = map[string]Kind{
 	"index": Index, "models": Models, "cache": Caches, "telemetry": Telemetry, "suite": Telemetry, "feedback": Feedback,
-	"rollout": Rollouts, "quarantine": Quarantine, "logs": Logs, "backups": Backups, RestoredName: Backups,
+	"rollout": Rollouts, "quarantine": Quarantine, "logs": Logs, RestoredName: Backups, ".restore": Backups, "changes": Backups, "taken-back": Backups,
 	"sync/bundles": Bundles, "sync/spool": Spool,
 }
 

@@ -14,7 +14,7 @@ func TestKindOf(t *testing.T) {
 		"sync/spool/damaged-20260101T000000.0/x": Aside, "sync/site.key": Other, "cache/000001.vlog": Caches,
 		"telemetry/explain/2026-01-05.json": Telemetry, "suite/runs/1": Telemetry, "feedback/MANIFEST": Feedback,
 		"feedback.damaged-20260101T000000/MANIFEST": Aside, "rollout/journal": Rollouts, "rollout/journal.damaged-20260101": Aside,
-		"quarantine/a.problem.json": Quarantine, "before-restore/index/CURRENT": Backups, "lock": Other, ReserveName: Other,
+		"quarantine/a.problem.json": Quarantine, "before-restore/index/CURRENT": Backups, "changes/1/index": Backups, "lock": Other, ReserveName: Other,
 	} {
 		if got := KindOf(path); got != want {
 			t.Errorf("%s is %s, not %s", path, got, want)

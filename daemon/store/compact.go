@@ -43,9 +43,13 @@ func (db *DB) flatten() error {
 	return db.Flatten(1)
 }
 
-// Close the store, once what is being compacted is done.
+// Close the store, once what is being compacted is done. On a full disk what is in memory
+// can't become a table: it stays in its log, which the next start reads.
 func (db *DB) Close() error {
 	db.closing.Do(func() { close(db.stop) })
 	<-db.done
+	if room(db.dir, openRoom) != nil {
+		return db.Sync()
+	}
 	return db.DB.Close()
 }
