@@ -373,7 +373,7 @@ type unitWriter struct {
 	// managed: the versions of records are given here, one after the other.
 	managed bool
 	version uint64
-	size    int        // bytes of values in the batch
+	size    int          // bytes of values in the batch
 	room    func() error // nil: there is
 	writing chan error   // gives what became of the batch before; nil: there is none
 }
