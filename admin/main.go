@@ -67,7 +67,15 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 daemon unreachable, 4 refused by a chec
 	root.PersistentFlags().StringVar(&a.data, "data", "", "data `folder` (default $RXEDGE_DATA, ./var in a checkout, /var/lib/rxedge)")
 	root.PersistentFlags().StringVar(&a.config, "config", "", "configuration `file` (default rxedge.toml in the data folder)")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON")
-	root.AddCommand(a.ask(), a.search(), a.ingest(), a.status(), a.disk(), a.index(), a.model(), a.eval(), a.doctor(), a.gpu(), a.profile(), a.feedback(), a.telemetry(), a.report(), a.service(), a.bench(), a.enroll(), a.sync(), a.rollout(), a.bundle(), a.backup(), a.restore(), a.central(), a.configuration(), a.reset(), a.manual())
+	root.AddCommand(
+		a.ask(), a.search(), a.ingest(), a.status(),
+		a.disk(), a.index(), a.model(), a.eval(),
+		a.doctor(), a.gpu(), a.profile(), a.feedback(),
+		a.telemetry(), a.report(), a.service(), a.bench(),
+		a.enroll(), a.sync(), a.rollout(), a.bundle(),
+		a.backup(), a.restore(), a.central(), a.configuration(),
+		a.reset(), a.log(), a.manual(),
+	)
 	return root
 }
 

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,7 @@ import (
 
 	"rxedge/daemon/answer"
 	"rxedge/daemon/config"
+	"rxedge/daemon/logfile"
 	"rxedge/daemon/telemetry"
 	"rxedge/daemon/telemetry/telemetrytest"
 	"rxedge/sync/central"
@@ -95,6 +97,9 @@ func TestCanary(t *testing.T) {
 	line.Cut()
 	for i := range 3 {
 		s.ask(t, fmt.Sprintf("Can metformin be given with an eGFR of %d to %s?", 30+i, patient))
+	}
+	if _, err := os.Stat(filepath.Join(data, logfile.Folder, logfile.Name)); err != nil {
+		t.Error("no log is kept that could be looked at:", err)
 	}
 	found.folder(t, data, mayHold)
 	if err := s.stop(); err != nil {

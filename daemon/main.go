@@ -22,6 +22,7 @@ import (
 	"rxedge/daemon/clients"
 	"rxedge/daemon/config"
 	"rxedge/daemon/control"
+	"rxedge/daemon/logfile"
 	"rxedge/daemon/notify"
 	"rxedge/daemon/web"
 	"rxedge/index"
@@ -56,9 +57,19 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if code >= 0 {
 		return code
 	}
-	log := cfg.Log.Logger()
+	handler := cfg.Log.Handler()
+	var kept *logfile.Handler
+	if cfg.Log.KeepMB > 0 && !logfile.Journalled(os.Stderr) {
+		kept = logfile.New(handler, cfg.Log.Least(), int64(cfg.Log.KeepMB)<<20)
+		defer kept.Close()
+		handler = kept
+	}
+	log := slog.New(handler)
 	if err := run(ctx, cfg, log, stdout, nil); err != nil {
 		fmt.Fprintln(stderr, "rxedged:", err)
+		if kept != nil {
+			kept.Kept().Error("rxedged ended", "error", err)
+		}
 		var held *box.HeldError
 		if errors.As(err, &held) {
 			fmt.Fprintln(stderr, "  Another rxedged (or a running rxedge command) has it. Stop that one, or choose another folder with --data.")
@@ -146,6 +157,7 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 		}
 	}
 	opened()
+	keepLog(log, cfg.Data, err)
 	if err != nil {
 		return err
 	}
@@ -241,6 +253,18 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 		return nil
 	case err := <-failed:
 		return err
+	}
+}
+
+// keepLog in the data folder, where nothing else does, unless that is another's.
+func keepLog(log *slog.Logger, data string, opening error) {
+	h, ok := log.Handler().(*logfile.Handler)
+	var held *box.HeldError
+	if !ok || errors.As(opening, &held) {
+		return
+	}
+	if err := h.Keep(data); err != nil {
+		log.Warn("no log is kept", "error", err)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"rxedge/daemon/answer"
 	"rxedge/daemon/box"
 	"rxedge/daemon/config"
+	"rxedge/daemon/logfile"
 	layout "rxedge/daemon/schema"
 	"rxedge/index/document"
 )
@@ -99,7 +100,10 @@ func startDaemon(t testing.TB, change func(*config.Config)) *station {
 		change(&cfg)
 	}
 	s := &station{data: cfg.Data, log: &buffer{}}
-	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	// As where no journal takes the log, so that what looks into the folder sees it.
+	kept := logfile.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}), slog.LevelDebug, 1<<20)
+	t.Cleanup(func() { _ = kept.Close() })
+	log := slog.New(kept)
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan string, 1), make(chan error, 1)
 	go func() { done <- run(ctx, cfg, log, s.log, func(addr string) { ready <- addr }) }()

@@ -20,6 +20,7 @@ import (
 	"rxedge/daemon/backup"
 	"rxedge/daemon/clients"
 	"rxedge/daemon/disk"
+	"rxedge/daemon/logfile"
 	"rxedge/daemon/schema"
 	"rxedge/daemon/store"
 	"rxedge/daemon/telemetry"
@@ -119,7 +120,7 @@ var backupRooms = map[string]struct {
 	backup.AsideName: {roomNever, "the state of before a restore"},
 	"schema.a":       {roomNever, ""}, "schema.b": {roomNever, ""}, // it is in the header
 	"changes": {roomNever, "what a release has changed is kept as it was until the release is confirmed"}, "taken-back": {roomNever, "it is of a release that was given up"},
-	resetName: {roomNever, ""}, clockName: {roomNever, ""}, disk.ReserveName: {roomNever, ""}, "logs": {roomNever, ""},
+	resetName: {roomNever, ""}, clockName: {roomNever, ""}, disk.ReserveName: {roomNever, ""}, logfile.Folder: {roomNever, ""},
 }
 
 // held is what a backup is made of, as it was at one moment.

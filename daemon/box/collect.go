@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"rxedge/daemon/disk"
+	"rxedge/daemon/logfile"
 	"rxedge/daemon/rollout"
 	"rxedge/daemon/store"
 	"rxedge/index/pace"
@@ -404,7 +405,7 @@ func (b *Box) surplusModels(urgent bool, old func(time.Time, time.Duration) bool
 
 // surplusLogs: old ones, and the oldest of more than logs may take.
 func (b *Box) surplusLogs(old func(time.Time, time.Duration) bool, add adding) error {
-	dir := filepath.Join(b.Config.Data, "logs")
+	dir := filepath.Join(b.Config.Data, logfile.Folder)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil // there are none
@@ -429,7 +430,7 @@ func (b *Box) surplusLogs(old func(time.Time, time.Duration) bool, add adding) e
 			break // the latest is being written
 		}
 		sum -= f.bytes
-		add(disk.Logs, "logs/"+f.name, f.bytes, "an old log", func(context.Context) error { return removeFile(filepath.Join(dir, f.name)) })
+		add(disk.Logs, logfile.Folder+"/"+f.name, f.bytes, "an old log", func(context.Context) error { return removeFile(filepath.Join(dir, f.name)) })
 	}
 	return nil
 }

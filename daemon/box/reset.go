@@ -11,10 +11,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"rxedge/daemon/backup"
+	"rxedge/daemon/disk"
+	"rxedge/daemon/logfile"
 	"rxedge/sync/durable"
 	"rxedge/sync/enroll"
 )
@@ -47,10 +51,17 @@ var whatIs = map[string]string{
 	"cache": "answers and vectors of questions that are kept", "telemetry": "what was counted of questions, and baselines",
 	"feedback": "what people said of answers", "index": "the documents, as they are searched", "rollout": "the journal of rollouts, and what came with them",
 	"quarantine": "files that could not be read", "sync": "the site's keys and certificate, bundles, and what waits for the centre",
-	"models": "the catalog of models", "clients": "tokens of the programs that ask", "new": "a file that was not finished", "work": "what 'rxedge model compress' was making", "suite": "runs of the golden questions, and the ledger",
+	"models": "the catalog of models", "clients": "tokens of the programs that ask", "schema.a": "the version of the folder's layout", "schema.b": "the version of the folder's layout",
+	"changes": "what a release has changed, as it was", "taken-back": "what a release that was given up had changed",
+	backup.AsideName: "the state from before a restore", backup.InfoName: "which backup the folder is from", ".restore": "what was being restored",
+	backup.ConfigBeside: "the settings of a backup",
+	"new":               "a file that was not finished", "work": "what 'rxedge model compress' was making", "suite": "runs of the golden questions, and the ledger",
 	"running": "the mark of a daemon that did not stop cleanly", "rxedged.sock": "a socket that nobody listens on",
-	"log": "the log of the daemon", "rxedge.toml": "settings", "rxedge.toml.bak": "settings as they were before",
+	logfile.Folder: "the log of the daemon", clockName: "the latest time that the box has seen", disk.ReserveName: "room that is held free", "rxedge.toml": "settings", "rxedge.toml.bak": "settings as they were before",
 }
+
+// passing entries are no matter of a person's.
+var passing = map[string]bool{"running": true, "rxedged.sock": true, "new": true, "schema.a": true, "schema.b": true, backup.InfoName: true, clockName: true, disk.ReserveName: true}
 
 const (
 	lockName = "lock"
@@ -107,7 +118,7 @@ func PlanReset(data string, d ResetDegree, keep ...string) (ResetPlan, error) {
 	}
 	for _, e := range entries {
 		kind := kindOf(e.Name())
-		if kind == lockName || kind == resetName {
+		if kind == lockName || kind == resetName || kind == "lost+found" {
 			continue
 		}
 		part, err := measure(data, e.Name(), kind)
@@ -119,7 +130,7 @@ func PlanReset(data string, d ResetDegree, keep ...string) (ResetPlan, error) {
 			p.Goes = append(p.Goes, part)
 			p.Files += part.Files
 			p.Bytes += part.Bytes
-		} else if known || d == ResetAll {
+		} else if known && !passing[kind] || d == ResetAll {
 			p.Stays = append(p.Stays, part)
 		}
 	}
@@ -167,7 +178,7 @@ func measure(data, name, kind string) (ResetPart, error) {
 			return nil // it went meanwhile
 		}
 		part.Files++
-		part.Bytes += info.Size()
+		part.Bytes += taken(info)
 		switch dir := filepath.Base(filepath.Dir(at)); {
 		case kind == "index" && e.Name() == "manifest.json":
 			generations++
@@ -191,6 +202,14 @@ func measure(data, name, kind string) (ResetPart, error) {
 		count(holds, "token", "tokens")
 	}
 	return part, err
+}
+
+// taken is the room that a file takes, which is less than it is long where it has holes.
+func taken(info fs.FileInfo) int64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Blocks * 512
+	}
+	return info.Size()
 }
 
 // resetFile is a plan on disk.

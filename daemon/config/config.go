@@ -60,6 +60,9 @@ type Cache struct {
 type Log struct {
 	Level  string `toml:"level"`  // debug, info, warn, error
 	Format string `toml:"format"` // text or json
+	// KeepMB is what of the log is kept in the data folder, in MiB, where the journal does
+	// not take it, for 'rxedge log'; 0: nothing.
+	KeepMB int `toml:"keep_mb"`
 }
 
 // Auto lets the firmware profile choose.
@@ -188,7 +191,7 @@ func Default() Config {
 	return Config{
 		Listen:    "127.0.0.1:8731",
 		Data:      DefaultData(),
-		Log:       Log{Level: "info", Format: "text"},
+		Log:       Log{Level: "info", Format: "text", KeepMB: 8},
 		Sample:    true,
 		Model:     Model{Profile: Auto, Embedder: Auto, Reranker: Auto, Entailer: Auto, Idle: Duration(15 * time.Minute), Start: Duration(2 * time.Minute)},
 		Answer:    Answer{Passages: 8, MaxTokens: 256, Timeout: Duration(60 * time.Second), StaleAfter: Duration(3 * 365 * 24 * time.Hour), Stale: "show", Guard: "tell", ShortPath: true},
@@ -297,6 +300,7 @@ func (c *Config) Check() error {
 		name      string
 		v, lo, hi int64
 	}{
+		{"log.keep_mb", int64(c.Log.KeepMB), 0, 1024},
 		{"model.context", int64(c.Model.Context), 0, 1 << 20},
 		{"model.slots", int64(c.Model.Slots), 0, 256},
 		{"model.batch", int64(c.Model.Batch), 0, 1 << 16},
@@ -389,11 +393,19 @@ func (l Log) level() (slog.Level, error) {
 }
 
 // Logger as the settings say, on standard error.
-func (l Log) Logger() *slog.Logger {
-	v, _ := l.level()
-	opt := &slog.HandlerOptions{Level: v}
+func (l Log) Logger() *slog.Logger { return slog.New(l.Handler()) }
+
+// Handler of it.
+func (l Log) Handler() slog.Handler {
+	opt := &slog.HandlerOptions{Level: l.Least()}
 	if l.Format == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, opt))
+		return slog.NewJSONHandler(os.Stderr, opt)
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, opt))
+	return slog.NewTextHandler(os.Stderr, opt)
+}
+
+// Least level that is logged.
+func (l Log) Least() slog.Level {
+	v, _ := l.level()
+	return v
 }
