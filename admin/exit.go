@@ -77,6 +77,7 @@ func classify(err error) (code int, fix string) {
 		newer    *backup.NewerError
 		notEmpty *backup.NotEmptyError
 		noRoom   *backup.NoRoomError
+		stopped  *stoppedError
 	)
 	if _, is := box.Refusal(err); is {
 		return exitRefused, ""
@@ -86,6 +87,8 @@ func classify(err error) (code int, fix string) {
 		return exitUsage, ""
 	case errors.As(err, &refused):
 		return exitRefused, ""
+	case errors.As(err, &stopped):
+		return exitUnreachable, ""
 	case errors.As(err, &bundled), errors.As(err, &claim), errors.Is(err, central.ErrExists), errors.Is(err, central.ErrRoot), errors.Is(err, central.ErrSiteExists):
 		return exitRefused, ""
 	case rollout.Refused(err):

@@ -11,7 +11,7 @@ import (
 
 func (a *app) service() *cobra.Command {
 	c := &cobra.Command{Use: "service", Short: "The daemon as a service", Example: `  rxedge service token add ehr`, RunE: group}
-	c.AddCommand(a.serviceToken(), a.serviceInstall(), a.serviceUse(), a.serviceReleases(), a.serviceGuard(), a.serviceConfirm(), a.serviceStopped(), a.serviceRun())
+	c.AddCommand(a.serviceSetup(), a.serviceUninstall(), a.serviceStart(), a.serviceStop(), a.serviceStatus(), a.serviceToken(), a.serviceInstall(), a.serviceUse(), a.serviceReleases(), a.serviceGuard(), a.serviceConfirm(), a.serviceStopped(), a.serviceRun())
 	return c
 }
 

@@ -129,6 +129,44 @@ func (c *container) put(t *testing.T, path, text string, mode os.FileMode) {
 	}
 }
 
+// underLoad upgrades while four programs ask: no question fails, and the restart takes
+// three seconds at most.
+func (c *container) underLoad(t *testing.T, upgrade func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	l := startLoad(ctx, c.client(), 4)
+	c.eventually(t, time.Minute, "the load is answered", func() error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.answered < 50 {
+			return fmt.Errorf("%d answers", l.answered)
+		}
+		return nil
+	})
+	upgrade()
+	l.mu.Lock()
+	upTo := l.answered
+	l.mu.Unlock()
+	c.eventually(t, time.Minute, "the load is answered by the newer", func() error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.answered < upTo+50 {
+			return fmt.Errorf("%d answers", l.answered-upTo)
+		}
+		return nil
+	})
+	cancel()
+	l.wg.Wait()
+	outage := l.last.Sub(l.first)
+	t.Logf("under load: %d answered, %d failed; %d times refused and asked again, all within the %v of the restart", l.answered, len(l.failed), l.refused, outage.Round(time.Millisecond))
+	if len(l.failed) > 0 {
+		t.Errorf("failed: %q", l.failed[:min(3, len(l.failed))])
+	}
+	if outage > 3*time.Second {
+		t.Errorf("the restart took %v, more than 3 s", outage)
+	}
+}
+
 // A box's life in a Debian of its own, under its own systemd: installed, asked, hung,
 // killed, given a release that fails, upgraded under load, removed, purged.
 func TestLifecycle(t *testing.T) {
@@ -243,38 +281,7 @@ func TestLifecycle(t *testing.T) {
 	})
 
 	// The newer version, while four programs ask.
-	ctx, cancel := context.WithCancel(t.Context())
-	l := startLoad(ctx, c.client(), 4)
-	c.eventually(t, time.Minute, "the load is answered", func() error {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.answered < 50 {
-			return fmt.Errorf("%d answers", l.answered)
-		}
-		return nil
-	})
-	t.Logf("upgrade:\n%s", c.run(t, "dpkg", "-i", "/srv/newer.deb"))
-	l.mu.Lock()
-	upTo := l.answered
-	l.mu.Unlock()
-	c.eventually(t, time.Minute, "the load is answered by the newer", func() error {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.answered < upTo+50 {
-			return fmt.Errorf("%d answers", l.answered-upTo)
-		}
-		return nil
-	})
-	cancel()
-	l.wg.Wait()
-	outage := l.last.Sub(l.first)
-	t.Logf("under load: %d answered, %d failed; %d times refused and asked again, all within the %v of the restart", l.answered, len(l.failed), l.refused, outage.Round(time.Millisecond))
-	if len(l.failed) > 0 {
-		t.Errorf("failed: %q", l.failed[:min(3, len(l.failed))])
-	}
-	if outage > 3*time.Second {
-		t.Errorf("the restart took %v, more than 3 s", outage)
-	}
+	c.underLoad(t, func() { t.Logf("upgrade:\n%s", c.run(t, "dpkg", "-i", "/srv/newer.deb")) })
 	if b, err := os.ReadFile(filepath.Join(c.root, settings)); err != nil || string(b) != own {
 		t.Fatalf("the settings were not kept: %q, %v", b, err)
 	}
@@ -292,6 +299,13 @@ func TestLifecycle(t *testing.T) {
 		t.Error("it still runs:", out)
 	}
 	t.Logf("purge:\n%s", c.run(t, "dpkg", "-P", "rxedge"))
+	c.nothingLeft(t, before)
+	t.Logf("twice: %s", c.run(t, "dpkg", "-P", "rxedge"))
+}
+
+// nothingLeft compares what is there with what was before.
+func (c *container) nothingLeft(t *testing.T, before []string) {
+	t.Helper()
 	after := c.files(t)
 	var left []string
 	for _, f := range after {
@@ -310,7 +324,6 @@ func TestLifecycle(t *testing.T) {
 	if out, err := c.try("getent", "passwd", "rxedge"); err == nil {
 		t.Error("the user is left:", out)
 	}
-	t.Logf("twice: %s", c.run(t, "dpkg", "-P", "rxedge"))
 }
 
 func lastLine(s string) string { return s[strings.LastIndex(s, "\n")+1:] }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The package in a Debian of its own, under its own systemd; see lifecycle_test.go.
+# The package and the tarball in a Debian of their own, under its own systemd; see lifecycle_test.go and
+# lifecycle_tarball_test.go.
 # It wants root, mmdebstrap and systemd-container, and fetches the Debian once.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -21,4 +22,5 @@ for v in 0.9.0 0.9.1; do
   [ -e "dist/rxedge_${v}_$arch.deb" ] && [ -n "${RXEDGE_TEST_KEEP:-}" ] || VERSION=$v systemd/package.sh "$arch"
 done
 RXEDGE_TEST_DEBIAN=$debian RXEDGE_TEST_OLDER=$PWD/dist/rxedge_0.9.0_$arch.deb RXEDGE_TEST_NEWER=$PWD/dist/rxedge_0.9.1_$arch.deb \
-  ${GO:-go} test -count=1 -v -timeout 15m -run '^TestLifecycle$' ./systemd
+  RXEDGE_TEST_OLDER_TARBALL=$PWD/dist/rxedge_0.9.0_linux_$arch.tar.gz RXEDGE_TEST_NEWER_TARBALL=$PWD/dist/rxedge_0.9.1_linux_$arch.tar.gz \
+  ${GO:-go} test -count=1 -v -timeout 20m -run "${RXEDGE_TEST_RUN:-Lifecycle}" ./systemd

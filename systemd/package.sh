@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds dist/rxedge_VERSION_ARCH.deb: package.sh amd64|arm64.
+# Builds dist/rxedge_VERSION_ARCH.deb and, of the same files, the tarball for where there
+# is no dpkg, dist/rxedge_VERSION_linux_ARCH.tar.gz: package.sh amd64|arm64.
 #
 # The same commit, toolchain and engine give the same bytes: all times are
 # SOURCE_DATE_EPOCH, which is the commit's unless it is set.
@@ -84,4 +85,34 @@ find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 mkdir -p dist
 said=$(${NFPM:-$go run $nfpm} package --config systemd/nfpm.yaml --packager deb --target "dist/rxedge_${VERSION}_$arch.deb" 2>&1) || fail "nfpm: $said"
 RXEDGE_TEST_DEB=$PWD/dist/rxedge_${VERSION}_$arch.deb $go test -count=1 -run '^TestContents$' ./systemd >"dist/stage/contents.log" || { cat dist/stage/contents.log >&2; fail "it holds something else than systemd/contents.$arch.golden"; }
+
+# 'rxedge service install' (daemon/setup) puts what lies under root/ to the same place
+# under /, and what is Debian's own way to where others look.
+top=rxedge-$VERSION
+tree=$STAGE/tar/$top
+mkdir -p "$tree/root/usr/lib"
+cp -r "$release" "$tree/release"
+cp -r "$share" "$tree/root/usr/share"
+cp -r "$root/usr/lib/sysusers.d" "$root/usr/lib/tmpfiles.d" "$tree/root/usr/lib/"
+mv "$tree/root/usr/share/zsh/vendor-completions" "$tree/root/usr/share/zsh/site-functions"
+mv "$tree/root/usr/share/fish/vendor_completions.d" "$tree/root/usr/share/fish/completions"
+rm "$tree/root/usr/share/doc/rxedge/copyright"
+cp LICENSE "$tree/root/usr/share/doc/rxedge/"
+cp LICENSE systemd/rxedged.service systemd/rxedge.toml "$tree/"
+ln -s release/rxedge "$tree/rxedge"
+cat >"$tree/README" <<END
+rxedge $VERSION for Linux on $arch
+
+  sudo ./rxedge service install       install it as a service of systemd, or upgrade it
+  sudo ./rxedge service uninstall     take it away; documents and settings stay
+  sudo ./rxedge service uninstall --purge
+
+It wants glibc 2.34 or newer, libstdc++ and systemd. On Debian and its kin take the .deb.
+Without systemd 'release/rxedge service run' runs the daemon. $LACKS
+END
+chmod -R u=rwX,go=rX "$tree"
+tarball=dist/rxedge_${VERSION}_linux_$arch.tar.gz
+tar -C "$STAGE/tar" --format=gnu --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -cf - "$top" | gzip -9n >"$tarball"
+RXEDGE_TEST_TARBALL=$PWD/$tarball $go test -count=1 -run '^TestTarball$' ./systemd >"dist/stage/tarball.log" || { cat dist/stage/tarball.log >&2; fail "the tarball is not what it should be"; }
 echo "dist/rxedge_${VERSION}_$arch.deb"
+echo "$tarball"
