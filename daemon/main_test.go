@@ -47,6 +47,7 @@ func TestMain(m *testing.M) {
 	if n, err := strconv.Atoi(os.Getenv(asFormat)); err == nil {
 		box.Stores["feedback"] = layout.Store{Path: "feedback", Format: n}
 	}
+	fakeClock()
 	armCut()
 	box.RolloutJudge = judgeStories
 	if os.Getenv(asDaemon) != "" {

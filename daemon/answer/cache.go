@@ -151,7 +151,7 @@ func (s *Service) kept(ctx context.Context, q Question, ev Events, began time.Ti
 		a.Timings.Cache = looking
 		// What was made in a lesser way than it could be is made anew next time.
 		if a.Fallback == "" && p.unranked == "" && !s.degraded(p) {
-			s.Cache.Put(key, keep(a, stamp(snap), evidence))
+			s.Cache.Put(key, keep(a, stamp(snap), evidence, s.now()))
 		}
 		return a, nil
 	})
@@ -177,8 +177,8 @@ func again(k *Kept, q Question, snap *index.Snapshot, ev Events) (*Answer, error
 	return &a, nil
 }
 
-func keep(a *Answer, stamp string, evidence [sha256.Size]byte) *Kept {
-	k := &Kept{Answer: *a, Stamp: stamp, Evidence: evidence, Made: time.Now()}
+func keep(a *Answer, stamp string, evidence [sha256.Size]byte, now time.Time) *Kept {
+	k := &Kept{Answer: *a, Stamp: stamp, Evidence: evidence, Made: now}
 	k.Answer.ID, k.Answer.Question, k.Answer.Explain, k.Answer.Timings = "", "", nil, Timings{}
 	k.Answer.written = nil
 	add := func(id string) {

@@ -121,7 +121,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	if err := b.openTelemetry(); err != nil {
 		return b, err
 	}
-	if b.Feedback, err = feedback.Open(filepath.Join(cfg.Data, "feedback"), feedback.Options{Log: log, Said: func(i feedback.Item) {
+	if b.Feedback, err = feedback.Open(filepath.Join(cfg.Data, "feedback"), feedback.Options{Now: b.clock.Now, Log: log, Said: func(i feedback.Item) {
 		b.said(i)
 		b.triedFeedback(i)
 	}}); err != nil {
@@ -134,7 +134,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	b.Models.files = b.filePath
 	b.Catalog.Room = b.roomForModel
 	b.generator, b.embedder = b.Models.use[catalog.Generator], b.Models.use[catalog.Embedder]
-	b.cache = openCache(cfg, log)
+	b.cache = openCache(cfg, b.clock.Now, log)
 	opt := index.Options{Logger: log}
 	if b.embedder != "" {
 		if opt, err = b.Models.embedding(ctx, b.embedder); err != nil {
@@ -163,7 +163,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	}
 	b.openFullPrecision()
 	b.metrics = newMetrics(b)
-	b.Answers.Observe = b.observe
+	b.Answers.Observe, b.Answers.Now = b.observe, b.clock.Now
 	b.Answers.Serving = b.serving
 	if err := b.openSync(); err != nil {
 		// Questions are answered all the same.
@@ -187,7 +187,7 @@ func (b *Box) observe(ctx context.Context, q answer.Question, a *answer.Answer, 
 	b.tried(ctx, q, a, err)
 	b.sample(ctx, q, a, err)
 	if err == nil {
-		b.Feedback.Gave(feedback.GivenOf(a, time.Now()))
+		b.Feedback.Gave(feedback.GivenOf(a, b.clock.Now()))
 	}
 }
 

@@ -43,7 +43,7 @@ func (b *Box) Health() api.Health {
 	h.NewestLabel = b.newestLabel()
 	d := b.stationDisk()
 	h.Disk = &d
-	h.Conditions = b.held.See(time.Now().UTC(), b.conditions(h))
+	h.Conditions = b.held.See(b.clock.Now().UTC(), b.conditions(h))
 	for _, f := range h.Conditions {
 		if f.Severity > health.Notice {
 			h.Degraded = append(h.Degraded, f.Detail)

@@ -150,7 +150,7 @@ func (b *Box) watchedDisparity(e rollout.Entry, confirmed rollout.Pair) *rollout
 
 // cohortsOf the answers of a generation in the last days.
 func (b *Box) cohortsOf(generation string) cohorts {
-	ws, err := b.telemetry.recorder.Hours(time.Now().Add(-MostHours * time.Hour))
+	ws, err := b.telemetry.recorder.Hours(b.clock.Now().Add(-MostHours * time.Hour))
 	if err != nil {
 		b.log.Warn("the cohorts of what served before could not be read; they excuse nothing", "error", err)
 	}

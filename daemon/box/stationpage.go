@@ -31,10 +31,10 @@ func (b *Box) Station(ctx context.Context) (api.Station, error) {
 	w := b.telemetry
 	w.page.Lock()
 	defer w.page.Unlock()
-	if w.paged != nil && time.Since(w.paged.At) < stationEvery {
+	if w.paged != nil && time.Since(w.pagedAt) < stationEvery {
 		return *w.paged, nil
 	}
-	st := api.Station{At: time.Now().UTC(), Health: b.Health(), Cards: []api.StationCard{}, Models: []api.StationModel{}, Rollouts: []api.StationRollout{}}
+	st := api.Station{At: b.clock.Now().UTC(), Health: b.Health(), Cards: []api.StationCard{}, Models: []api.StationModel{}, Rollouts: []api.StationRollout{}}
 	st.Disk = b.stationDisk()
 	st.Cards, st.CardsFault = b.stationCards()
 	if s, err := b.SyncStatus(ctx); err == nil && s.Enrolled {
@@ -63,7 +63,7 @@ func (b *Box) Station(ctx context.Context) (api.Station, error) {
 	if st.Fairness, err = stationFairness(t.By[telemetry.Cohort.String()]); err != nil {
 		return st, err
 	}
-	w.paged = &st
+	w.paged, w.pagedAt = &st, time.Now()
 	return st, nil
 }
 

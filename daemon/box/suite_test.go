@@ -241,3 +241,31 @@ func TestSuiteOfTheNight(t *testing.T) {
 		t.Error("it is due at noon")
 	}
 }
+
+// A night comes once, whatever the clock was when the one before was asked.
+func TestSuiteMindsTheClock(t *testing.T) {
+	t.Parallel()
+	night := time.Date(2026, 11, 30, 2, 0, 0, 0, time.Local)
+	b := openBox(t, func(c *config.Config) {
+		c.Suite.Questions, c.Suite.Hours = "x", config.Hours{From: time.Hour, To: 5 * time.Hour}
+	})
+	add := func(at time.Time) {
+		t.Helper()
+		if err := b.suite().Add(&suite.Run{At: at.UTC(), By: SuiteNight, Set: "0123456789"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	due := func(at time.Time, want bool) {
+		t.Helper()
+		if b.suiteDue(at) != want {
+			t.Errorf("at %s it is due: %v", at, !want)
+		}
+	}
+	due(night, true)
+	add(night.AddDate(14, 0, 0)) // by a clock that was ahead
+	due(night, true)
+	add(night)
+	due(night.Add(time.Hour), false)
+	due(night.AddDate(0, 0, 1), true)
+	due(night.Add(10*time.Hour), false)
+}

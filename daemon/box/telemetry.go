@@ -37,22 +37,24 @@ type watching struct {
 	worsening worsening
 	anchors   anchors
 
-	page   sync.Mutex     // before mu
-	paged  *api.Station   // the latest
-	unsent []monitor.Open // alarms for the centre
+	page    sync.Mutex   // before mu
+	paged   *api.Station // the latest
+	now     func() time.Time
+	pagedAt time.Time
+	unsent  []monitor.Open // alarms for the centre
 }
 
 // mostUnsent alarms; a box that is no site has nobody to send them to.
 const mostUnsent = 100
 
 func (b *Box) openTelemetry() error {
-	w := &watching{}
-	r, err := telemetry.Open(filepath.Join(b.Config.Data, "telemetry"), telemetry.Options{Log: b.log, Day: b.dayOver, Leave: b.reportWindow, Space: b.space, Cohorts: b.cohorts()})
+	w := &watching{now: b.clock.Now}
+	r, err := telemetry.Open(filepath.Join(b.Config.Data, "telemetry"), telemetry.Options{Now: b.clock.Now, Sound: b.clock.Sound, Log: b.log, Day: b.dayOver, Leave: b.reportWindow, Space: b.space, Cohorts: b.cohorts()})
 	if err != nil {
 		return err
 	}
 	w.recorder = r
-	if w.why, err = explain.Open(filepath.Join(b.Config.Data, "telemetry", "explain"), guard.Builtin(), b.cohorts(), nil, b.log); err != nil {
+	if w.why, err = explain.Open(filepath.Join(b.Config.Data, "telemetry", "explain"), guard.Builtin(), b.cohorts(), b.clock.Now, b.log); err != nil {
 		return errors.Join(err, r.Close())
 	}
 	if n := r.Note(); n != "" {
@@ -99,7 +101,7 @@ func (b *Box) Slow(_ context.Context, hours int) ([]telemetry.Trace, error) {
 	if hours < 1 || hours > MostHours {
 		return nil, &answer.InvalidError{Field: "hours", Detail: "give 1 to 192"}
 	}
-	return b.telemetry.recorder.Slow(time.Now().Add(-time.Duration(hours) * time.Hour))
+	return b.telemetry.recorder.Slow(b.clock.Now().Add(-time.Duration(hours) * time.Hour))
 }
 
 // said counts what somebody said of an answer: a thumb, or what was wrong.
@@ -200,7 +202,7 @@ func (w *watching) compare(anew bool) (map[string]*monitor.Tracker, error) {
 	if w.read && !anew {
 		return w.trackers, nil
 	}
-	days, err := w.recorder.Days(time.Now().AddDate(0, 0, -90))
+	days, err := w.recorder.Days(w.now().AddDate(0, 0, -90))
 	if err != nil {
 		return nil, err
 	}
@@ -288,7 +290,7 @@ func (b *Box) Telemetry(_ context.Context, hours int) (Telemetry, error) {
 		return Telemetry{}, &answer.InvalidError{Field: "hours", Detail: "give 1 to 192"}
 	}
 	w := b.telemetry
-	now := time.Now()
+	now := b.clock.Now()
 	ws, err := w.recorder.Hours(now.Add(-time.Duration(hours) * time.Hour))
 	if err != nil {
 		return Telemetry{}, err

@@ -178,12 +178,20 @@ func (c *Cache) Stats() Stats {
 	return s
 }
 
+// slack is how far the clock may be set back without an answer being thrown away.
+const slack = 2 * time.Minute
+
 // Get implements answer.Cache.
 func (c *Cache) Get(key string) (*answer.Kept, bool) {
 	s := c.seal(kindAnswer, key)
 	k, ok := c.answer(s)
 	// Past its hour it stays for Earlier.
-	ok = ok && c.touch(s.id) && c.opt.Now().Before(k.Made.Add(c.opt.Answers))
+	ok = ok && c.touch(s.id)
+	if ok {
+		// One that was made in the future was made by a clock that has been set back.
+		age := c.opt.Now().Sub(k.Made)
+		ok = age < c.opt.Answers && age > -slack
+	}
 	if ok && c.first(s.id) {
 		c.Put(key, k) // on the shelf of those that are asked for often
 	}

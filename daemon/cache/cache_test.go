@@ -381,3 +381,35 @@ func BenchmarkGet(b *testing.B) {
 		}
 	}
 }
+
+// A clock that was ahead leaves no answer that is served, or kept, for years.
+func TestClockSetBack(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	c := &clock{now: at}
+	k := open(t, t.TempDir(), Options{Now: c.Now})
+	defer k.Close()
+	k.Put("now", kept(c.Now(), "now"))
+	c.pass(-time.Minute) // what time servers do
+	if says(k, "now") != "now" {
+		t.Error("a minute back, nothing is served")
+	}
+	c.pass(-time.Hour)
+	if s := says(k, "now"); s != "" {
+		t.Error("an answer of the future is served:", s)
+	}
+	c.pass(time.Hour + 2*time.Minute)
+	if says(k, "now") != "now" {
+		t.Error("set right, it is served no more")
+	}
+	c.pass(10 * 365 * 24 * time.Hour)
+	if s := says(k, "now"); s != "" {
+		t.Error("ten years later it is served:", s)
+	}
+	k.Put("ahead", kept(c.Now(), "ahead"))
+	c.pass(-10 * 365 * 24 * time.Hour)
+	k.expire()
+	if st := k.Stats(); st.Answers != 1 || says(k, "now") != "now" {
+		t.Errorf("%+v", st)
+	}
+}

@@ -428,20 +428,27 @@ func (c *Cache) sweep() {
 			return
 		case <-tick.C:
 		}
-		var out []string
-		c.mu.Lock()
-		now := c.opt.Now()
-		for id, e := range c.held {
-			if !now.Before(e.Value.(*held).expires) {
-				out = append(out, id)
-			}
-		}
-		for _, id := range out {
-			c.drop(id)
-		}
-		c.erase(out)
-		c.mu.Unlock()
+		c.expire()
 	}
+}
+
+// expire lets go of what has.
+func (c *Cache) expire() {
+	var out []string
+	c.mu.Lock()
+	now := c.opt.Now()
+	for id, e := range c.held {
+		// What expires later than anything that is made now was made by a clock that
+		// was ahead.
+		if x := e.Value.(*held).expires; !now.Before(x) || x.After(now.Add(max(c.opt.Earlier, c.opt.Embeddings)+slack)) {
+			out = append(out, id)
+		}
+	}
+	for _, id := range out {
+		c.drop(id)
+	}
+	c.erase(out)
+	c.mu.Unlock()
 }
 
 func encode(v []float32) []byte {

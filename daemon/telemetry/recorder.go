@@ -45,7 +45,10 @@ const (
 // Options of a recorder; the zero value is what a box uses.
 type Options struct {
 	Now func() time.Time
-	Log *slog.Logger
+	// Sound says that nothing is known against the clock; while it is not nothing is let
+	// go for its age. Nil: nothing ever is.
+	Sound func() bool
+	Log   *slog.Logger
 	// Day is called with the window of each day that is over, of all models and
 	// generations apart, once it is on disk; it may be called again for a day
 	// after a start. May be nil.
@@ -96,6 +99,9 @@ func Open(dir string, opt Options) (*Recorder, error) {
 	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.Sound == nil {
+		opt.Sound = func() bool { return true }
 	}
 	r := &Recorder{opt: opt, fresh: map[string]*Window{}, recall: map[string]*Observation{}, order: make([]string, recalled), stop: make(chan struct{}), ended: make(chan struct{}), due: make(chan struct{}, 1)}
 	var err error
@@ -328,11 +334,15 @@ func get(txn *badger.Txn, k string) (*Window, error) {
 // old. A day's window is written once, its hours are kept a week longer.
 func (r *Recorder) settle() error {
 	now := r.opt.Now().UTC()
+	if err := r.bringBack(now); err != nil {
+		return err
+	}
+	sound := r.opt.Sound()
 	today := now.Truncate(24 * time.Hour)
 	days := map[string]*Window{}
 	var remove []string
 	err := r.each(spanHour, time.Time{}, func(k string, w *Window) error {
-		if w.From.Before(now.Add(-keepHours)) {
+		if sound && w.From.Before(now.Add(-keepHours)) {
 			remove = append(remove, k)
 		}
 		from := w.From.Truncate(24 * time.Hour)
@@ -371,7 +381,7 @@ func (r *Recorder) settle() error {
 		}
 	}
 	if err := r.each(spanDay, time.Time{}, func(k string, w *Window) error {
-		if w.From.Before(now.Add(-keepDays)) {
+		if sound && w.From.Before(now.Add(-keepDays)) {
 			remove = append(remove, k)
 		}
 		return nil
@@ -380,7 +390,7 @@ func (r *Recorder) settle() error {
 	}
 	var out []string
 	if err := r.each(spanOut, time.Time{}, func(k string, w *Window) error {
-		if w.From.Before(now.Add(-keepOut)) {
+		if sound && w.From.Before(now.Add(-keepOut)) {
 			remove = append(remove, k)
 		} else {
 			out = append(out, k)
@@ -418,6 +428,55 @@ func (r *Recorder) settle() error {
 		}
 	}
 	return nil
+}
+
+// ahead is how far a window may lie in the future: its time comes soon, and it is then a
+// window like all others.
+const ahead = 7 * 24 * time.Hour
+
+// bringBack what was counted while the clock was far ahead. Its questions were asked, at a
+// time that nobody knows, before now: hours go into this hour, days into yesterday, where
+// they are still to leave. Otherwise they would lie there for years.
+func (r *Recorder) bringBack(now time.Time) error {
+	move := func(span byte, from time.Time, length time.Duration) error {
+		var late []*Window
+		if err := r.each(span, now.Add(ahead), func(_ string, w *Window) error {
+			late = append(late, w)
+			return nil
+		}); err != nil {
+			return err
+		}
+		for _, w := range late {
+			if w.From.Before(now.Add(ahead)) {
+				continue
+			}
+			was := key(span, w.From, w.Model, w.Generation)
+			w.From, w.To = from, from.Add(length)
+			k := key(span, w.From, w.Model, w.Generation)
+			if err := r.db.Update(func(txn *badger.Txn) error {
+				old, err := get(txn, k)
+				switch {
+				case err == nil:
+					if err := old.Merge(w, false); err != nil {
+						return err
+					}
+				case errors.Is(err, badger.ErrKeyNotFound), errors.Is(err, ErrDamaged):
+					old = w
+				default:
+					return err
+				}
+				return errors.Join(put(txn, k, old), txn.Delete([]byte(was)))
+			}); err != nil {
+				return err
+			}
+		}
+		if len(late) > 0 {
+			r.opt.Log.Warn("windows of telemetry lay in the future and were brought back", "windows", len(late))
+		}
+		return nil
+	}
+	yesterday := now.Truncate(24*time.Hour).AddDate(0, 0, -1)
+	return errors.Join(move(spanHour, now.Truncate(time.Hour), time.Hour), move(spanDay, yesterday, 24*time.Hour), move(spanOut, yesterday, 24*time.Hour))
 }
 
 // release puts what may leave of a day beside it, and what waits for a later one.

@@ -87,7 +87,8 @@ func (r *Recorder) keepSlow(t Trace) {
 	}
 }
 
-// writeSlow writes what came since, and lets go of what is too much or too old.
+// writeSlow writes what came since, and lets go of what is too much, too old, or of a time
+// when the clock was ahead: it would keep out what comes now.
 func (r *Recorder) writeSlow() error {
 	r.mu.Lock()
 	fresh := r.slow
@@ -96,7 +97,10 @@ func (r *Recorder) writeSlow() error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	oldest := uint64(max(0, r.opt.Now().Add(-keepHours).UnixNano()))
+	oldest, newest := uint64(0), uint64(max(0, r.opt.Now().Add(ahead).UnixNano()))
+	if r.opt.Sound() {
+		oldest = uint64(max(0, r.opt.Now().Add(-keepHours).UnixNano()))
+	}
 	err := r.db.Update(func(txn *badger.Txn) error {
 		for i, t := range fresh {
 			b, err := json.Marshal(t)
@@ -114,8 +118,12 @@ func (r *Recorder) writeSlow() error {
 			keys = append(keys, it.Item().KeyCopy(nil))
 		}
 		it.Close()
+		past := len(keys) // as many are of no time to come; keys are in order of time
+		for past > 0 && binary.BigEndian.Uint64(keys[past-1][1:]) > newest {
+			past--
+		}
 		for i, k := range keys {
-			if i < len(keys)-mostSlow || binary.BigEndian.Uint64(k[1:]) < oldest {
+			if i >= past || i < past-mostSlow || binary.BigEndian.Uint64(k[1:]) < oldest {
 				if err := txn.Delete(k); err != nil {
 					return err
 				}

@@ -37,7 +37,7 @@ const Step = 250 * time.Microsecond
 // where it is answered. What waits for other than a processor, such as another
 // process, is not done between.
 func Question() Turn {
-	shared.asked.Store(time.Now().UnixNano())
+	shared.asked.Store(steady(time.Now()))
 	questions.begin(runtime.GOMAXPROCS(0))
 	runtime.Gosched() // long work has its turn
 	return Turn{}
@@ -113,7 +113,7 @@ func (w *Work) Pause() {
 	if ran < Step {
 		return
 	}
-	worked.Store(now.UnixNano())
+	worked.Store(steady(now))
 	if w.behind != nil {
 		w.Rest(context.Background(), ran)
 		w.since = time.Now()
@@ -133,6 +133,12 @@ var shared share
 // busy: a question came so lately that others are likely.
 const busy = 5 * time.Millisecond
 
+// began is what steady counts from.
+var began = time.Now()
+
+// steady is a time in nanoseconds that goes on whatever the wall's clock is set to.
+func steady(t time.Time) int64 { return int64(t.Sub(began)) }
+
 // share of the processors that work has: one in so many.
 const shareOf = 3
 
@@ -140,12 +146,12 @@ const shareOf = 3
 type share struct {
 	mu    sync.Mutex
 	free  time.Time    // until then it has had its share
-	asked atomic.Int64 // when the last question came, Unix nanoseconds
+	asked atomic.Int64 // when the last question came, by steady; 0: none did
 }
 
 // wait is for how long work that ran must pause.
 func (s *share) wait(now time.Time, ran time.Duration) time.Duration {
-	if now.UnixNano()-s.asked.Load() > int64(busy) {
+	if a := s.asked.Load(); a == 0 || steady(now)-a > int64(busy) {
 		return 0
 	}
 	s.mu.Lock()

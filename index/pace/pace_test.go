@@ -105,7 +105,7 @@ func TestShare(t *testing.T) {
 	if d := s.wait(now, Step); d != 0 {
 		t.Errorf("nobody asks, and work waits %v", d)
 	}
-	s.asked.Store(now.UnixNano())
+	s.asked.Store(steady(now))
 	full := Step * shareOf / time.Duration(runtime.GOMAXPROCS(0))
 	for n := time.Duration(1); n <= 3; n++ { // of three goroutines at once
 		if d := s.wait(now, Step); d != n*full {

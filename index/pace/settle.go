@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// worked is when long work was last at work, Unix nanoseconds.
+// worked is when long work was last at work, by steady.
 var worked atomic.Int64
 
 // A process that was left alone for settleAfter gives back to the machine what it
@@ -29,7 +29,7 @@ func Settle(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			s.look(now, time.Unix(0, max(shared.asked.Load(), worked.Load())))
+			s.look(now, began.Add(time.Duration(max(shared.asked.Load(), worked.Load()))))
 		}
 	}
 }

@@ -37,7 +37,7 @@ type child struct {
 	pulse  pulse
 	hung   atomic.Pointer[string] // why it was given up
 
-	// suspect is until when (Unix ns) no new request is given to it: its
+	// suspect is until when (nanoseconds from born) no new request is given to it: its
 	// connections broke, and a moment later it may be known to have ended.
 	suspect atomic.Int64
 
@@ -208,3 +208,6 @@ func (c *child) signal() syscall.Signal {
 	}
 	return 0
 }
+
+// born is what suspect counts from: the wall's clock may be set.
+var born = time.Now()

@@ -105,7 +105,7 @@ func (k *call) broken(err error) error {
 	if errors.As(err, &dial) && dial.Op == "dial" {
 		return errUnreached
 	}
-	k.c.suspect.Store(time.Now().Add(suspicion).UnixNano())
+	k.c.suspect.Store(int64(time.Since(born) + suspicion))
 	var network interface{ Timeout() bool }
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) {
 		if err := context.Cause(k.c.gone); err != nil {
@@ -210,7 +210,7 @@ func (s *Server) with(ctx context.Context, f func(*call) error) error {
 		k.cancel()
 		switch {
 		case errors.Is(err, errUnreached):
-			c.suspect.Store(time.Now().Add(suspicion).UnixNano())
+			c.suspect.Store(int64(time.Since(born) + suspicion))
 		case errors.Is(err, inference.ErrEngineLost) && s.ctx.Err() != nil:
 			return errClosed
 		default:

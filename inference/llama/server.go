@@ -350,7 +350,7 @@ func (s *Server) await(ctx context.Context, tooLong <-chan time.Time) (*child, e
 		s.mu.Unlock()
 		var trusted <-chan time.Time
 		if c != nil && c.gone.Err() == nil {
-			wait := time.Until(time.Unix(0, c.suspect.Load()))
+			wait := time.Duration(c.suspect.Load()) - time.Since(born)
 			if wait <= 0 {
 				return c, nil
 			}
