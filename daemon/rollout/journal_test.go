@@ -283,3 +283,31 @@ func FuzzJournal(f *testing.F) {
 		}
 	})
 }
+
+// The time of a watch goes by the steady clock: it ends neither early nor never where the
+// wall's is set meanwhile.
+func TestWatchGoesByTheSteadyClock(t *testing.T) {
+	t.Parallel()
+	s := &still{p: Pair{Generation: "gen-0"}}
+	m := opened(t, t.TempDir(), s)
+	if err := offered(t, m, 1, s, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	c := m.State().Candidate
+	if c == nil || c.Slot != Provisional || !strings.Contains(m.until.String(), "m=+") || m.over(c) {
+		t.Fatalf("%+v until %s", c, m.until)
+	}
+	// The wall's clock is set: what the journal says of it is passed over.
+	for _, by := range []int{-10, 10} {
+		set := *c
+		set.Until = c.Until.AddDate(by, 0, 0)
+		if m.over(&set) {
+			t.Errorf("the clock is set by %d years, and an hour is over at once", -by)
+		}
+		m.until = time.Now()
+		if !m.over(&set) {
+			t.Errorf("the clock is set by %d years, and an hour is never over", -by)
+		}
+		m.until = time.Now().Add(time.Hour)
+	}
+}

@@ -110,6 +110,8 @@ type Manager struct {
 	prep chan struct{} // held by whoever prepares a candidate
 
 	mu      sync.Mutex // of what follows
+	watched string     // the pair that until is of
+	until   time.Time  // with its steady reading
 	j       *journal
 	s       *State
 	history []Record
@@ -457,7 +459,11 @@ func (m *Manager) provision(ctx context.Context, id string, watch time.Duration)
 		}
 	}
 	from = held(s.Confirmed.Pair, from)
-	if err := m.record(Record{Op: OpProvision, ID: id, From: &from, Until: m.cfg.Now().UTC().Add(watch)}); err != nil {
+	until := m.cfg.Now().Add(watch)
+	m.mu.Lock()
+	m.watched, m.until = id, until
+	m.mu.Unlock()
+	if err := m.record(Record{Op: OpProvision, ID: id, From: &from, Until: until.UTC()}); err != nil {
 		return err
 	}
 	if err := m.site.Serve(ctx, e.Pair); err != nil {
@@ -488,12 +494,24 @@ func (m *Manager) confirm(ctx context.Context, r Record) error {
 	return m.settle(context.WithoutCancel(ctx), m.entry(r.ID))
 }
 
+// over says whether a provisional pair was watched for long enough, by the steady clock:
+// what is on disk has the wall's, which may be set meanwhile.
+func (m *Manager) over(c *Entry) bool {
+	m.mu.Lock()
+	until := c.Until
+	if m.watched == c.ID {
+		until = m.until
+	}
+	m.mu.Unlock()
+	return !m.cfg.Now().Before(until)
+}
+
 // Tick does what is due: a provisional candidate is rolled back where trouble is
 // not nil, and confirmed when its time is over; an index that has not followed does.
 func (m *Manager) Tick(ctx context.Context, trouble *Check) error {
 	s := m.State()
 	c := s.Candidate
-	due := c != nil && c.Slot == Provisional && (trouble != nil || !m.cfg.Now().Before(c.Until))
+	due := c != nil && c.Slot == Provisional && (trouble != nil || m.over(c))
 	if !due && !s.Unsettled {
 		return nil
 	}
@@ -511,7 +529,7 @@ func (m *Manager) Tick(ctx context.Context, trouble *Check) error {
 	if trouble != nil {
 		return m.back(ctx, s, Record{Check: trouble.Name, Reason: Why(trouble), Verdict: &Verdict{Checks: []Check{*trouble}}})
 	}
-	if m.cfg.Now().Before(c.Until) {
+	if !m.over(c) {
 		return nil
 	}
 	if m.cfg.Confirms != nil {

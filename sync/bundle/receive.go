@@ -117,9 +117,6 @@ func diskFree(dir string) (int64, error) {
 	return int64(st.Bavail) * st.Bsize, nil
 }
 
-// clockSlack is how far the clock may be set back and what was written before be no later.
-const clockSlack = time.Hour
-
 // leastRoom is what writing down a state may take.
 const leastRoom = 4 << 20
 
@@ -301,8 +298,8 @@ func (r *Receiver) choose() (*target, error) {
 		if s.Staged != nil && t.number <= s.Staged.Number && t.hash == s.Staged.Manifest {
 			return nil, nil
 		}
-		if q := s.Quarantine[t.number]; q != nil && (q.Retry.IsZero() || now.Before(q.Retry) && !now.Before(q.At.Add(-clockSlack))) {
-			continue // until then; but not where the clock was ahead when that was written
+		if q := s.Quarantine[t.number]; q != nil && q.waits(now) {
+			continue
 		}
 		return &t, nil
 	}

@@ -130,3 +130,12 @@ func retryOf(c Code, now time.Time, tries int) time.Time {
 	}
 	return time.Time{}
 }
+
+// clockSlack is how far the clock may be set back and what was written before be no later.
+const clockSlack = time.Hour
+
+// waits says whether it is not to be tried again yet: until Retry, but not where the clock
+// was ahead when that was written.
+func (q *Quarantined) waits(now time.Time) bool {
+	return q.Retry.IsZero() || now.Before(q.Retry) && !now.Before(q.At.Add(-clockSlack))
+}
