@@ -30,7 +30,7 @@ The settings there are:
 		Example: `  rxedge config check
   rxedge config show answer
   rxedge config set answer.timeout 30s`, RunE: group}
-	c.AddCommand(a.configCheck(), a.configShow(), a.configDiff(), a.configSet(), a.configUnset())
+	c.AddCommand(a.configCheck(), a.configShow(), a.configDiff(), a.configSet(), a.configUnset(), a.configEncrypt())
 	return c
 }
 

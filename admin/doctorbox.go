@@ -13,6 +13,7 @@ import (
 	"rxedge/daemon/box"
 	"rxedge/daemon/config"
 	"rxedge/daemon/health"
+	"rxedge/daemon/keyring"
 	profiles "rxedge/firmware-profiles"
 	"rxedge/index"
 	"rxedge/inference/catalog"
@@ -29,7 +30,7 @@ var cardLooks = []look{
 
 // The box itself, asked or opened: it finds what it finds while serving.
 var boxLooks = []look{
-	{name: "box", rest: true, of: []*health.Condition{health.DataNewer, health.DataVersionDamaged, health.MigrationFailed, health.BoxUnopenable}, run: lookBox},
+	{name: "box", rest: true, of: []*health.Condition{health.DataNewer, health.DataVersionDamaged, health.MigrationFailed, health.KeyMissing, health.KeyWrong, health.KeyDamaged, health.BoxUnopenable}, run: lookBox},
 	{name: "index", of: []*health.Condition{health.IndexDamaged}, run: lookIndex},
 }
 
@@ -144,6 +145,9 @@ func (p *patient) reach(ctx context.Context) (station, error) {
 	}
 	if info, err := os.Stat(p.cfg.Data); err != nil || !info.IsDir() {
 		return nil, &skipError{errNoFolder.Error()}
+	}
+	if key, err := keyring.ReadKey(p.cfg.KeyFile); err == nil { // as root: it may be root's
+		p.cfg.Key = key
 	}
 	back, err := asOwnerFor(p.cfg.Data)
 	if err != nil {

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"net"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"rxedge/daemon/box"
 	"rxedge/daemon/health"
+	"rxedge/daemon/keyring"
 	"rxedge/sync/enroll"
 )
 
@@ -28,8 +28,11 @@ func (p *patient) identity(s *seen) *enroll.Identity {
 	if s.skip = p.stranger(); s.skip != "" {
 		return nil
 	}
-	id, err := enroll.Load(filepath.Join(p.cfg.Data, "sync"))
+	id, err := box.Site(p.cfg)
 	switch {
+	case errors.Is(err, keyring.ErrNoKey), errors.Is(err, keyring.ErrWrongKey), errors.Is(err, keyring.ErrDamaged):
+		s.skip = err.Error() // which the box's own line says with its mend
+		return nil
 	case errors.Is(err, enroll.ErrNotEnrolled):
 		s.ok = "this box is no site of a centre"
 		return nil

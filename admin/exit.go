@@ -10,7 +10,9 @@ import (
 	"rxedge/daemon/box"
 	"rxedge/daemon/control"
 	"rxedge/daemon/feedback"
+	"rxedge/daemon/health"
 	"rxedge/daemon/rollout"
+	"rxedge/daemon/schema"
 	"rxedge/daemon/store"
 	"rxedge/daemon/upgrade"
 	"rxedge/index"
@@ -79,8 +81,11 @@ func classify(err error) (code int, fix string) {
 		noRoom   *backup.NoRoomError
 		stopped  *stoppedError
 	)
-	if _, is := box.Refusal(err); is {
-		return exitRefused, ""
+	if f, is := box.Refusal(err); is {
+		if f.Code == health.DataNewer.Code || f.Code == health.MigrationFailed.Code {
+			return exitRefused, "" // it says so itself
+		}
+		return exitRefused, "Mend: " + f.Fix
 	}
 	switch {
 	case errors.As(err, &use), errors.As(err, &invalid), errors.As(err, &filter) && !filter.Unknown, errors.As(err, &item):
@@ -99,6 +104,8 @@ func classify(err error) (code int, fix string) {
 		return exitRefused, ""
 	case errors.Is(err, backup.ErrNothingAside):
 		return exitNotFound, ""
+	case errors.Is(err, box.ErrEncryption), errors.Is(err, schema.ErrKept):
+		return exitRefused, ""
 	case errors.Is(err, upgrade.ErrNoRelease):
 		return exitNotFound, ""
 	case errors.Is(err, upgrade.ErrExists), errors.Is(err, upgrade.ErrRuns), errors.Is(err, upgrade.ErrNothing):

@@ -13,6 +13,7 @@ import (
 	"rxedge/daemon/box"
 	"rxedge/daemon/control"
 	"rxedge/daemon/feedback"
+	"rxedge/daemon/keyring"
 	"rxedge/daemon/rollout"
 	"rxedge/daemon/suite"
 	"rxedge/daemon/telemetry"
@@ -80,6 +81,10 @@ func (a *app) open(ctx context.Context) (station, error) {
 	}
 	if c, err := control.Dial(cfg.Data); err == nil {
 		return c, nil
+	}
+	// As root, while this process is: the key may be root's.
+	if cfg.Key, err = keyring.ReadKey(cfg.KeyFile); err != nil {
+		return nil, err
 	}
 	if err := asOwner(cfg.Data); err != nil {
 		return nil, err

@@ -190,7 +190,7 @@ func (s *scanner) stores(t *testing.T, dir string, allowed func(rel string) bool
 		if allowed != nil && allowed(rel) || strings.HasPrefix(rel, "index"+string(filepath.Separator)) {
 			continue // a generation's is made of documents and opened by another schema; its files are read
 		}
-		db, err := store.Open(path, false)
+		db, err := store.Open(path, false, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -70,6 +70,9 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		if kept != nil {
 			kept.Kept().Error("rxedged ended", "error", err)
 		}
+		if f, is := box.Refusal(err); is {
+			fmt.Fprintln(stderr, "  Mend:", f.Fix)
+		}
 		var held *box.HeldError
 		if errors.As(err, &held) {
 			fmt.Fprintln(stderr, "  Another rxedged (or a running rxedge command) has it. Stop that one, or choose another folder with --data.")

@@ -240,7 +240,7 @@ func TestSiteRenewsItself(t *testing.T) {
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 	defer k.Close()
 	for end := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		now, err := enroll.Load(filepath.Join(data, "sync"))
+		now, err := enroll.Load(filepath.Join(data, "sync"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,6 +22,7 @@ import (
 	"rxedge/daemon/cache"
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/health"
+	"rxedge/daemon/keyring"
 	"rxedge/daemon/schema"
 	"rxedge/index"
 	"rxedge/inference"
@@ -87,6 +88,8 @@ type Health struct {
 	Layout *schema.Report `json:"layout,omitempty"`
 	// Restored says which backup the box was restored from; nil: none.
 	Restored *backup.Restored `json:"restored,omitempty"`
+	// Encryption of the data folder; nil where it is not encrypted.
+	Encryption *keyring.Report `json:"encryption,omitempty"`
 	// Thresholds of cohorts that take the place of the guard's own; nil: there are none.
 	Thresholds *guardmodel.Applied `json:"thresholds,omitempty"`
 	// Cache of answers; nil where there is none.

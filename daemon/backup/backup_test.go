@@ -88,7 +88,7 @@ func noise(n int) string {
 
 func target(dir string) backup.Target {
 	return backup.Target{Dir: dir, Schema: schema, OpenStore: func(dir, rel string) (*badger.DB, error) {
-		db, err := store.Open(filepath.Join(dir, rel), false)
+		db, err := store.Open(filepath.Join(dir, rel), false, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -123,7 +123,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%s has mode %v", rel, fi.Mode())
 		}
 	}
-	db, err := store.Open(filepath.Join(dir, "feedback"), false)
+	db, err := store.Open(filepath.Join(dir, "feedback"), false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

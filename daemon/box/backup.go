@@ -20,6 +20,7 @@ import (
 	"rxedge/daemon/backup"
 	"rxedge/daemon/clients"
 	"rxedge/daemon/disk"
+	"rxedge/daemon/keyring"
 	"rxedge/daemon/logfile"
 	"rxedge/daemon/schema"
 	"rxedge/daemon/store"
@@ -120,6 +121,7 @@ var backupRooms = map[string]struct {
 	backup.AsideName: {roomNever, "the state of before a restore"},
 	"schema.a":       {roomNever, ""}, "schema.b": {roomNever, ""}, // it is in the header
 	"changes": {roomNever, "what a release has changed is kept as it was until the release is confirmed"}, "taken-back": {roomNever, "it is of a release that was given up"},
+	keyring.Files[0]: {roomNever, ""}, keyring.Files[1]: {roomNever, "a backup is in the clear; after a restore 'rxedge config encrypt enable' encrypts the folder"},
 	resetName: {roomNever, ""}, clockName: {roomNever, ""}, disk.ReserveName: {roomNever, ""}, logfile.Folder: {roomNever, ""},
 }
 
@@ -382,7 +384,7 @@ func openBackupStore(dir, rel string) (*badger.DB, error) {
 	if strings.HasPrefix(rel, "index/") {
 		return index.OpenCopy(filepath.Dir(path))
 	}
-	db, err := store.Open(path, false)
+	db, err := store.Open(path, false, nil)
 	if err != nil {
 		return nil, err
 	}

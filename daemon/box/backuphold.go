@@ -156,9 +156,15 @@ func (b *Box) holdFiles(h *held, q BackupRequest) error {
 	}
 	for _, rel := range secretFiles {
 		if !strings.HasSuffix(rel, "/") {
-			if err := h.read(data, rel); err != nil {
+			// As they are to be in a folder that is not encrypted yet.
+			text, err := b.keys.Files().Read(filepath.Join(data, filepath.FromSlash(rel)))
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
 				return err
 			}
+			h.small[rel] = text
 		}
 	}
 	if _, err := os.Stat(filepath.Join(data, "sync", "spool")); err == nil {
@@ -329,7 +335,7 @@ func whileHeld(data string, do func() error) error {
 // soundState opens what was restored as a start would, once the folder says of what layout
 // it is: one of before is migrated by the start, as after an upgrade.
 func soundState(dir string, h backup.Header) error {
-	st := schema.State{Version: h.Schema[layoutName], Program: h.Rxedge, Stores: map[string]int{}, History: []schema.Step{{At: time.Now().UTC(), Version: h.Schema[layoutName], Program: h.Rxedge, What: "restored from backup " + h.ID}}}
+	st := schema.State{Version: h.Schema[layoutName], Program: h.Rxedge, Stores: map[string]int{}, History: []schema.Entry{{At: time.Now().UTC(), Version: h.Schema[layoutName], Program: h.Rxedge, What: "restored from backup " + h.ID}}}
 	for name := range Stores {
 		if n, ok := h.Schema[name]; ok {
 			st.Stores[name] = n
@@ -338,7 +344,7 @@ func soundState(dir string, h backup.Header) error {
 	if err := schema.Put(dir, &st); err != nil {
 		return err
 	}
-	if _, err := enroll.Load(filepath.Join(dir, "sync")); err != nil && !errors.Is(err, enroll.ErrNotEnrolled) {
+	if _, err := enroll.Load(filepath.Join(dir, "sync"), nil); err != nil && !errors.Is(err, enroll.ErrNotEnrolled) {
 		return err
 	}
 	if _, outdated := index.Outdated(filepath.Join(dir, "index")); outdated {

@@ -26,6 +26,7 @@ import (
 	"rxedge/daemon/config"
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/health"
+	"rxedge/daemon/keyring"
 	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/inference/catalog"
@@ -66,7 +67,9 @@ type Box struct {
 	newest  newest       // label
 	marked  bool         // the marker of a running daemon is ours
 
-	schema schemaOf
+	schema    schemaOf
+	keys      *keyring.Keys // nil: the folder is not encrypted
+	keyUnused bool          // a key was given, and the folder is not encrypted
 
 	clock *clock.Clock
 	room  room
@@ -112,6 +115,9 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	if err := b.openSchema(ctx); err != nil {
 		return b, err
 	}
+	if err := b.openKeys(); err != nil {
+		return b, err
+	}
 	if b.Catalog, err = catalog.Open(filepath.Join(cfg.Data, "models")); err != nil {
 		return b, fmt.Errorf("opening the catalog of models: %w", err)
 	}
@@ -121,7 +127,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	if err := b.openTelemetry(); err != nil {
 		return b, err
 	}
-	if b.Feedback, err = feedback.Open(filepath.Join(cfg.Data, "feedback"), feedback.Options{Now: b.clock.Now, Log: log, Said: func(i feedback.Item) {
+	if b.Feedback, err = feedback.Open(filepath.Join(cfg.Data, "feedback"), feedback.Options{Now: b.clock.Now, Log: log, Key: b.keys.Store("feedback"), Said: func(i feedback.Item) {
 		b.said(i)
 		b.triedFeedback(i)
 	}}); err != nil {
@@ -134,7 +140,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 	b.Models.files = b.filePath
 	b.Catalog.Room = b.roomForModel
 	b.generator, b.embedder = b.Models.use[catalog.Generator], b.Models.use[catalog.Embedder]
-	b.cache = openCache(cfg, b.clock.Now, log)
+	b.cache = openCache(cfg, b.clock.Now, b.keys.Store("cache"), log)
 	opt := index.Options{Logger: log}
 	if b.embedder != "" {
 		if opt, err = b.Models.embedding(ctx, b.embedder); err != nil {

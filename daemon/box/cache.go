@@ -17,12 +17,12 @@ import (
 
 // openCache opens the cache of the data folder; nil where there is none. What is
 // wrong with it is a note and no more: questions are answered without it.
-func openCache(cfg config.Config, now func() time.Time, log *slog.Logger) *cache.Cache {
+func openCache(cfg config.Config, now func() time.Time, key []byte, log *slog.Logger) *cache.Cache {
 	if !cfg.Cache.Enabled {
 		return nil
 	}
 	c, err := cache.Open(filepath.Join(cfg.Data, "cache"), cache.Options{Answers: time.Duration(cfg.Cache.Answers), Earlier: time.Duration(cfg.Cache.Earlier), Embeddings: time.Duration(cfg.Cache.Embeddings),
-		DiskBytes: int64(cfg.Cache.Disk) << 20, Memory: int64(cfg.Cache.Memory) << 20, Now: now, Log: log})
+		DiskBytes: int64(cfg.Cache.Disk) << 20, Memory: int64(cfg.Cache.Memory) << 20, Now: now, Key: key, Log: log})
 	if err != nil {
 		log.Warn("answering without a cache", "error", err)
 		return nil

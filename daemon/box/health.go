@@ -36,6 +36,7 @@ func (b *Box) Health() api.Health {
 	h.Profile, h.ProfileWhy = b.Models.profileAndWhy()
 	h.Thresholds, _ = b.thresholds()
 	h.Unclean, h.Layout, h.Restored = b.unclean, b.Layout(), b.restored
+	h.Encryption = b.keys.Report()
 	if b.cache != nil {
 		st := b.cache.Stats()
 		h.Cache = &st
@@ -57,6 +58,7 @@ func (b *Box) conditions(h api.Health) []health.Finding {
 	st := b.Index.Stats()
 	found := append(b.machineConditions(st.DiskBytes, h.Indexed), b.indexConditions(h)...)
 	found = append(found, schemaConditions(h.Layout)...)
+	found = append(found, b.keyConditions()...)
 	if h.Disk != nil {
 		found = append(found, b.diskConditions(*h.Disk)...)
 	}

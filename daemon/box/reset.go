@@ -57,11 +57,12 @@ var whatIs = map[string]string{
 	backup.ConfigBeside: "the settings of a backup",
 	"new":               "a file that was not finished", "work": "what 'rxedge model compress' was making", "suite": "runs of the golden questions, and the ledger",
 	"running": "the mark of a daemon that did not stop cleanly", "rxedged.sock": "a socket that nobody listens on",
+	"encryption.a": "the wrapped data key", "encryption.b": "the wrapped data key",
 	logfile.Folder: "the log of the daemon", clockName: "the latest time that the box has seen", disk.ReserveName: "room that is held free", "rxedge.toml": "settings", "rxedge.toml.bak": "settings as they were before",
 }
 
 // passing entries are no matter of a person's.
-var passing = map[string]bool{"running": true, "rxedged.sock": true, "new": true, "schema.a": true, "schema.b": true, backup.InfoName: true, clockName: true, disk.ReserveName: true}
+var passing = map[string]bool{"encryption.a": true, "encryption.b": true, "running": true, "rxedged.sock": true, "new": true, "schema.a": true, "schema.b": true, backup.InfoName: true, clockName: true, disk.ReserveName: true}
 
 const (
 	lockName = "lock"
@@ -134,7 +135,7 @@ func PlanReset(data string, d ResetDegree, keep ...string) (ResetPlan, error) {
 			p.Stays = append(p.Stays, part)
 		}
 	}
-	if id, err := enroll.Load(filepath.Join(data, "sync")); err == nil {
+	if id, err := enroll.Load(filepath.Join(data, "sync"), nil); err == nil {
 		p.Site = id.Site
 	}
 	return p, nil

@@ -7,7 +7,9 @@ import (
 
 	"rxedge/daemon/feedback"
 	"rxedge/daemon/health"
+	"rxedge/daemon/keyring"
 	"rxedge/daemon/schema"
+	"rxedge/daemon/store"
 	"rxedge/daemon/telemetry"
 	"rxedge/index"
 )
@@ -81,6 +83,12 @@ func Refusal(err error) (f health.Finding, ok bool) {
 		return health.MigrationFailed.Found("%v", failed), true
 	case errors.Is(err, schema.ErrDamaged):
 		return health.DataVersionDamaged.Found("%v", err), true
+	case errors.Is(err, keyring.ErrNoKey), errors.Is(err, keyring.ErrKeyFile):
+		return health.KeyMissing.Found("%v", err), true
+	case errors.Is(err, keyring.ErrWrongKey), errors.Is(err, store.ErrKey):
+		return health.KeyWrong.Found("%v", err), true
+	case errors.Is(err, keyring.ErrDamaged):
+		return health.KeyDamaged.Found("%v", err), true
 	}
 	return f, false
 }

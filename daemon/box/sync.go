@@ -64,7 +64,7 @@ func (b *Box) syncDir() string { return filepath.Join(b.Config.Data, "sync") }
 
 // openSync opens what a site keeps, where the box is one.
 func (b *Box) openSync() error {
-	id, err := enroll.Load(b.syncDir())
+	id, err := enroll.Load(b.syncDir(), b.keys.Files())
 	if errors.Is(err, enroll.ErrNotEnrolled) {
 		return nil
 	}
@@ -120,7 +120,7 @@ func (b *Box) RunSync(ctx context.Context) error {
 func (b *Box) startUplink() error {
 	s := &b.sync
 	began := time.Now()
-	sp, err := spool.Open(filepath.Join(b.syncDir(), "spool"), spool.Options{MaxBytes: int64(b.Config.Sync.SpoolMB) << 20, Log: b.log})
+	sp, err := spool.Open(filepath.Join(b.syncDir(), "spool"), spool.Options{MaxBytes: int64(b.Config.Sync.SpoolMB) << 20, Key: b.keys.Spool(), Log: b.log})
 	if err != nil {
 		return err
 	}
@@ -342,7 +342,7 @@ func (b *Box) Enroll(ctx context.Context, file []byte) (string, error) {
 	if have != nil {
 		return "", fmt.Errorf("this box is the site %q already; to make it another, stop rxedged and move %s away", have.Site, b.syncDir())
 	}
-	id, err := enroll.Claim(ctx, b.syncDir(), f, enroll.Options{Proxy: b.Config.Sync.Proxy})
+	id, err := enroll.Claim(ctx, b.syncDir(), f, enroll.Options{Proxy: b.Config.Sync.Proxy, Seal: b.keys.Files()})
 	if err != nil {
 		return "", err
 	}

@@ -40,7 +40,7 @@ func (b *Box) renewIdentity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := fresh.Save(b.syncDir()); err != nil {
+	if err := fresh.Save(b.syncDir(), b.keys.Files()); err != nil {
 		return err
 	}
 	s.mu.Lock()

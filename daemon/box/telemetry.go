@@ -49,7 +49,8 @@ const mostUnsent = 100
 
 func (b *Box) openTelemetry() error {
 	w := &watching{now: b.clock.Now}
-	r, err := telemetry.Open(filepath.Join(b.Config.Data, "telemetry"), telemetry.Options{Now: b.clock.Now, Sound: b.clock.Sound, Log: b.log, Day: b.dayOver, Leave: b.reportWindow, Space: b.space, Cohorts: b.cohorts()})
+	r, err := telemetry.Open(filepath.Join(b.Config.Data, "telemetry"), telemetry.Options{Now: b.clock.Now, Sound: b.clock.Sound, Log: b.log, Day: b.dayOver, Leave: b.reportWindow, Space: b.space, Cohorts: b.cohorts(),
+		Key: b.keys.Store("telemetry"), Seal: b.keys.Files()})
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ type Options struct {
 	Embeddings time.Duration // a vector of a question is kept for; 0: 24 h
 	DiskBytes  int64         // of what is kept on disk; 0: 256 MiB
 	Memory     int64         // bytes of it in memory; 0: 32 MiB
+	Key        []byte        // of the store on disk; nil: it is not encrypted
 	Now        func() time.Time
 	Log        *slog.Logger
 }

@@ -55,7 +55,7 @@ func (c *Cache) seal(kind byte, key string) sealed {
 
 // load opens the store and lists what is in it.
 func (c *Cache) load(dir string) error {
-	db, err := store.Open(dir, false)
+	db, err := store.Open(dir, false, c.opt.Key)
 	if err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ func Open(data string, files []File, now func() time.Time) (*Registry, error) {
 		if _, ok := r.fixed[f.Name]; ok {
 			return nil, fmt.Errorf("api.client %q: it is there twice", f.Name)
 		}
-		b, err := tokenOf(f.TokenFile)
+		b, err := Secret(f.TokenFile)
 		if err != nil {
 			return nil, fmt.Errorf("api.client %q: %w", f.Name, err)
 		}
@@ -88,18 +88,18 @@ func Open(data string, files []File, now func() time.Time) (*Registry, error) {
 	return r, nil
 }
 
-// credentialsDir is the environment variable that names the service's credentials.
-const credentialsDir = "CREDENTIALS_DIRECTORY"
+// CredentialsDir is the environment variable that names the service's credentials.
+const CredentialsDir = "CREDENTIALS_DIRECTORY"
 
-// tokenOf reads a token from a file, or from a credential where the name has no
+// Secret reads a file that its owner alone may read, or a credential where the name has no
 // slash. What systemd puts there only the service can read, whatever its mode says.
-func tokenOf(name string) ([]byte, error) {
+func Secret(name string) ([]byte, error) {
 	if strings.Contains(name, "/") {
 		return private(name)
 	}
-	dir := os.Getenv(credentialsDir)
+	dir := os.Getenv(CredentialsDir)
 	if dir == "" {
-		return nil, fmt.Errorf("%q names a credential, and the service manager gave none; put the token into /etc/rxedge/credentials, or name a file by its path", name)
+		return nil, fmt.Errorf("%q names a credential, and the service manager gave none; put it into /etc/rxedge/credentials, or name a file by its path", name)
 	}
 	if !filepath.IsLocal(name) {
 		return nil, fmt.Errorf("%q is no name of a credential", name)

@@ -101,7 +101,7 @@ func TestCredential(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "token_ehr"), []byte("0123456789abcdefXYZ\n"), 0o440); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv(credentialsDir, dir)
+	t.Setenv(CredentialsDir, dir)
 	r, err := Open(t.TempDir(), []File{{"ehr", "token_ehr"}}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +112,7 @@ func TestCredential(t *testing.T) {
 	if _, err := Open(t.TempDir(), []File{{"ehr", ".."}}, nil); err == nil || !strings.Contains(err.Error(), "no name of a credential") {
 		t.Error(err)
 	}
-	t.Setenv(credentialsDir, "")
+	t.Setenv(CredentialsDir, "")
 	if _, err := Open(t.TempDir(), []File{{"ehr", "token_ehr"}}, nil); err == nil || !strings.Contains(err.Error(), "the service manager gave none") {
 		t.Error(err)
 	}

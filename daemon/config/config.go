@@ -23,7 +23,13 @@ type Config struct {
 	// Data is the folder that holds everything the box keeps. $RXEDGE_DATA comes before the
 	// default, and so does ./var in a checkout.
 	Data string `toml:"data"`
-	Log  Log    `toml:"log"`
+	// KeyFile holds the key that the data folder is encrypted with: a path of mode 0600,
+	// or the name of a credential of the service. "": the credential data_key, where the
+	// service manager gives one.
+	KeyFile string `toml:"key_file"`
+	// Key is what was read of it, where that was done before the folder is opened.
+	Key []byte `toml:"-"`
+	Log Log    `toml:"log"`
 	// Sample ingests the embedded sample formulary where the index is empty.
 	Sample bool   `toml:"sample"`
 	Model  Model  `toml:"model"`

@@ -40,8 +40,10 @@ const (
 // Options of a store; the zero value is what a box uses.
 type Options struct {
 	MaxRecords, MaxAnswers int
-	Now                    func() time.Time
-	Log                    *slog.Logger
+	// Key of the store on disk; nil: it is not encrypted.
+	Key []byte
+	Now func() time.Time
+	Log *slog.Logger
 	// Said is called with each item that was added. May be nil.
 	Said func(Item)
 }
@@ -85,7 +87,7 @@ func Open(dir string, opt Options) (*Store, error) {
 	}
 	s := &Store{opt: opt, next: 1, pending: map[string]Given{}, due: make(chan struct{}, 1), done: make(chan struct{}), ended: make(chan struct{})}
 	var err error
-	s.db, err = store.Open(dir, true)
+	s.db, err = store.Open(dir, true, opt.Key)
 	var damaged *store.DamagedError
 	if errors.As(err, &damaged) {
 		aside := fmt.Sprintf("%s.damaged-%s", dir, opt.Now().UTC().Format("20060102T150405"))
@@ -93,7 +95,7 @@ func Open(dir string, opt Options) (*Store, error) {
 			return nil, fmt.Errorf("setting damaged feedback aside: %w", err)
 		}
 		s.note = "the store of feedback was damaged and lies in " + aside + "; a new one was begun"
-		s.db, err = store.Open(dir, true)
+		s.db, err = store.Open(dir, true, opt.Key)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the store of feedback: %w", err)

@@ -299,6 +299,26 @@ var (
 		Text: "It is as it was: the release before reads it, and a new one that fails so is given up by itself.",
 		Fix:  "free the room that the sentence names, or stay with the release before ('rxedge service use VERSION')",
 	})
+	KeyMissing = register(Condition{
+		Code: "key-missing", Title: "The data folder is encrypted, and no key was given", Severity: Critical,
+		Text: "Nothing of it is read, and nothing is begun anew over it. Where the key is lost for good, feedback, telemetry, kept answers, what waits for the centre and the site's keys are lost; documents and models are not.",
+		Fix:  "give the service the credential data_key ('rxedge config encrypt --help'), or 'rxedge config set key_file FILE'; where it is lost, 'rxedge reset all' and 'rxedge enroll FILE' make the box anew",
+	})
+	KeyWrong = register(Condition{
+		Code: "key-wrong", Title: "The data folder is encrypted with another key", Severity: Critical,
+		Text: "The key that was given is not the one. Nothing is read, and nothing is begun anew over it.",
+		Fix:  "give the key that it was encrypted with, or rotated to last; where it is lost, 'rxedge reset all' and 'rxedge enroll FILE' make the box anew",
+	})
+	KeyDamaged = register(Condition{
+		Code: "key-damaged", Title: "The wrapped key of the data folder is damaged", Severity: Critical,
+		Text: "Both copies are, so that no key opens what is encrypted.",
+		Fix:  "'rxedge restore' of a backup, or copy encryption.a from one into the data folder; else 'rxedge reset all'",
+	})
+	KeyUnused = register(Condition{
+		Code: "key-unused", Title: "A key was given, and the data folder is not encrypted", Severity: Warning, Within: time.Second,
+		Text: "It was made before there was a key. It lies in the clear.",
+		Fix:  "stop the service and 'rxedge config encrypt enable'",
+	})
 	MigrationTakenBack = register(Condition{
 		Code: "migration-taken-back", Title: "What a later release changed of the data folder was taken back", Severity: Warning,
 		Text: "That release was given up before it was confirmed. What it wrote into the parts that it had changed lies aside, and goes when a later release is confirmed.",

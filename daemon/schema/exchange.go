@@ -20,8 +20,9 @@ import (
 // before (old), and what was there when the change was taken back (gone).
 const changesDir = "changes"
 
-// step is where a test ends the process.
-var step = func(string) {}
+// Step is called before and after each step of a change. A test that ends the process
+// there sets it before anything is changed.
+var Step = func(string) {}
 
 // folder is an open data folder of which the caller holds the lock.
 type folder struct {
@@ -44,11 +45,11 @@ func (f *folder) store() error {
 	if err != nil {
 		return err
 	}
-	step("before the state")
+	Step("before the state")
 	if err := pair(f.dir).Store(b); err != nil {
 		return fmt.Errorf("writing down the version of the data folder: %w", err)
 	}
-	step("after the state")
+	Step("after the state")
 	return nil
 }
 
@@ -76,11 +77,11 @@ func (f *folder) exchange(c Change, parts []string, build func(to string) error)
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return undo(err)
 	}
-	step("before it is built")
+	Step("before it is built")
 	if err := build(to); err != nil {
 		return undo(err)
 	}
-	step("after it is built")
+	Step("after it is built")
 	for i := range at.Parts {
 		at.Parts[i].Has = exists(filepath.Join(to, at.Parts[i].Path))
 	}
@@ -122,7 +123,7 @@ func (f *folder) swap(c *Change) error {
 		c.Phase = Removing
 	}
 	f.state.set(c.After)
-	f.state.History = append(f.state.History, Step{f.now().UTC(), c.After.Version, c.After.Program, c.What})
+	f.state.History = append(f.state.History, Entry{f.now().UTC(), c.After.Version, c.After.Program, c.What})
 	if n := len(f.state.History); n > historyKept {
 		f.state.History = f.state.History[n-historyKept:]
 	}
@@ -170,7 +171,7 @@ func (f *folder) takeBack() error {
 		}
 	}
 	f.state.set(c.Before)
-	f.state.History = append(f.state.History, Step{f.now().UTC(), c.Before.Version, c.Before.Program, "taken back: " + c.What})
+	f.state.History = append(f.state.History, Entry{f.now().UTC(), c.Before.Version, c.Before.Program, "taken back: " + c.What})
 	f.state.Changes = f.state.Changes[:len(f.state.Changes)-1]
 	if err := f.store(); err != nil {
 		return err
@@ -226,11 +227,11 @@ func (f *folder) drop(which func(*Change) bool) error {
 	}
 	for i := range f.state.Changes {
 		if c := &f.state.Changes[i]; c.Phase == Removing {
-			step("before originals are removed")
+			Step("before originals are removed")
 			if err := os.RemoveAll(f.change(c)); err != nil {
 				return err
 			}
-			step("after originals are removed")
+			Step("after originals are removed")
 		}
 	}
 	f.state.Changes = slices.DeleteFunc(f.state.Changes, func(c Change) bool { return c.Phase == Removing })
@@ -257,7 +258,7 @@ func (f *folder) sweep() error {
 		if known[e.Name()] {
 			continue
 		}
-		step("before a sweep")
+		Step("before a sweep")
 		if err := os.RemoveAll(f.path(changesDir, e.Name())); err != nil {
 			return err
 		}
@@ -278,11 +279,11 @@ func move(from, to string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
 	}
-	step("before a move")
+	Step("before a move")
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	step("after a move")
+	Step("after a move")
 	return errors.Join(durable.SyncDir(filepath.Dir(to)), durable.SyncDir(filepath.Dir(from)))
 }
 
@@ -329,7 +330,7 @@ func Copy(from, to string) error {
 		if err := os.MkdirAll(filepath.Dir(dst), 0o700); err != nil {
 			return err
 		}
-		step("before a file")
+		Step("before a file")
 		return copyFile(path, dst, info.Mode().Perm())
 	})
 }

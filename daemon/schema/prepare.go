@@ -215,6 +215,15 @@ func (s *Schema) migrate(ctx context.Context) (err error) {
 }
 
 func (s *Schema) change(ctx context.Context, what string, after Layout, parts []string, build func(ctx context.Context, dir, to string) error) error {
+	s.opt.Log.Info("the data folder is changed; what is there stays until the next start that is clean", "what", what, "to_version", after.Version)
+	number := 1
+	for _, c := range s.f.state.Changes {
+		number = max(number, c.Number+1)
+	}
+	return s.exchange(ctx, Change{Number: number, What: what, Program: s.opt.Program, After: after}, parts, build)
+}
+
+func (s *Schema) exchange(ctx context.Context, c Change, parts []string, build func(ctx context.Context, dir, to string) error) error {
 	began := time.Now()
 	if s.opt.Free != nil {
 		paths := make([]string, len(parts))
@@ -226,18 +235,32 @@ func (s *Schema) change(ctx context.Context, what string, after Layout, parts []
 			return fmt.Errorf("%w: %d MB are needed and %d MB are free", ErrNoRoom, need/1e6, free/1e6)
 		}
 	}
-	s.opt.Log.Info("the data folder is changed; what is there stays until the next start that is clean", "what", what, "to_version", after.Version)
-	number := 1
-	for _, c := range s.f.state.Changes {
-		number = max(number, c.Number+1)
-	}
-	err := s.f.exchange(Change{Number: number, What: what, Program: s.opt.Program, After: after}, parts, func(to string) error { return build(ctx, s.f.dir, to) })
+	err := s.f.exchange(c, parts, func(to string) error { return build(ctx, s.f.dir, to) })
 	if err != nil {
 		return err
 	}
-	s.opt.Log.Info("the data folder is changed", "what", what, "took", time.Since(began).Round(time.Millisecond))
+	s.opt.Log.Info("the data folder is changed", "what", c.What, "took", time.Since(began).Round(time.Millisecond))
 	return nil
 }
+
+// Replace parts of the folder by what build makes of them, once and for all: what was
+// there before is removed. It is refused while originals of a migration are kept that
+// may still be taken back; others go.
+func (s *Schema) Replace(ctx context.Context, what string, parts []string, build func(ctx context.Context, dir, to string) error) error {
+	if slices.ContainsFunc(s.f.state.Changes, func(c Change) bool { return c.Confirmed.IsZero() }) {
+		return ErrKept
+	}
+	if err := s.f.drop(func(*Change) bool { return true }); err != nil {
+		return err
+	}
+	if err := s.exchange(ctx, Change{Number: 1, What: what, Program: s.opt.Program, After: s.f.state.layout(), Once: true}, parts, build); err != nil {
+		return err
+	}
+	return s.f.drop(func(c *Change) bool { return c.Once })
+}
+
+// ErrKept: the folder was migrated by a release that is not confirmed yet.
+var ErrKept = errors.New("the data folder was just changed by an upgrade, which may still be taken back: start the service once, and try again")
 
 // Confirm says that this program serves and stays: what it changed is not taken back
 // any more. clean: the stop before was a clean one, so that originals of changes that

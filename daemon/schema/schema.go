@@ -30,13 +30,13 @@ type State struct {
 	// Stores by name: the format of what they hold.
 	Stores map[string]int `json:"stores"`
 	// History of versions, the latest last.
-	History []Step `json:"history,omitempty"`
+	History []Entry `json:"history,omitempty"`
 	// Changes that are under way, or of which the originals are kept, in order.
 	Changes []Change `json:"changes,omitempty"`
 }
 
-// Step of the history.
-type Step struct {
+// Entry of the history.
+type Entry struct {
 	At      time.Time `json:"at"`
 	Version int       `json:"version"`
 	Program string    `json:"program"`

@@ -68,7 +68,7 @@ var testMigrations = []Migration{
 			if err := os.MkdirAll(filepath.Join(to, "store"), 0o700); err != nil {
 				return err
 			}
-			step("in a migration")
+			Step("in a migration")
 			if err := os.WriteFile(filepath.Join(to, n), append(b, " then 2"...), 0o600); err != nil {
 				return err
 			}
@@ -235,9 +235,9 @@ func killAt(n int, do func()) (steps int) {
 			panic(killed{})
 		}
 	}
-	step, durable.Step = count, count
+	Step, durable.Step = count, count
 	defer func() {
-		step, durable.Step = func(string) {}, func(string) {}
+		Step, durable.Step = func(string) {}, func(string) {}
 		if p := recover(); p != nil {
 			if _, is := p.(killed); !is {
 				panic(p)

@@ -14,7 +14,7 @@ import (
 func TestCompacts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	db, err := Open(dir, false)
+	db, err := Open(dir, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestCompacts(t *testing.T) {
 	if err := db.Close(); err != nil { // also while it is at work
 		t.Fatal(err)
 	}
-	if db, err = Open(dir, true); err != nil {
+	if db, err = Open(dir, true, nil); err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()

@@ -55,7 +55,7 @@ func set(db *DB, n int) error {
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	dir := small(t, 112<<20)
-	db, err := Open(filepath.Join(dir, "s"), true)
+	db, err := Open(filepath.Join(dir, "s"), true, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	// Another is not opened, and what is there of it is not taken for damaged.
 	var damaged *DamagedError
-	if _, err := Open(filepath.Join(dir, "other"), true); !errors.Is(err, ErrNoRoom) || errors.As(err, &damaged) {
+	if _, err := Open(filepath.Join(dir, "other"), true, nil); !errors.Is(err, ErrNoRoom) || errors.As(err, &damaged) {
 		t.Fatal(err)
 	}
 	if err := os.Remove(filler); err != nil {
@@ -100,7 +100,7 @@ func TestFullDisk(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if db, err = Open(filepath.Join(dir, "s"), true); err != nil {
+	if db, err = Open(filepath.Join(dir, "s"), true, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.View(func(txn *badger.Txn) error {
@@ -119,7 +119,7 @@ func TestFullDisk(t *testing.T) {
 func TestCollectStaysFlat(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	db, err := Open(dir, false)
+	db, err := Open(dir, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

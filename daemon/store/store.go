@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -27,9 +28,17 @@ type DamagedError struct {
 func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Dir, e.Err) }
 func (e *DamagedError) Unwrap() error { return e.Err }
 
+// ErrKey: the store is encrypted with another key, or with one where none was given, or
+// is not encrypted.
+var ErrKey = errors.New("the store is not of this key")
+
+// encryptedCache in bytes, of blocks and of their index.
+const encryptedCache = 2 << 20
+
 // Open opens or makes the store in dir, which only its owner may enter. With
-// sync a transaction that has returned is on disk. A *RoomError: the disk is full.
-func Open(dir string, sync bool) (db *DB, err error) {
+// sync a transaction that has returned is on disk. key has 32 bytes, or is nil where the
+// store is not encrypted. A *RoomError: the disk is full; ErrKey: it is of another key.
+func Open(dir string, sync bool, key []byte) (db *DB, err error) {
 	defer func() {
 		// Badger panics over some damaged files.
 		if p := recover(); p != nil {
@@ -54,13 +63,20 @@ func Open(dir string, sync bool) (db *DB, err error) {
 	if err := room(dir, openRoom); err != nil {
 		return nil, err
 	}
-	raw, err := badger.Open(badger.DefaultOptions(dir).WithLogger(nil).WithSyncWrites(sync).
+	opt := badger.DefaultOptions(dir).WithLogger(nil).WithSyncWrites(sync).
 		WithMemTableSize(8 << 20).WithNumMemtables(2).WithNumLevelZeroTables(1).WithNumLevelZeroTablesStall(16).WithNumCompactors(0).
 		WithValueThreshold(1 << 20).WithValueLogFileSize(16 << 20).
 		WithCompression(options.None).WithBlockCacheSize(0).WithIndexCacheSize(0).
 		WithChecksumVerificationMode(options.OnTableAndBlockRead).
-		WithBypassLockGuard(true).WithNumVersionsToKeep(1).WithMetricsEnabled(false))
+		WithBypassLockGuard(true).WithNumVersionsToKeep(1).WithMetricsEnabled(false)
+	if key != nil {
+		// A block is decrypted where it is not in a cache.
+		opt = opt.WithEncryptionKey(key).WithEncryptionKeyRotationDuration(365 * 24 * time.Hour).WithBlockCacheSize(encryptedCache).WithIndexCacheSize(encryptedCache)
+	}
+	raw, err := badger.Open(opt)
 	switch {
+	case errors.Is(err, badger.ErrEncryptionKeyMismatch):
+		return nil, fmt.Errorf("%s: %w", dir, ErrKey) // and not damaged: nothing may be begun anew over it
 	case err == nil:
 		db = &DB{DB: raw, dir: dir, stop: make(chan struct{}), done: make(chan struct{})}
 		_ = allocate(dir) // else before the first write

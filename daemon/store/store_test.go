@@ -16,7 +16,7 @@ func TestOpenOfAnothers(t *testing.T) {
 		t.Skip("root may read everything")
 	}
 	dir := t.TempDir()
-	db, err := Open(dir, true)
+	db, err := Open(dir, true, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestOpenOfAnothers(t *testing.T) {
 		t.Fatal(err)
 	}
 	var damaged *DamagedError
-	if _, err := Open(dir, true); !errors.Is(err, fs.ErrPermission) || errors.As(err, &damaged) {
+	if _, err := Open(dir, true, nil); !errors.Is(err, fs.ErrPermission) || errors.As(err, &damaged) {
 		t.Fatal(err)
 	}
 }

@@ -84,6 +84,6 @@ func (r *Recorder) rewrite() (err error) {
 	if err := errors.Join(db.Flatten(1), db.Close()); err != nil {
 		return err
 	}
-	r.db, err = store.Open(opt.Dir, true)
+	r.db, err = store.Open(opt.Dir, true, r.opt.Key)
 	return err
 }

@@ -20,6 +20,7 @@ import (
 
 	"rxedge/daemon/answer"
 	"rxedge/daemon/store"
+	"rxedge/sync/durable"
 )
 
 // How long windows are kept, and how often what was counted goes to the disk.
@@ -60,6 +61,10 @@ type Options struct {
 	// Cohorts that are told apart, and kept; others are OtherCohort, of windows that
 	// were written before too. Nil: any.
 	Cohorts []string
+	// Key of the store on disk, and Seal of the file beside it; nil: they are not
+	// encrypted.
+	Key  []byte
+	Seal *durable.Seal
 	// Space gives the part of an answer's vector that can be compared over generations,
 	// and the number by which its space is known; 0: there is none. May be nil.
 	Space func(*answer.Answer) (space uint64, v []float32)
@@ -105,7 +110,7 @@ func Open(dir string, opt Options) (*Recorder, error) {
 	}
 	r := &Recorder{opt: opt, fresh: map[string]*Window{}, recall: map[string]*Observation{}, order: make([]string, recalled), stop: make(chan struct{}), ended: make(chan struct{}), due: make(chan struct{}, 1)}
 	var err error
-	r.db, err = store.Open(dir, true)
+	r.db, err = store.Open(dir, true, opt.Key)
 	var damaged *store.DamagedError
 	if errors.As(err, &damaged) {
 		aside := fmt.Sprintf("%s.damaged-%s", dir, opt.Now().UTC().Format("20060102T150405"))
@@ -113,7 +118,7 @@ func Open(dir string, opt Options) (*Recorder, error) {
 			return nil, fmt.Errorf("setting damaged telemetry aside: %w", err)
 		}
 		r.note = "the store of telemetry was damaged and lies in " + aside + "; counting began anew"
-		r.db, err = store.Open(dir, true)
+		r.db, err = store.Open(dir, true, opt.Key)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the store of telemetry: %w", err)
@@ -140,15 +145,18 @@ func (r *Recorder) Start() {
 // openKey reads the key under which questions are hashed. It never leaves the box,
 // so nobody else can try whether a question was asked.
 func (r *Recorder) openKey(path string) error {
-	b, err := os.ReadFile(path)
+	b, err := r.opt.Seal.Read(path)
 	if err == nil && len(b) == len(r.key) {
 		copy(r.key[:], b)
 		return nil
 	}
+	if errors.Is(err, durable.ErrSeal) || errors.Is(err, durable.ErrSealed) {
+		return fmt.Errorf("the key of telemetry: %w", err)
+	}
 	if _, err := rand.Read(r.key[:]); err != nil {
 		return fmt.Errorf("making the key of telemetry: %w", err)
 	}
-	if err := os.WriteFile(path, r.key[:], 0o600); err != nil {
+	if err := r.opt.Seal.Write(path, r.key[:]); err != nil {
 		return fmt.Errorf("keeping the key of telemetry: %w", err)
 	}
 	return nil

@@ -56,7 +56,7 @@ func TestMain(m *testing.M) {
 }
 
 func pullSite(dir string) error {
-	id, err := enroll.Load(dir)
+	id, err := enroll.Load(dir, nil)
 	if err != nil {
 		return err
 	}

@@ -59,6 +59,7 @@ func Subject(site string) string { return "enroll." + site }
 type Options struct {
 	Proxy string
 	Now   func() time.Time // nil: time.Now
+	Seal  *durable.Seal    // nil: secrets are kept in the clear
 }
 
 // Claim makes the box whose sync folder is dir the site of f. The keys are made
@@ -72,7 +73,7 @@ func Claim(ctx context.Context, dir string, f *File, opt Options) (*Identity, er
 	if now().After(f.Expires) {
 		return nil, &RefusedError{CodeClaimExpired, "the file was good until " + f.Expires.Format(time.RFC3339) + "; ask the centre for a new one, or mend this box's clock"}
 	}
-	keys, err := makeKeys(dir, f.Site)
+	keys, err := makeKeys(dir, f.Site, opt.Seal)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +112,7 @@ func Claim(ctx context.Context, dir string, f *File, opt Options) (*Identity, er
 	id := &Identity{Site: f.Site, Channel: f.Channel, Hubs: f.Hubs, CA: f.CA,
 		Credentials: link.Credentials{JWT: r.JWT, Seed: keys.Seed, Certificate: r.Certificate, Key: keys.Key},
 		Root:        f.Root, Floor: f.Floor, Issued: f.Issued, Enrolled: now().UTC()}
-	if err := id.Save(dir); err != nil {
+	if err := id.Save(dir, opt.Seal); err != nil {
 		return nil, err
 	}
 	return id, os.Remove(filepath.Join(dir, keysFile))
@@ -133,12 +134,12 @@ type keys struct {
 }
 
 // makeKeys makes the site's keys, or takes those of a claim that was cut off.
-func makeKeys(dir, site string) (*keys, error) {
+func makeKeys(dir, site string, seal *durable.Seal) (*keys, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, keysFile)
-	if b, err := os.ReadFile(path); err == nil {
+	if b, err := seal.Read(path); err == nil {
 		var k keys
 		if json.Unmarshal(b, &k) == nil && k.Site == site {
 			return &k, nil
@@ -165,7 +166,7 @@ func makeKeys(dir, site string) (*keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	return k, durable.Write(path, b)
+	return k, seal.Write(path, b)
 }
 
 func (k *keys) public() (string, error) {

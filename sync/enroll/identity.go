@@ -31,9 +31,13 @@ var ErrNotEnrolled = errors.New("this box is not enrolled; 'rxedge enroll FILE' 
 
 const identityFile = "site.json"
 
-// Load the identity of the site whose folder is dir.
-func Load(dir string) (*Identity, error) {
-	b, err := os.ReadFile(filepath.Join(dir, identityFile))
+// Secrets are the names of the files in a site's folder that are sealed.
+var Secrets = []string{identityFile, keysFile}
+
+// Load the identity of the site whose folder is dir. seal is nil where the folder is not
+// encrypted; the error is durable.ErrSealed where it is all the same.
+func Load(dir string, seal *durable.Seal) (*Identity, error) {
+	b, err := seal.Read(filepath.Join(dir, identityFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNotEnrolled
 	}
@@ -51,7 +55,7 @@ func Load(dir string) (*Identity, error) {
 }
 
 // Save it in dir, which is made, mode 0700.
-func (id *Identity) Save(dir string) error {
+func (id *Identity) Save(dir string, seal *durable.Seal) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -62,5 +66,5 @@ func (id *Identity) Save(dir string) error {
 	if err != nil {
 		return err
 	}
-	return durable.Write(filepath.Join(dir, identityFile), append(b, '\n'))
+	return seal.Write(filepath.Join(dir, identityFile), append(b, '\n'))
 }

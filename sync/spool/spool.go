@@ -61,6 +61,8 @@ type Options struct {
 	// MaxBytes that messages may take on disk; 0: 64 MiB.
 	MaxBytes int64
 	Log      *slog.Logger // nil: silent
+	// Key of what is on disk; "": it is not encrypted.
+	Key string
 }
 
 // Message that waits.
@@ -165,12 +167,16 @@ func (s *Spool) open() error {
 	if err := os.MkdirAll(store, 0o700); err != nil {
 		return err
 	}
-	srv, err := server.NewServer(&server.Options{
+	opt := &server.Options{
 		ServerName: "spool", DontListen: true, NoSigs: true, NoLog: true,
 		JetStream: true, StoreDir: store, SyncAlways: true,
 		JetStreamMaxStore: 4*s.opt.MaxBytes + 64<<20, JetStreamMaxMemory: 8 << 20,
 		MaxPayload: MaxMessage + 4096,
-	})
+	}
+	if s.opt.Key != "" {
+		opt.JetStreamKey, opt.JetStreamCipher = s.opt.Key, server.AES
+	}
+	srv, err := server.NewServer(opt)
 	if err != nil {
 		return err
 	}
