@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"rxedge/daemon/api"
 	"rxedge/daemon/backup"
 	"rxedge/daemon/box"
 	"rxedge/daemon/config"
@@ -56,7 +57,8 @@ func served(t *testing.T) (data string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &http.Server{Handler: control.Handler(b, http.NotFoundHandler())}
+	public := api.New(api.Deps{Answers: b.Answers, Index: b.Index, Models: b.Models, Feedback: b.Feedback, Health: b.Health, Station: b.Station, Metrics: b.Metrics(), Log: slog.New(slog.DiscardHandler)})
+	srv := &http.Server{Handler: control.Handler(b, api.Trusted(public), nil)}
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(func() {
 		_ = srv.Close()

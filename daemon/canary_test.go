@@ -46,8 +46,8 @@ func mayHold(rel string) bool {
 // What is typed at a box of a fleet, asked by every door it has, answered, refused and
 // fed back, is nowhere but in the answer and in the feedback: not in the log, the
 // metrics, the technician's page and commands, telemetry, alarms, the spool, any file;
-// not on the wire, as bytes or as the messages that they carry; not at the hub. There
-// is no command for a support bundle; what one would be made of is read here.
+// not on the wire, as bytes or as the messages that they carry; not at the hub; not in a
+// support bundle, of the running box or of the stopped one.
 func TestCanary(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "var")
@@ -91,7 +91,8 @@ func TestCanary(t *testing.T) {
 		}
 		found.scan(path, b)
 	}
-	commands(t, data, found)
+	tool := commands(t, data, found)
+	supported(t, tool, data, "running", found)
 
 	// What waits while there is no line lies on the disk.
 	line.Cut()
@@ -106,6 +107,7 @@ func TestCanary(t *testing.T) {
 		t.Fatal(err)
 	}
 	found.scan("the log", []byte(s.log.String()))
+	supported(t, tool, data, "stopped", found)
 
 	// The day ends, and its questions may leave.
 	day, err := telemetry.Open(filepath.Join(data, "telemetry"), telemetry.Options{Now: func() time.Time { return today.AddDate(0, 0, 1).Add(time.Minute) }})
@@ -248,14 +250,36 @@ func typed(t *testing.T, s *station) {
 	given("/v1/feedback", object{"answer_id": last.ID, "thumb": patient})
 }
 
-// commands are what a technician sees, of a tool that is built here.
-func commands(t *testing.T, data string, found *scanner) {
+// buildTool once, without the race detector, with which each of its starts takes a second.
+func buildTool(t *testing.T) string {
 	t.Helper()
-	tool := filepath.Join(t.TempDir(), "rxedge")
-	// Without the race detector, with which each of its starts takes a second.
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", tool, "../admin").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	tool, err := builtTool()
+	if err != nil {
+		t.Fatal(err)
 	}
+	return tool
+}
+
+var builtTool = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "rxedge-tool-")
+	if err != nil {
+		return "", err
+	}
+	toolDir = dir
+	tool := filepath.Join(dir, "rxedge")
+	if out, err := exec.Command("go", "build", "-o", tool, "../admin").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return tool, nil
+})
+
+// toolDir goes when all tests are done.
+var toolDir string
+
+// commands are what a technician sees, of a tool that is built here.
+func commands(t *testing.T, data string, found *scanner) (tool string) {
+	t.Helper()
+	tool = buildTool(t)
 	run := func(args ...string) []byte {
 		c := exec.CommandContext(t.Context(), tool, append(args, "--data", data)...)
 		var errs bytes.Buffer
@@ -276,13 +300,15 @@ func commands(t *testing.T, data string, found *scanner) {
 		}
 		found.scan("rxedge "+c, out)
 	}
+	reports := t.TempDir()
 	for _, suffix := range []string{"html", "md"} {
-		run("report", "audit", "--out", filepath.Join(filepath.Dir(tool), "audit."+suffix))
-		run("report", "model-card", "--model", "none", "--out", filepath.Join(filepath.Dir(tool), "card."+suffix))
+		run("report", "audit", "--out", filepath.Join(reports, "audit."+suffix))
+		run("report", "model-card", "--model", "none", "--out", filepath.Join(reports, "card."+suffix))
 	}
-	if n := found.folder(t, filepath.Dir(tool), func(rel string) bool { return rel == "rxedge" }); n < 4 {
+	if n := found.folder(t, reports, nil); n < 4 {
 		t.Errorf("%d reports", n)
 	}
+	return tool
 }
 
 // hears all messages that the hub passes on in the fleet's account, in clear.

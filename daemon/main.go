@@ -24,6 +24,7 @@ import (
 	"rxedge/daemon/control"
 	"rxedge/daemon/logfile"
 	"rxedge/daemon/notify"
+	"rxedge/daemon/supportbundle"
 	"rxedge/daemon/web"
 	"rxedge/index"
 	"rxedge/index/pace"
@@ -149,6 +150,8 @@ Flags:
 // which may be nil, is called with the address once both interfaces listen.
 func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Writer, ready func(addr string)) error {
 	began := time.Now()
+	recent := supportbundle.NewRing(log.Handler())
+	log = slog.New(recent)
 	pace.Process()
 	manager := notify.New(log)
 	manager.Patient = !onTrial()
@@ -228,7 +231,7 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 		}
 	}
 	defer stop(log, "http", serve("http", tcp, public))
-	defer stop(log, "socket", serve("socket", sock, control.Handler(b, api.Trusted(public))))
+	defer stop(log, "socket", serve("socket", sock, control.Handler(b, api.Trusted(public), recent.Lines)))
 	// First of all: new questions are refused, those under way get ten seconds.
 	defer stop(log, "questions", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

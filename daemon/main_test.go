@@ -56,7 +56,11 @@ func TestMain(m *testing.M) {
 		stop()
 		os.Exit(code)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if toolDir != "" {
+		_ = os.RemoveAll(toolDir)
+	}
+	os.Exit(code)
 }
 
 // asProgram is where a release lies of which the test binary is the program, and asFormat

@@ -15,6 +15,7 @@ import (
 	"rxedge/daemon/rollout"
 	"rxedge/daemon/store"
 	"rxedge/daemon/suite"
+	"rxedge/daemon/supportbundle"
 	"rxedge/index"
 	"rxedge/inference"
 	"rxedge/inference/catalog"
@@ -125,8 +126,8 @@ type Bytes struct {
 }
 
 // Handler serves the socket: the public interface and, under /control/, the
-// technician's calls.
-func Handler(b *box.Box, public http.Handler) http.Handler {
+// technician's calls. lines are the log's last, as they may leave the box; nil: there are none.
+func Handler(b *box.Box, public http.Handler, lines func() []supportbundle.Line) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", public)
 	call(mux, "ingest", func(ctx context.Context, r IngestRequest, p func(any)) (any, error) {
@@ -203,6 +204,13 @@ func Handler(b *box.Box, public http.Handler) http.Handler {
 	call(mux, "rollout-do", func(ctx context.Context, q box.RolloutRequest, _ func(any)) (any, error) { return b.RolloutDo(ctx, q) })
 	call(mux, "settings", func(ctx context.Context, key []byte, _ func(any)) (any, error) { return b.Settings(ctx, key) })
 	serveBackup(mux, b)
+	call(mux, "process", func(context.Context, none, func(any)) (any, error) {
+		p := supportbundle.Look()
+		if lines != nil {
+			p.Lines = lines()
+		}
+		return p, nil
+	})
 	call(mux, "health", func(context.Context, none, func(any)) (any, error) { return b.Health(), nil })
 	return mux
 }
