@@ -17,7 +17,8 @@ func (a *app) disk() *cobra.Command {
 		Long: `Show what takes room in the data folder, by kind, beside what each kind may take ([disk] in
 rxedge.toml), and what 'rxedge disk gc' would remove because nothing needs it.
 
-What would take more than its budget, or leave less than the floor, is refused before it begins.`,
+A new generation of the index, a model or a bundle that would take more than its budget, or leave
+less than the floor, is refused before it begins.`,
 		Example: `  rxedge disk --json`,
 		Args:    args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -65,8 +66,10 @@ func budgetOf(l disk.Line) string {
 
 func stateOf(l disk.Line) string {
 	switch {
-	case l.Over():
+	case l.Over() && l.Kind.Refuses():
 		return "over: what is new is refused"
+	case l.Over():
+		return "over"
 	case l.Near():
 		return fmt.Sprintf("%.0f %%", 100*float64(l.Bytes)/float64(l.Budget))
 	}

@@ -124,6 +124,7 @@ var wordings = map[string]wording{
 	"telemetry could not be read": {"The figures of /metrics and of the station page lack these.", lookAtDisk},
 	"telemetry could not be written; it is tried again":                                       {"Counts wait in memory.", lookAtDisk},
 	"a window of telemetry is damaged and is passed over":                                     {"One hour or day is missing in the figures.", nothing},
+	"windows of telemetry lay in the future and were brought back":                            {"The clock was far ahead for a while; what was counted then is told of this hour, or of yesterday.", "See that the clock is right ('timedatectl')."},
 	"a window of telemetry was damaged; it is counted anew":                                   {"One hour is counted from now on.", nothing},
 	"a trace of a slow question is damaged and is passed over":                                {"One trace is missing.", nothing},
 	"a week of explanations can't be read; it is begun anew":                                  {"What tells why the guard doubted is missing for that week.", nothing},

@@ -115,8 +115,8 @@ func TestUpdateInvalidates(t *testing.T) {
 	}
 	var h api.Health
 	again.do(t, "GET", "/v1/status", nil, &h)
-	if !strings.Contains(fmt.Sprint(h.Degraded), "damaged") {
-		t.Errorf("no note: %q", h.Degraded)
+	if !strings.Contains(fmt.Sprint(h.Conditions), "damaged") {
+		t.Errorf("no note: %v", h.Conditions)
 	}
 }
 

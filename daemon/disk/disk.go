@@ -188,6 +188,10 @@ func (l Line) Near() bool {
 	return l.Budget > 0 && !l.Over() && float64(l.Bytes) >= NearPart*float64(l.Budget)
 }
 
+// Refuses says whether what is new of the kind is refused where it is over: of the others
+// each has a bound of its own, and what it lets go of.
+func (k Kind) Refuses() bool { return k == Index || k == Models || k == Bundles }
+
 // Lines of all kinds that there is something of, or that have a budget.
 func Lines(u Usage, budgets map[Kind]int64) []Line {
 	var out []Line

@@ -27,12 +27,12 @@ var (
 	})
 	DiskBudgetExceeded = register(Condition{
 		Code: "disk-budget-exceeded", Title: "Something takes more of the disk than it may", Severity: Warning, Within: 15 * time.Minute,
-		Text: "What is new of that kind is refused before it begins. Nothing that was kept goes for it, but what nothing needs.",
+		Text: "Where it is the index, models or bundles, what is new of them is refused before it begins. Nothing that was kept goes for it, but what nothing needs.",
 		Fix:  "'rxedge disk' shows what takes how much; 'rxedge disk gc' removes what nothing needs; else withdraw or remove some of it, or raise its budget ([disk] in rxedge.toml)",
 	})
 	DiskBudgetNear = register(Condition{
 		Code: "disk-budget-near", Title: "Something takes nine tenths of what it may of the disk", Severity: Notice, Within: 15 * time.Minute,
-		Text: "When it takes all of it, what is new of that kind is refused.",
+		Text: "When the index, models or bundles take all of theirs, what is new of them is refused.",
 		Fix:  "'rxedge disk' shows what takes how much; 'rxedge disk gc' removes what nothing needs",
 	})
 	DiskSlow = register(Condition{

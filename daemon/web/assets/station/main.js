@@ -93,7 +93,7 @@ function disk(d) {
   put(byId("disk"), table(`What rxedge takes of the disk: ${bytes(d.used_bytes)}`, ["Kind", "Takes>", "May take>", "State"], kinds.map((k) => {
     const part = k.budget_bytes ? k.bytes / k.budget_bytes : 0;
     return { mark: part > 1 ? "act" : part >= 0.9 ? "investigate" : null,
-      cells: [k.kind, bytes(k.bytes), k.budget_bytes ? bytes(k.budget_bytes) : none, part > 1 ? "over: what is new is refused" : part >= 0.9 ? "nearly all" : "well"] };
+      cells: [k.kind, bytes(k.bytes), k.budget_bytes ? bytes(k.budget_bytes) : none, part > 1 ? (["index", "models", "bundles"].includes(k.kind) ? "over: what is new is refused" : "over") : part >= 0.9 ? "nearly all" : "well"] };
   })));
 }
 
