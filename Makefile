@@ -31,7 +31,7 @@ bin/rxedge:
 run: build ## build and start the appliance on 127.0.0.1:8731, data in ./var
 	@exec bin/rxedged --data var
 
-test: check engine ## vet and run all tests with the race detector
+test: check engine pdf-engine ## vet and run all tests with the race detector
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) test -race -timeout 20m ./...
@@ -46,6 +46,17 @@ lint: ## staticcheck, and go mod tidy must leave no diff
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
 	@cp go.mod .cache/go.mod.before; cp go.sum .cache/go.sum.before; $(GO) mod tidy; \
 	cmp -s go.mod .cache/go.mod.before && cmp -s go.sum .cache/go.sum.before || { echo "go mod tidy leaves a diff"; exit 1; }
+
+.PHONY: pdf-engine
+pdf-engine: ## compile the PDF engine into the user's cache, which takes long under the race detector
+	@$(GO) run ./index/document/pdf/compile
+
+DOCUMENT_DATA ?= ../shared/data
+DOCUMENT_CORPUS ?= .cache/document-corpus
+.PHONY: document-corpus
+document-corpus: ## make hard documents with real programs, from the texts in DOCUMENT_DATA, and measure how they are read
+	$(GO) run ./index/document/corpus -data $(DOCUMENT_DATA) -out $(DOCUMENT_CORPUS)
+	RXEDGE_DOCUMENT_CORPUS=$(abspath $(DOCUMENT_CORPUS)) $(GO) test -timeout 60m -count=1 -run TestCorpus ./index/document
 
 SEMANTIC_DATA ?= ../shared/data
 .PHONY: support-model

@@ -140,6 +140,11 @@ func (a *app) showDecision(d *guard.Decision) {
 
 func source(c answer.Citation) string {
 	s := c.DocumentTitle + ", " + c.SectionTitle
+	if c.Page > 0 {
+		s += fmt.Sprintf(", page %d", c.Page)
+	} else if c.Element != "" {
+		s += ", " + c.Element
+	}
 	if c.EffectiveDate != "" {
 		s += ", effective " + c.EffectiveDate
 	}

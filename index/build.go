@@ -522,7 +522,7 @@ func (b *build) split(d *document.Document) []generation.Passage {
 	ps := make([]generation.Passage, len(cut))
 	for i, p := range cut {
 		s := &d.Sections[p.Section]
-		ps[i] = generation.Passage{Passage: p, Text: s.Text[p.Start:p.End], SectionTitle: s.Title, LOINC: s.LOINC}
+		ps[i] = generation.Passage{Passage: p, Text: s.Text[p.Start:p.End], SectionTitle: s.Title, LOINC: s.LOINC, Places: s.PlacesIn(p.Start, p.End)}
 	}
 	return ps
 }

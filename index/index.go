@@ -239,6 +239,8 @@ type Hit struct {
 	LOINC         string `json:"loinc,omitempty"`
 	Effective     string `json:"effective_date,omitempty"`
 	Notice        string `json:"notice,omitempty"`
+	// Places of the passage in a source that has pages or elements.
+	Places []document.Place `json:"places,omitempty"`
 	// Score of the mode asked for; ranks start at 1, 0 means not among the
 	// candidates of that source.
 	Score     float64 `json:"score"`

@@ -278,7 +278,7 @@ func (s *Snapshot) hit(f found) (Hit, error) {
 	}
 	return Hit{
 		Passage: p.Passage, Text: p.Text,
-		SetID: d.ID, Version: d.Version, DocumentTitle: d.Title, SectionTitle: p.SectionTitle, LOINC: p.LOINC,
+		SetID: d.ID, Version: d.Version, DocumentTitle: d.Title, SectionTitle: p.SectionTitle, LOINC: p.LOINC, Places: p.Places,
 		Effective: d.Effective, Notice: d.Notice,
 		Score: f.score, BM25: f.bm25, Dense: f.dense, BM25Rank: f.bm25Rank, DenseRank: f.denseRank, Name: f.name, Section: f.section,
 	}, nil

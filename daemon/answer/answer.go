@@ -160,6 +160,10 @@ type Citation struct {
 	End           int    `json:"end"`
 	Quote         string `json:"quote"`
 	Stale         bool   `json:"stale,omitempty"` // the label is too old
+	// Page of the source on which the span begins, from 1, or the part of a source
+	// without pages ("sheet Interactions, row 7"); where the source has such.
+	Page    int    `json:"page,omitempty"`
+	Element string `json:"element,omitempty"`
 }
 
 // Retrieved is a passage that was looked at.

@@ -15,6 +15,7 @@ import (
 
 	"rxedge/daemon/answer/guard"
 	"rxedge/index"
+	"rxedge/index/document"
 	"rxedge/index/names"
 	"rxedge/inference"
 	"rxedge/inference/extract"
@@ -539,8 +540,9 @@ func also(r names.Reading) []extract.Also {
 
 // cite makes the citation of bytes [start, end) of the section that h lies in.
 func cite(h *index.Hit, start, end int) Citation {
+	at := document.PlaceAt(h.Places, start)
 	return Citation{SetID: h.SetID, Version: h.Version, DocumentTitle: h.DocumentTitle, SectionID: h.Passage.SectionID,
-		SectionTitle: h.SectionTitle, LOINC: h.LOINC, EffectiveDate: h.Effective,
+		Page: at.Page, Element: at.Element, SectionTitle: h.SectionTitle, LOINC: h.LOINC, EffectiveDate: h.Effective,
 		Start: start, End: end, Quote: h.Text[start-h.Passage.Start : end-h.Passage.Start]}
 }
 

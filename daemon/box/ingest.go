@@ -137,7 +137,7 @@ func (b *Box) batch(ctx context.Context, read readFunc, remove []string, replace
 	var rep IngestReport
 	rep.Problems = []document.Problem{}
 	var failed error
-	opt := document.Options{Progress: func(p document.Progress) {
+	opt := document.Options{CacheDir: filepath.Join(b.Config.Data, "pdfium"), Progress: func(p document.Progress) {
 		progress(IngestProgress{Stage: "read", File: filepath.Base(p.File), Done: p.BytesDone, Total: p.BytesTotal, Unit: "bytes"})
 	}}
 	next, stop := iter.Pull2(func(yield func(*document.Document, error) bool) {

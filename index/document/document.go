@@ -12,6 +12,7 @@ const (
 	KindMarkdown = "markdown" // headings become sections
 	KindHTML     = "html"
 	KindText     = "text"
+	KindPDF      = "pdf"
 )
 
 // Document is one label, guideline or table.
@@ -74,4 +75,7 @@ type Section struct {
 	// Text is valid UTF-8 in paragraphs separated by "\n\n"; a table row is one
 	// line with cells separated by " | ", a list item one line after "• ".
 	Text string `json:"text"`
+	// Places say which page or element of the source Text comes from, in the order
+	// of Text; empty for sources that have neither.
+	Places []Place `json:"places,omitempty"`
 }

@@ -47,7 +47,7 @@ func TestHostileInput(t *testing.T) {
 		"empty":               {"a.xml", " \n", "empty", 0},
 		"gzip":                {"bomb.xml", zipped.String(), "compressed archive (gzip)", 0},
 		"zip":                 {"bomb.jsonl", "PK\x03\x04rest", "compressed archive (zip)", 0},
-		"pdf":                 {"a.txt", "%PDF-1.7", "PDF", 0},
+		"pdf":                 {"a.txt", "%PDF-1.7", "PDF that is damaged", 0},
 		"noise":               {"a.txt", string(noise), "binary", 1},
 		"NULs":                {"a.txt", "abc\x00\x00", "binary", 0},
 		"bad UTF-8":           {"a.txt", "fine\nnot \xe9 fine", "UTF-8", 2},

@@ -23,7 +23,6 @@ var archives = []struct{ magic, what string }{
 }
 
 var otherFiles = []struct{ magic, what, fix string }{
-	{"%PDF-", "a PDF", "export it as HTML, Markdown or plain text"},
 	{"\xd0\xcf\x11\xe0", "an old Microsoft Office file", "save it as HTML or plain text"},
 	{"\x89PNG", "a picture", "give the text it shows"}, {"\xff\xd8\xff", "a picture", "give the text it shows"},
 	{"GIF8", "a picture", "give the text it shows"}, {"\x7fELF", "a program", "give a label or guideline"},

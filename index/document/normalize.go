@@ -37,7 +37,7 @@ func fold(r rune) rune {
 	case r == 0x2028 || r == 0x2029:
 		return '\n'
 	case r == 0xad, r == 0x61c, r >= 0x200b && r <= 0x200f, r >= 0x202a && r <= 0x202e,
-		r >= 0x2060 && r <= 0x206f, r == 0xfeff, r == 0xfffe, r == 0xffff:
+		r >= 0x2060 && r <= 0x206f, r >= 0xfdd0 && r <= 0xfdef, r == 0xfeff, r == 0xfffe, r == 0xffff:
 		return -1
 	case unicode.Is(unicode.Zs, r):
 		return ' '

@@ -3,18 +3,25 @@ package document
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Options bound what Read takes from one file. The zero value means the
 // defaults that stand beside each field.
 type Options struct {
-	MaxFileBytes int64 // 64 MiB
+	MaxFileBytes int64 // 64 MiB; of a file that is read page by page, MaxStreamBytes
 	MaxLineBytes int   // of one JSONL record; 16 MiB
 	MaxSections  int   // of one document; 20,000
 	MaxDepth     int   // nesting of XML, HTML and JSON; 256
 	MaxElements  int   // markup elements, or JSONL records, of one file; 1,000,000
+	// MaxStreamBytes of a file that is never held in memory as a whole (PDF); 4 GiB
+	MaxStreamBytes int64
+	MaxFileTime    time.Duration // for one PDF; 30 minutes
+	// CacheDir keeps the compiled PDF engine (20 MiB); "" is the user's own cache
+	// folder. Without either it is compiled in each process, which takes seconds.
+	CacheDir string
 	// Progress, where it is set, is called from Read's own goroutine before
-	// each file and once at the end.
+	// each file, after each page of a file of pages, and once at the end.
 	Progress func(Progress)
 }
 
@@ -25,6 +32,8 @@ type Progress struct {
 	FilesTotal int
 	BytesDone  int64
 	BytesTotal int64
+	Page       int // of File that were read; 0 where it has no pages
+	Pages      int
 }
 
 const maxMarkupTagBytes = 1 << 20 // one start tag with all its attributes
@@ -44,6 +53,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxElements <= 0 {
 		o.MaxElements = 1_000_000
+	}
+	if o.MaxStreamBytes <= 0 {
+		o.MaxStreamBytes = 4 << 30
+	}
+	if o.MaxFileTime <= 0 {
+		o.MaxFileTime = 30 * time.Minute
 	}
 	return o
 }

@@ -66,7 +66,7 @@ func ReadBytes(ctx context.Context, name string, data []byte, opt Options, yield
 // of yield or of src.
 func ReadReader(ctx context.Context, name string, src io.Reader, opt Options, yield func(*Document) error) ([]Problem, error) {
 	r := &reader{ctx: ctx, opt: opt.withDefaults(), yield: yield, derived: map[string]string{}}
-	err := r.content(name, src)
+	err := r.content(name, src, -1)
 	r.finish()
 	return r.problems, err
 }
@@ -160,8 +160,8 @@ func (r *reader) file(f found, open func() (io.ReadCloser, error)) error {
 		r.problems = append(r.problems, Problem{File: f.name, Reason: "not a regular file", Fix: "give a file or a folder"})
 		return nil
 	}
-	if f.size > r.opt.MaxFileBytes {
-		r.problems = append(r.problems, tooLarge(f.name, f.size, r.opt.MaxFileBytes))
+	if f.size > r.opt.MaxStreamBytes {
+		r.problems = append(r.problems, tooLarge(f.name, f.size, r.opt.MaxStreamBytes))
 		return nil
 	}
 	src, err := open()
@@ -170,7 +170,7 @@ func (r *reader) file(f found, open func() (io.ReadCloser, error)) error {
 		return nil
 	}
 	defer src.Close()
-	err = r.content(f.name, src)
+	err = r.content(f.name, src, f.size)
 	if err != nil && errors.As(err, new(*fs.PathError)) {
 		r.problems = append(r.problems, Problem{File: f.name, Reason: "cannot be read: " + plainError(err), Fix: "check the disk and that the service may read it"})
 		return nil
@@ -193,33 +193,54 @@ func megabytes(n int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }
 
-// content reads src to its end and parses it.
-func (r *reader) content(name string, src io.Reader) error {
-	data, err := io.ReadAll(io.LimitReader(ctxReader{r.ctx, src}, r.opt.MaxFileBytes+1))
+// content reads src and parses it. What is read in parts goes to its parser as it
+// comes; all else is read to its end first. size is -1 where it is not known.
+func (r *reader) content(name string, src io.Reader, size int64) error {
+	r.file0 = name
+	r.first = len(r.problems)
+	head := make([]byte, 4096)
+	n, err := io.ReadFull(ctxReader{r.ctx, src}, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return err
+	}
+	head = head[:n]
+	if seeker, ok := src.(io.ReadSeeker); ok && size > 0 && looksLikePDF(head) {
+		return r.kept(r.parsePDF(filepath.Base(name), seeker, size))
+	}
+	if size > r.opt.MaxFileBytes {
+		r.problem(tooLarge(name, size, r.opt.MaxFileBytes))
+		return nil
+	}
+	data, err := io.ReadAll(io.LimitReader(io.MultiReader(bytes.NewReader(head), ctxReader{r.ctx, src}), r.opt.MaxFileBytes+1))
 	if err != nil {
 		return err
 	}
-	r.file0 = name
-	r.first = len(r.problems)
 	if int64(len(data)) > r.opt.MaxFileBytes {
 		r.problem(tooLarge(name, 0, r.opt.MaxFileBytes))
 		return nil
 	}
-	return r.parse(name, data)
+	if looksLikePDF(head) {
+		return r.kept(r.parsePDF(filepath.Base(name), bytes.NewReader(data), int64(len(data))))
+	}
+	return r.kept(r.parse(name, data))
 }
 
-// parse tells the kind of data and hands it to its parser. An error of a
-// parser that is a Problem is kept; any other ends the Read.
-func (r *reader) parse(name string, data []byte) error {
-	kind, text, err := detect(name, data)
-	if err == nil {
-		err = r.parseKind(kind, name, text)
-	}
+// kept keeps an error that is a Problem; any other ends the Read.
+func (r *reader) kept(err error) error {
 	if p, ok := err.(Problem); ok {
 		r.problem(p)
 		return nil
 	}
 	return err
+}
+
+// parse tells the kind of data and hands it to its parser.
+func (r *reader) parse(name string, data []byte) error {
+	kind, text, err := detect(name, data)
+	if err != nil {
+		return err
+	}
+	return r.parseKind(kind, name, text)
 }
 
 func (r *reader) parseKind(kind, name string, text []byte) error {
@@ -259,7 +280,7 @@ func (r *reader) emit(d *Document) error {
 		return Problem{Reason: fmt.Sprintf("%d sections are over the limit of %d for one document", len(d.Sections), r.opt.MaxSections), Fix: "split the document"}
 	}
 	switch d.Kind {
-	case KindMarkdown, KindHTML, KindText:
+	case KindMarkdown, KindHTML, KindText, KindPDF:
 		if other, taken := r.derived[d.ID]; taken {
 			return Problem{Reason: fmt.Sprintf("gives the document id %q, which %s has already", d.ID, other), Fix: "rename one of the files, or state an id in it (front matter: id: …)"}
 		}

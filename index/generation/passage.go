@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"rxedge/index/chunk"
+	"rxedge/index/document"
 	"rxedge/index/lexical"
 )
 
@@ -15,6 +16,9 @@ type Passage struct {
 	Text         string
 	SectionTitle string
 	LOINC        string
+	// Places say which pages or elements of the source the text comes from; At
+	// counts from the beginning of the section.
+	Places []document.Place
 }
 
 // indexed is what of it is searched by words.
@@ -35,6 +39,12 @@ func (p *Passage) append(b []byte) []byte {
 	for _, s := range p.Sentences {
 		b = binary.AppendVarint(b, int64(s.Start))
 		b = binary.AppendVarint(b, int64(s.End))
+	}
+	for _, q := range p.Places { // most sources have none: then nothing is written
+		b = binary.AppendVarint(b, int64(q.At))
+		b = binary.AppendVarint(b, int64(q.Page))
+		b = binary.AppendUvarint(b, uint64(len(q.Element)))
+		b = append(b, q.Element...)
 	}
 	return b
 }
@@ -89,8 +99,17 @@ func decodePassage(b []byte) (p Passage, err error) {
 			return p, errPassage
 		}
 	}
-	if len(b) > 0 {
-		return p, errPassage
+	for len(b) > 0 {
+		var q document.Place
+		if !number(&q.At) || !number(&q.Page) {
+			return p, errPassage
+		}
+		n, k := binary.Uvarint(b)
+		if k <= 0 || n > uint64(len(b)-k) {
+			return p, errPassage
+		}
+		q.Element, b = string(b[k:k+int(n)]), b[k+int(n):]
+		p.Places = append(p.Places, q)
 	}
 	return p, nil
 }

@@ -27,6 +27,8 @@ function sourcesOf(claims) {
   return sources;
 }
 
+/** Where in the source the cited words stand, where it has pages or the like. */
+const placeOf = (c) => (c.page ? `page ${c.page}` : (c.element ?? ""));
 const dated = (c) => (c.effective_date ? `effective ${day(c.effective_date)}` : "no effective date");
 
 /** The view of the answer section. It shows one entry at a time. */
@@ -191,7 +193,7 @@ export class AnswerView {
         { class: "chip-text" },
         el("span", { class: "chip-title" }, c.document_title || c.set_id),
         " ",
-        el("span", { class: "chip-section" }, c.section_title || c.section_id),
+        el("span", { class: "chip-section" }, [c.section_title || c.section_id, placeOf(c)].filter(Boolean).join(", ")),
         " ",
         el("time", { class: "chip-date", datetime: c.effective_date || false }, dated(c)),
       ),
@@ -219,7 +221,7 @@ export class AnswerView {
             el(
               "a",
               { class: "side-source", href: hashOf(c) },
-              [c.document_title || c.set_id, c.section_title || c.section_id, dated(c)].filter(Boolean).join(" · "),
+              [c.document_title || c.set_id, c.section_title || c.section_id, placeOf(c), dated(c)].filter(Boolean).join(" · "),
             ),
           );
         }),
@@ -310,13 +312,13 @@ export function plainText(answer) {
   }
   for (const { about, sides = [] } of answer.conflicts ?? []) {
     lines.push("", about ? `Labels disagree: ${about}` : "Labels disagree");
-    for (const { text, citation: c = {} } of sides) lines.push(`- ${text} (${[c.document_title, c.section_title, dated(c)].filter(Boolean).join("; ")})`);
+    for (const { text, citation: c = {} } of sides) lines.push(`- ${text} (${[c.document_title, c.section_title, placeOf(c), dated(c)].filter(Boolean).join("; ")})`);
   }
   lines.push("", "Sources");
   for (const { number, citation: c } of sources.values()) {
     const version = c.version ? `version ${c.version}` : "";
     lines.push(
-      `[${number}] ${[c.document_title, c.section_title, version, dated(c), `set id ${c.set_id}`].filter(Boolean).join("; ")}`,
+      `[${number}] ${[c.document_title, c.section_title, placeOf(c), version, dated(c), `set id ${c.set_id}`].filter(Boolean).join("; ")}`,
       `    “${c.quote}”`,
     );
   }
