@@ -94,7 +94,7 @@ func TestClockJumps(t *testing.T) {
 		}
 	}
 	years := func(n int) time.Duration { return time.Duration(n) * 365 * 24 * time.Hour }
-	to1970 := time.Unix(3600, 0).Sub(time.Now())
+	to1970 := time.Until(time.Unix(3600, 0))
 
 	off(0)
 	cmd, c := child(t, data, machineClock+"="+file)

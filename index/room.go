@@ -27,7 +27,7 @@ func (e *DiskError) Error() string {
 		return fmt.Sprintf("the index takes %d MB of the %d MB that it may; %s needs about %d MB: withdraw documents, or raise disk.index_mb in rxedge.toml",
 			e.Used/1e6, e.Budget/1e6, e.What, e.Needed/1e6)
 	}
-	return fmt.Sprintf("the disk has %d MB free; %s needs about %d MB and %d MB are to stay free: make room, or lower index.disk_floor_mb in rxedge.toml",
+	return fmt.Sprintf("the disk has %d MB free; %s needs about %d MB and %d MB are to stay free: make room, or lower disk.floor_mb in rxedge.toml",
 		e.Free/1e6, e.What, e.Needed/1e6, e.Floor/1e6)
 }
 

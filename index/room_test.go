@@ -32,7 +32,7 @@ func TestDiskFloor(t *testing.T) {
 		var d *index.DiskError
 		if !errors.Is(err, index.ErrNoRoom) || !errors.As(err, &d) || d.What != what || d.Free != c.free || d.Floor != floor || d.Needed <= c.free-floor {
 			t.Errorf("%s: %v", what, err)
-		} else if !strings.Contains(err.Error(), "10000 MB are to stay free") || !strings.Contains(err.Error(), "disk_floor_mb") {
+		} else if !strings.Contains(err.Error(), "10000 MB are to stay free") || !strings.Contains(err.Error(), "disk.floor_mb") {
 			t.Errorf("%v", err)
 		}
 	}

@@ -13,7 +13,7 @@ var (
 	DiskFull = register(Condition{
 		Code: "disk-full", Title: "The disk of the data folder is full", Severity: Error, Within: time.Minute, DependsOn: []*Condition{DiskReadOnly},
 		Text: "Next to nothing can be written. Questions are answered from what is there; nothing new comes, and feedback is refused.",
-		Fix:  "remove from that disk what is not rxedge's; 'rxedge doctor --fix' removes what rxedge does not need",
+		Fix:  "remove from that disk what is not rxedge's; 'rxedge disk' shows what rxedge has there, 'rxedge disk gc --urgent' removes what can be done without",
 	})
 	InodesLow = register(Condition{
 		Code: "inodes-low", Title: "The disk of the data folder takes hardly any more files", Severity: Error, Within: time.Minute, DependsOn: []*Condition{DiskReadOnly},
@@ -23,7 +23,7 @@ var (
 	DiskLow = register(Condition{
 		Code: "disk-low", Title: "The disk of the data folder is short of room", Severity: Error, Within: time.Minute, DependsOn: []*Condition{DiskFull},
 		Text: "What has to stay free would not, were the index built anew: new documents and bundles are refused until there is room.",
-		Fix:  "remove from that disk what is not rxedge's, or lower index.disk_floor_mb in rxedge.toml and restart; 'rxedge doctor --fix' removes what rxedge does not need",
+		Fix:  "remove from that disk what is not rxedge's, or lower disk.floor_mb in rxedge.toml and restart; 'rxedge disk gc' removes what nothing needs",
 	})
 	DiskBudgetExceeded = register(Condition{
 		Code: "disk-budget-exceeded", Title: "Something takes more of the disk than it may", Severity: Warning, Within: 15 * time.Minute,
