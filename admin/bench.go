@@ -1,16 +1,87 @@
 package main
 
 import (
+	"fmt"
+
+	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"rxedge/daemon/box"
 	"rxedge/index"
 	"rxedge/index/benchmark"
 )
 
 func (a *app) bench() *cobra.Command {
-	c := &cobra.Command{Use: "bench", Short: "Measure this machine", Example: `  rxedge bench index --passages 100000`, Args: cobra.ArbitraryArgs, RunE: group}
+	var req box.BenchRequest
+	c := &cobra.Command{Use: "bench", Short: "Measure what this box can do, against what its profile expects",
+		Long: `Measure what this box can do: a write that lasts, memory, extractive answers to questions about
+its own documents, the embedder, the language model. Beside each figure stands what the firmware
+profile expects and whether that was measured on such a box or reckoned, and where a figure is
+slower, what to look at. It takes about half a minute. The box serves meanwhile: people who ask
+come first, and what is asked here is not counted among their questions. Where other work runs on
+the machine the figures are lower.
+
+'rxedge bench index' measures an index of made-up documents.`,
+		Example: `  rxedge bench
+  rxedge bench --seconds 1 --json`, Args: cobra.ArbitraryArgs}
+	c.Flags().Float64Var(&req.Seconds, "seconds", 5, "that each part is measured for")
+	c.RunE = func(c *cobra.Command, given []string) error {
+		if len(given) > 0 {
+			return group(c, given)
+		}
+		if req.Seconds <= 0 || req.Seconds > 600 {
+			return usage("--seconds must be above 0 and at most 600")
+		}
+		st, err := a.open(c.Context())
+		if err != nil {
+			return err
+		}
+		defer st.Close()
+		bar := a.progress()
+		r, err := st.Bench(c.Context(), req, func(p box.BenchProgress) { bar.set(p.Stage, int64(p.Done), int64(p.Total)) })
+		bar.finish()
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.print(r)
+		}
+		a.showBench(r)
+		return nil
+	}
 	c.AddCommand(a.benchIndex())
 	return c
+}
+
+func (a *app) showBench(r box.BenchReport) {
+	a.printf("Profile %s, %d cores, %d passages\n", r.Profile, r.Cores, r.Passages)
+	rows := []table.Row{}
+	var slow []box.BenchFigure
+	for _, f := range r.Figures {
+		value, expected, verdict := fmt.Sprintf("%.4g %s", f.Value, f.Unit), "", f.Verdict
+		if f.Verdict == box.BenchSkipped {
+			value, verdict = "", f.Verdict+": "+f.Why
+		}
+		if f.Verdict == box.BenchUnknown {
+			verdict += ": " + f.Why
+		}
+		if f.Expected > 0 {
+			expected = fmt.Sprintf("%.4g", f.Expected)
+			if f.Low {
+				expected = "at most " + expected
+			}
+			expected += when(!f.Measured && f.Basis == "", " (reckoned)")
+		}
+		if f.Verdict == box.BenchSlow {
+			slow = append(slow, f)
+		}
+		rows = append(rows, table.Row{f.Name, value, expected, verdict})
+	}
+	a.table(table.Row{"", "measured", "expected", ""}, rows)
+	a.printf("What is expected: %s.\n", r.Basis)
+	for _, f := range slow {
+		a.printf("%s is slower than expected: %s\n", f.Name, f.Look)
+	}
 }
 
 func (a *app) benchIndex() *cobra.Command {

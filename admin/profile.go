@@ -112,7 +112,11 @@ func (a *app) showProfile(p profiles.Profile) {
 		}
 	}
 	a.printf("  latency     95 of 100 answers within %v where a model writes, %v of sentences of the documents\n", time.Duration(p.Latency.Generated), time.Duration(p.Latency.Extractive))
-	a.printf("  expected    %.0f tokens/s read, %.0f written, %.0f embeddings/s; not measured: %s\n", p.Expected.Prompt, p.Expected.Generate, p.Expected.Embeddings, p.Expected.Basis)
+	measured := "never measured on such a box"
+	if len(p.Expected.Measured) > 0 {
+		measured = "measured: " + strings.Join(p.Expected.Measured, ", ")
+	}
+	a.printf("  expected    %.0f tokens/s read, %.0f written, %.0f embeddings/s; %s: %s\n", p.Expected.Prompt, p.Expected.Generate, p.Expected.Embeddings, measured, p.Expected.Basis)
 }
 
 // machine looks at this one.

@@ -27,6 +27,7 @@ import (
 type station interface {
 	Ask(context.Context, answer.Question, answer.Events) (*answer.Answer, error)
 	Examine(context.Context, answer.Question, answer.Events) (*answer.Answer, error)
+	Bench(context.Context, box.BenchRequest, func(box.BenchProgress)) (box.BenchReport, error)
 	Search(context.Context, index.Query) (index.Result, error)
 	Document(ctx context.Context, id string) (*document.Document, error)
 	Documents(context.Context) ([]index.DocumentSummary, error)

@@ -286,6 +286,11 @@ func (c *Client) RemoveModel(ctx context.Context, name string) error {
 	return err
 }
 
+// Bench measures the box.
+func (c *Client) Bench(ctx context.Context, r box.BenchRequest, progress func(box.BenchProgress)) (box.BenchReport, error) {
+	return do[box.BenchReport](ctx, c, "bench", r, progress)
+}
+
 // AddFeedback keeps what somebody said of an answer.
 func (c *Client) AddFeedback(ctx context.Context, i feedback.Item) (feedback.Record, error) {
 	return plain[feedback.Record](ctx, c, "feedback-add", i)

@@ -173,6 +173,9 @@ func Handler(b *box.Box, public http.Handler, lines func() []supportbundle.Line)
 	call(mux, "examine", func(ctx context.Context, q answer.Question, _ func(any)) (any, error) {
 		return b.Examine(ctx, q, answer.Events{})
 	})
+	call(mux, "bench", func(ctx context.Context, r box.BenchRequest, p func(any)) (any, error) {
+		return b.Bench(ctx, r, func(v box.BenchProgress) { p(v) })
+	})
 	call(mux, "feedback-add", func(ctx context.Context, i feedback.Item, _ func(any)) (any, error) { return b.AddFeedback(ctx, i) })
 	call(mux, "feedback-summary", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.FeedbackSummary(ctx) })
 	call(mux, "feedback-records", func(ctx context.Context, text bool, _ func(any)) (any, error) { return b.FeedbackRecords(ctx, text) })
