@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rxedge/daemon/telemetry"
+	"rxedge/daemon/telemetry/explain"
 	"rxedge/daemon/telemetry/fleet"
 	"rxedge/sync/central"
 )
@@ -356,7 +357,9 @@ intervals. What is undefined stays so and passes nothing.`,
 func (a *app) fleetQuality(dir *string) *cobra.Command {
 	return a.fleetOf(dir, &cobra.Command{Use: "quality", Short: "How good the answers are at each site",
 		Long: `How good the answers are, of all sites and of each. "agrees" is the part of the questions
-asked twice in which a model agrees with itself at full precision.`,
+asked twice in which a model agrees with itself at full precision: at least, where as many
+disagreements wait at the sites as can be too few to be sent, and as far as was sent. Below it is what made the
+guard doubt: exact Shapley values, added up by cohort, of eleven answers at least.`,
 		Example: `  rxedge central fleet quality --site pharmacy-17`}, func(d *fleetData, q *fleetQuery) (any, func(), error) {
 		r, err := fleet.Quality(d.days, d.opt)
 		if err != nil {
@@ -374,13 +377,40 @@ asked twice in which a model agrees with itself at full precision.`,
 					if x.P95 != nil {
 						ms = fmt.Sprintf("%.0f", *x.P95)
 					}
-					return table.Row{name, n, percent(x.Abstained), percent(x.Failed), percent(x.Grounded), percent(x.Flagged), percent(x.Approved), x.Judged, percent(x.Agreement), x.Pairs, ms}
+					agrees := percent(x.Agreement)
+					if x.AgreementLeast != nil {
+						agrees = fmt.Sprintf("%.0f – %.0f %%", 100**x.AgreementLeast, 100**x.Agreement)
+					}
+					return table.Row{name, n, percent(x.Abstained), percent(x.Failed), percent(x.Grounded), percent(x.Flagged), percent(x.Approved), x.Judged, agrees, x.Pairs, ms}
 				}
 				rows := []table.Row{row("all", r.Questions, r.Rates)}
 				for _, s := range r.Sites {
 					rows = append(rows, row(s.Site, s.Questions, s.Rates))
 				}
 				a.table(table.Row{"site", "questions", "abstained", "failed", "grounded", "doubted", "approved", "judged", "agrees", "asked twice", "p95 ms"}, rows)
+				drivers := func(site string, whys []explain.Why) (rows []table.Row) {
+					for _, w := range whys {
+						if w.What == explain.Usual {
+							continue
+						}
+						for _, d := range w.Drivers[:min(3, len(w.Drivers))] {
+							excess := "–"
+							if d.Excess != nil {
+								excess = fmt.Sprintf("%+.1f", *d.Excess)
+							}
+							rows = append(rows, table.Row{site, printableText(w.Cohort), w.What, w.N, d.Feature, fmt.Sprintf("%+.1f", d.Points), excess})
+						}
+					}
+					return rows
+				}
+				rows = drivers("all", r.Why)
+				for _, s := range r.Sites {
+					rows = append(rows, drivers(s.Site, s.Why)...)
+				}
+				if len(rows) > 0 {
+					a.printf("\nWhat made the guard doubt: points of probability that a feature added, on average, and how many more than to answers that were not doubted\n")
+					a.table(table.Row{"site", "cohort", "answers", "n", "feature", "points", "excess"}, rows)
+				}
 				a.outliers(r.StandingOut, r.LeftOut)
 			}, nil
 	})

@@ -13,9 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"rxedge/daemon/answer/guard"
 	"rxedge/daemon/box"
 	"rxedge/daemon/config"
 	"rxedge/daemon/telemetry"
+	"rxedge/daemon/telemetry/explain"
 	"rxedge/daemon/telemetry/fleet"
 	"rxedge/daemon/telemetry/telemetrytest"
 	"rxedge/sync/central"
@@ -120,6 +122,24 @@ func TestFleetOverBoxes(t *testing.T) {
 		t.Error(out)
 	}
 	if out := cmd(0, "fleet", "quality", "--local", "--label", "region=north"); strings.Contains(out, "box-1") || !strings.Contains(out, "fewer than 3 sites") {
+		t.Error(out)
+	}
+	var q fleet.QualityReport
+	if err := json.Unmarshal([]byte(cmd(0, "fleet", "quality", "--local", "--since", "14d", "--json")), &q); err != nil {
+		t.Fatal(err)
+	}
+	// Of 4 a day at each of four sites; a disagreement each twentieth waits to be of eleven.
+	if q.Pairs < 4*telemetrytest.Pairs*10 || q.Agreement == nil || *q.Agreement < 0.9 {
+		t.Errorf("%d pairs, agreement %v", q.Pairs, q.Agreement)
+	}
+	driver := guard.Names[telemetrytest.Driver]
+	if len(q.Why) != 1 || q.Why[0].Cohort != explain.Everybody || q.Why[0].What != explain.Refused || q.Why[0].N < 4*telemetrytest.Explained*10 || q.Why[0].Drivers[0].Feature != driver || q.Why[0].Drivers[0].Points < 40 {
+		t.Errorf("why: %+v", q.Why)
+	}
+	if len(q.Sites) != 4 || len(q.Sites[2].Why) == 0 || q.Sites[2].Why[0].Drivers[0].Feature != driver {
+		t.Errorf("%+v", q.Sites)
+	}
+	if out := cmd(0, "fleet", "quality", "--local", "--site", "box-3"); !strings.Contains(out, driver) || !strings.Contains(out, "ASKED TWICE") {
 		t.Error(out)
 	}
 	if out := cmd(0, "fleet", "quality", "--local", "--site", "box-3"); strings.Contains(out, "box-1") || !strings.Contains(out, "box-3") {

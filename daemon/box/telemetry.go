@@ -55,7 +55,7 @@ func (b *Box) openTelemetry() error {
 		return err
 	}
 	w.recorder = r
-	if w.why, err = explain.Open(filepath.Join(b.Config.Data, "telemetry", "explain"), guard.Builtin(), b.cohorts(), b.clock.Now, b.log); err != nil {
+	if w.why, err = explain.Open(filepath.Join(b.Config.Data, "telemetry", "explain"), guard.Builtin(), r.Explain, b.cohorts(), b.clock.Now, b.log); err != nil {
 		return errors.Join(err, r.Close())
 	}
 	if n := r.Note(); n != "" {

@@ -115,7 +115,7 @@ func (w *Window) MarshalBinary() ([]byte, error) {
 			}
 		}
 	}
-	b = sealed(w.Concordance.append(b))
+	b = sealed(w.Explained.append(w.Concordance.append(b)))
 	if len(b) > MaxEncoded {
 		return nil, fmt.Errorf("a window of telemetry has %d bytes; the most is %d", len(b), MaxEncoded)
 	}
@@ -224,6 +224,9 @@ func UnmarshalWindow(b []byte) (w *Window, err error) {
 	}
 	if schema >= withConcordance {
 		r.concordance(&w.Concordance)
+	}
+	if schema >= withExplained {
+		r.explained(w.Explained)
 	}
 	return w, nil
 }

@@ -36,6 +36,16 @@ func (w *Window) forget(known func(string) bool) bool {
 		o.merge(s)
 		found = true
 	}
+	for v, whats := range w.Explained {
+		if v == None || v == Other || known(v) {
+			continue
+		}
+		delete(w.Explained, v)
+		for what, r := range whats {
+			w.Explained.of(Other, what).merge(r)
+		}
+		found = true
+	}
 	return found
 }
 

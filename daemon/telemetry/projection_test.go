@@ -124,7 +124,7 @@ func TestFirstSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	none := newConcordance()
-	old := append([]byte(nil), b[:len(b)-9-len(none.append(nil))]...) // without pairs, and the number of spaces, which is none
+	old := append([]byte(nil), b[:len(b)-9-len(Explained{}.append(none.append(nil)))]...) // without reasons, pairs, and the number of spaces, which is none
 	old[len(magic)] = 1
 	got, err := UnmarshalWindow(sealed(old))
 	if err != nil || got.Questions != 30 || len(got.Spaces) != 0 {

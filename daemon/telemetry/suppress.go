@@ -63,7 +63,7 @@ func (w *Window) Release(waiting *Window) (out, rest *Window, err error) {
 	for id, s := range out.Spaces {
 		rest.Spaces[id] = s.release()
 	}
-	rest.Concordance = out.Concordance.release()
+	rest.Concordance, rest.Explained = out.Concordance.release(), out.Explained.release()
 	for _, s := range out.stages {
 		if s.GetCount() < LeastCell {
 			s.Clear()
@@ -125,6 +125,7 @@ func (w *Window) Covered() bool {
 	for _, s := range w.Spaces {
 		ok = ok && s.covered()
 	}
+	w.Explained.each(func(_, _ string, r *Reasons) { see(r.N) })
 	none := newConcordance()
 	w.Concordance.each(&none, func(mine *int64, _ int64) { see(*mine) })
 	for _, s := range w.stages {
@@ -160,7 +161,7 @@ func (w *Window) Less(o *Window) *Window {
 	for id, s := range w.Spaces {
 		out.Spaces[id] = s.less(o.Spaces[id])
 	}
-	out.Concordance = w.Concordance.less(&o.Concordance)
+	out.Concordance, out.Explained = w.Concordance.less(&o.Concordance), w.Explained.less(o.Explained)
 	return out
 }
 

@@ -19,13 +19,15 @@ import (
 )
 
 // Schema of windows. Those of another are not merged.
-const Schema = 3
+const Schema = 4
 
-// Schemas that are read, too: without projections, without concordance.
+// Schemas that are read, too: without projections, without concordance, without
+// reasons of the guard.
 const (
 	firstSchema     = 1
 	withProjections = 2
 	withConcordance = 3
+	withExplained   = 4
 )
 
 // Slice is what is counted of the questions with one value of a dimension.
@@ -64,8 +66,10 @@ type Window struct {
 	Spaces map[uint64]*Space
 	// Concordance with the same model at full precision, of a sample of the questions.
 	Concordance Concordance
-	stages      [len(Stages)]*ddsketch.DDSketch
-	distinct    *hyperloglog.Sketch
+	// Explained is why the guard doubted, added up.
+	Explained Explained
+	stages    [len(Stages)]*ddsketch.DDSketch
+	distinct  *hyperloglog.Sketch
 }
 
 // accuracy of quantiles, relative.
@@ -86,7 +90,7 @@ const precision = 11
 
 // NewWindow that counts from from to to.
 func NewWindow(from, to time.Time, model, generation string) *Window {
-	w := &Window{From: from.UTC(), To: to.UTC(), Model: model, Generation: generation, distinct: must(hyperloglog.NewSketch(precision, false)), Spaces: map[uint64]*Space{}, Concordance: newConcordance()}
+	w := &Window{From: from.UTC(), To: to.UTC(), Model: model, Generation: generation, distinct: must(hyperloglog.NewSketch(precision, false)), Spaces: map[uint64]*Space{}, Concordance: newConcordance(), Explained: Explained{}}
 	for f := range w.Bins {
 		w.Bins[f] = make([]int64, len(definitions[f].edges)+1)
 	}
@@ -192,6 +196,7 @@ func (w *Window) Merge(o *Window, any bool) error {
 		}
 	}
 	w.Concordance.Merge(&o.Concordance)
+	w.Explained.merge(o.Explained)
 	for d := range w.Slices {
 		mergeEach(w.Slices[d], o.Slices[d], (*Slice).merge)
 	}

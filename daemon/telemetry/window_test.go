@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"rxedge/daemon/answer"
+	"rxedge/daemon/answer/guard"
 	"rxedge/daemon/telemetry/drift"
 )
 
@@ -65,6 +66,11 @@ func count(os []Observation) *Window {
 				c.Values[m] = float64(os[i].Person>>(16+4*m)%64) / 32
 			}
 			w.Concordance.Add(&c)
+			var v guard.Vector
+			for k := range v {
+				v[k] = float64(os[i].Person>>(3*k%60)%100)/100 - 0.5
+			}
+			w.Explained.of(os[i].In[Cohort], reasonsOf[os[i].Person%3]).Add(&v, 0.4, 0.1)
 		}
 	}
 	return w
@@ -112,6 +118,9 @@ func TestMergeEqualsWhole(t *testing.T) {
 					t.Fatalf("split at %d: %s %s: %+v, want %+v", at, Dimension(d), v, *a.Slices[d][v], *s)
 				}
 			}
+		}
+		if !reflect.DeepEqual(a.Explained, whole.Explained) {
+			t.Fatalf("split at %d: reasons differ", at)
 		}
 		if !reflect.DeepEqual(a.Concordance, whole.Concordance) {
 			t.Fatalf("split at %d: %+v, want %+v", at, a.Concordance, whole.Concordance)

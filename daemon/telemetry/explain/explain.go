@@ -17,9 +17,9 @@ import (
 
 // What is added up apart.
 const (
-	Refused = "refused" // doubted highly, or taken back by the guard
-	Wrong   = "wrong"   // somebody said that the answer was bad
-	Usual   = "usual"   // one in SampleEvery of all others
+	Refused = telemetry.Refused
+	Wrong   = telemetry.Wrong
+	Usual   = telemetry.Usual // one in SampleEvery of all others
 )
 
 // SampleEvery of the answers that are not doubted are explained, to compare with.
@@ -192,6 +192,35 @@ type Proxy struct {
 	Bits float64 `json:"bits"`
 	N    int64   `json:"n"`
 }
+
+// Of windows that left a box: the sums of their answers, without what tells a cohort.
+func Of(e telemetry.Explained) *Table {
+	t := NewTable(time.Time{}, time.Time{})
+	for c, whats := range e {
+		for what, r := range whats {
+			s := &Sums{N: r.N, Doubt: float64(r.Doubt) / 1e6, Baseline: float64(r.Baseline) / 1e6}
+			for i, v := range r.Values {
+				s.Values[i] = float64(v) / 1e6
+			}
+			t.add(c, what, s)
+		}
+	}
+	return t
+}
+
+// All cohorts of a table together.
+func (t *Table) All() *Table {
+	out := NewTable(t.From, t.To)
+	for _, whats := range t.Why {
+		for what, s := range whats {
+			out.add(Everybody, what, s)
+		}
+	}
+	return out
+}
+
+// Everybody is the cohort that All has.
+const Everybody = "all"
 
 // Report of what is of eleven questions at least; Hidden is how many cells are not.
 type Report struct {

@@ -125,8 +125,18 @@ func TestKeeper(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	now := func() time.Time { return time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC) }
+	sent := telemetry.NewWindow(now(), now().Add(time.Hour), "m", "g")
+	sink := func(model, generation, cohort, what string, values *guard.Vector, doubt, baseline float64) {
+		if sent.Explained[cohort] == nil {
+			sent.Explained[cohort] = map[string]*telemetry.Reasons{}
+		}
+		if sent.Explained[cohort][what] == nil {
+			sent.Explained[cohort][what] = &telemetry.Reasons{}
+		}
+		sent.Explained[cohort][what].Add(values, doubt, baseline)
+	}
 	open := func() *Keeper {
-		k, err := Open(dir, guard.Builtin(), nil, now, slog.New(slog.DiscardHandler))
+		k, err := Open(dir, guard.Builtin(), sink, nil, now, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,6 +189,21 @@ func TestKeeper(t *testing.T) {
 	}
 	if math.Abs(sum-(r.Why[0].Doubt-r.Why[0].Baseline)) > 1e-9 {
 		t.Errorf("drivers add up to %g of %+v", sum, r.Why[0])
+	}
+	// The same is in what leaves the box, but for what is of fewer than eleven.
+	sent.Questions = 100
+	out, rest, err := sent.Release(nil)
+	if err != nil || len(out.Explained["65+"]) != 1 || rest.Explained["18-64"][Refused].N != 3 || rest.Explained["65+"][Wrong].N != 1 || len(out.Explained["18-64"]) != 0 || !out.Covered() {
+		t.Fatalf("%v: %+v leaves, %+v waits", err, out.Explained, rest.Explained)
+	}
+	there := Of(out.Explained).All().Report()
+	if len(there.Why) != 1 || there.Why[0].Cohort != Everybody || there.Why[0].N != 12 {
+		t.Fatalf("%+v", there)
+	}
+	for i, d := range there.Why[0].Drivers[:5] {
+		if w := r.Why[0].Drivers[i]; w.Feature != d.Feature || math.Abs(w.Points-d.Points) > 1e-3 {
+			t.Errorf("%+v at the centre, %+v on the box", d, w)
+		}
 	}
 	if p := r.Proxies[0]; p.Feature != "question_words" || p.Cohort != "65+" || p.AUC < 0.9 {
 		t.Errorf("%+v", p)

@@ -28,20 +28,25 @@ const (
 )
 
 type job struct {
-	group, what string
-	v           guard.Vector
+	of   given
+	what string
 }
 
+// given is an answer: of which cohort, by what, and how the guard saw it.
 type given struct {
-	group string
-	v     guard.Vector
+	group, model, generation string
+	v                        guard.Vector
 }
+
+// Sink takes each answer's values as they are made, for windows that leave the box.
+type Sink func(model, generation, cohort, what string, values *guard.Vector, doubt, baseline float64)
 
 // Keeper adds up a box's week, in a file for each. Safe for concurrent use. Shapley
 // values are made one after the other in the background; no answer waits for them.
 type Keeper struct {
 	dir   string
 	model *guard.Model
+	sink  Sink
 	now   func() time.Time
 	log   *slog.Logger
 
@@ -69,15 +74,15 @@ func (k *Keeper) path(from time.Time) string {
 }
 
 // Open the tables in dir and begin. cohorts are those that are told apart; others are
-// forgotten, nil: none is. now nil is the clock.
-func Open(dir string, m *guard.Model, cohorts []string, now func() time.Time, log *slog.Logger) (*Keeper, error) {
+// forgotten, nil: none is. now nil is the clock, sink may be nil.
+func Open(dir string, m *guard.Model, sink Sink, cohorts []string, now func() time.Time, log *slog.Logger) (*Keeper, error) {
 	if now == nil {
 		now = time.Now
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening explanations: %w", err)
 	}
-	k := &Keeper{dir: dir, model: m, now: now, log: log, recall: map[string]given{}, order: make([]string, recalled), jobs: make(chan job, waiting), stop: make(chan struct{})}
+	k := &Keeper{dir: dir, model: m, sink: sink, now: now, log: log, recall: map[string]given{}, order: make([]string, recalled), jobs: make(chan job, waiting), stop: make(chan struct{})}
 	if cohorts != nil {
 		k.forget(cohorts)
 	}
@@ -134,18 +139,18 @@ func (k *Keeper) Observe(a *answer.Answer, o *telemetry.Observation) {
 		return
 	}
 	d := a.Decision
-	group := o.In[telemetry.Cohort]
+	g := given{o.In[telemetry.Cohort], o.Model, o.Generation, d.Features}
 	if a.ID != "" {
 		if old := k.order[k.next]; old != "" {
 			delete(k.recall, old)
 		}
-		k.order[k.next], k.recall[a.ID] = a.ID, given{group, d.Features}
+		k.order[k.next], k.recall[a.ID] = a.ID, g
 		k.next = (k.next + 1) % recalled
 	}
 	if d.Wrong >= d.Threshold {
-		k.ask(job{group, Refused, d.Features})
+		k.ask(job{g, Refused})
 	} else if k.seen++; k.seen%SampleEvery == 0 {
-		k.ask(job{group, Usual, d.Features})
+		k.ask(job{g, Usual})
 	}
 }
 
@@ -155,7 +160,7 @@ func (k *Keeper) Judge(answerID string) {
 	defer k.mu.Unlock()
 	if g, ok := k.recall[answerID]; ok {
 		delete(k.recall, answerID)
-		k.ask(job{g.group, Wrong, g.v})
+		k.ask(job{g, Wrong})
 	}
 }
 
@@ -203,10 +208,14 @@ func (k *Keeper) run() {
 			k.mu.Unlock()
 		case j := <-k.jobs:
 			one := NewTable(time.Time{}, time.Time{})
-			one.Add(k.model, j.group, j.what, &j.v)
+			one.Add(k.model, j.of.group, j.what, &j.of.v)
+			s := one.Why[j.of.group][j.what]
+			if k.sink != nil {
+				k.sink(j.of.model, j.of.generation, j.of.group, j.what, &s.Values, s.Doubt, s.Baseline)
+			}
 			k.mu.Lock()
 			k.roll()
-			k.table.add(j.group, j.what, one.Why[j.group][j.what])
+			k.table.add(j.of.group, j.what, s)
 			k.dirty = true
 			k.mu.Unlock()
 		}

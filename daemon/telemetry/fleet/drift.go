@@ -71,7 +71,7 @@ func Drift(days []Day, opt Options) (*DriftReport, error) {
 			return nil, err
 		}
 		for _, s := range sortedKeys(sites) {
-			mine := slices.DeleteFunc(slices.Clone(m.days), func(d Day) bool { return d.Site != s })
+			mine := only(m.days, s)
 			base, err := baseline(mine, opt)
 			if err != nil {
 				return nil, err

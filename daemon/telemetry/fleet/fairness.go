@@ -2,10 +2,12 @@ package fleet
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"time"
 
 	"rxedge/daemon/telemetry"
+	"rxedge/daemon/telemetry/explain"
 	"rxedge/daemon/telemetry/fairness"
 	"rxedge/daemon/telemetry/monitor"
 )
@@ -242,6 +244,9 @@ func thinned(groups map[string]fairness.Counts) map[string]fairness.Counts {
 type QualityReport struct {
 	Scope
 	Rates
+	// Why the guard doubted, of all cohorts ("all") and of each: how much each of its
+	// features added, the strongest first.
+	Why         []explain.Why `json:"why"`
 	Sites       []SiteQuality `json:"by_site"`
 	StandingOut []Outlier     `json:"standing_out"`
 	LeftOut     []Left        `json:"left_out"`
@@ -260,9 +265,12 @@ type Rates struct {
 	// Agreement with the same model at full precision, of Pairs questions asked twice.
 	Agreement *float64 `json:"agreement"`
 	Pairs     int64    `json:"pairs"`
-	P50       *float64 `json:"p50_ms"`
-	P95       *float64 `json:"p95_ms"`
-	P99       *float64 `json:"p99_ms"`
+	// AgreementLeast is what it may be, as disagreements of fewer than eleven wait at the
+	// sites and agreement does not.
+	AgreementLeast *float64 `json:"agreement_least,omitempty"`
+	P50            *float64 `json:"p50_ms"`
+	P95            *float64 `json:"p95_ms"`
+	P99            *float64 `json:"p99_ms"`
 }
 
 // SiteQuality of one site.
@@ -271,6 +279,17 @@ type SiteQuality struct {
 	Questions int64    `json:"questions"`
 	Models    []string `json:"models"`
 	Rates
+	Why []explain.Why `json:"why"`
+}
+
+// whyOf a window, of all cohorts and of each.
+func whyOf(w *telemetry.Window) []explain.Why {
+	t := explain.Of(w.Explained)
+	out := t.All().Report().Why
+	if each := t.Report().Why; len(t.Why) > 1 {
+		out = append(out, each...)
+	}
+	return out
 }
 
 func failed(w *telemetry.Window) int64 {
@@ -296,6 +315,13 @@ func RatesOf(w *telemetry.Window) Rates {
 	return r
 }
 
+// waiting pairs that do not agree, at most, where they were sent from so many streams.
+func (r *Rates) waiting(n int64) {
+	if r.Pairs > 0 {
+		r.AgreementLeast = ratio(int64(math.Round(*r.Agreement*float64(r.Pairs))), r.Pairs+n)
+	}
+}
+
 var qualities = []share{
 	{name: "abstained", kind: monitor.PredictionDrift, of: func(w *telemetry.Window) (a, n int64) { t := w.Total(); return t.Abstained, t.N }},
 	{name: "failed", kind: monitor.Performance, of: func(w *telemetry.Window) (a, n int64) { return failed(w), w.Total().N }},
@@ -317,12 +343,13 @@ var qualities = []share{
 // Quality of the days in the time looked at.
 func Quality(days []Day, opt Options) (*QualityReport, error) {
 	now := between(days, opt.Since, opt.Until)
-	r := &QualityReport{Scope: scope(now, opt), Sites: []SiteQuality{}, StandingOut: []Outlier{}, LeftOut: []Left{}}
+	r := &QualityReport{Scope: scope(now, opt), Why: []explain.Why{}, Sites: []SiteQuality{}, StandingOut: []Outlier{}, LeftOut: []Left{}}
 	w, err := sum(now)
 	if err != nil || w == nil {
 		return r, err
 	}
-	r.Rates = RatesOf(w)
+	r.Rates, r.Why = RatesOf(w), whyOf(w)
+	r.waiting(opt.waiting(streams(now)).Waiting)
 	sites, err := bySite(now)
 	if err != nil {
 		return nil, err
@@ -335,12 +362,19 @@ func Quality(days []Day, opt Options) (*QualityReport, error) {
 		models[d.Site][name(d.Window.Model)] = true
 	}
 	for _, s := range sortedKeys(sites) {
-		r.Sites = append(r.Sites, SiteQuality{s, sites[s].Questions, sortedKeys(models[s]), RatesOf(sites[s])})
+		q := SiteQuality{s, sites[s].Questions, sortedKeys(models[s]), RatesOf(sites[s]), whyOf(sites[s])}
+		q.waiting(opt.waiting(streams(only(now, s))).Waiting)
+		r.Sites = append(r.Sites, q)
 	}
 	var names []string
 	names, r.LeftOut = compared(sites, opt.Limits.Least)
 	r.StandingOut = uneven(sites, names, qualities, opt.Limits.Rate, opt)
 	return r, nil
+}
+
+// only the days of a site.
+func only(days []Day, site string) []Day {
+	return slices.DeleteFunc(slices.Clone(days), func(d Day) bool { return d.Site != site })
 }
 
 // LookBack is how far days before Options.Since are read for baselines.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"rxedge/daemon/answer/guard"
 	"rxedge/daemon/telemetry"
 )
 
@@ -132,6 +133,28 @@ func Abstain(o *telemetry.Observation) {
 	}
 }
 
+// Pairs of a day that were asked of a model at full precision, too, and answers to a
+// cohort that are explained; what these come from is Driver.
+const (
+	Pairs     = 4
+	Explained = 6
+	Driver    = guard.Coverage
+)
+
+func beside(r *telemetry.Recorder, rng *rand.Rand) {
+	for range Pairs {
+		c := telemetry.NewCompared()
+		c.Set(telemetry.Agreed, rng.IntN(20) > 0)
+		c.Set(telemetry.SameStatus, true)
+		r.Compare(Model, Generation, &c)
+	}
+	for range Explained {
+		var v guard.Vector
+		v[Driver], v[guard.Claims] = 0.4+0.1*rng.Float64(), -0.05
+		r.Explain(Model, Generation, "65+", telemetry.Refused, &v, 0.15+v[Driver], 0.2)
+	}
+}
+
 // Replay counts days of made-up questions in the store in dir, as a box does, the last
 // of them the one before until. It is left as it is when a box is stopped in the
 // evening of that day. change says what is different on a day, so many before until.
@@ -142,6 +165,7 @@ func Replay(dir string, seed uint64, until time.Time, days int, change func(befo
 		return err
 	}
 	rng := rand.New(rand.NewPCG(seed, 30))
+	own := rand.New(rand.NewPCG(seed, 31))
 	for before := days; before >= 1; before-- {
 		from := until.AddDate(0, 0, -before)
 		at = from.Add(10 * time.Hour)
@@ -154,6 +178,7 @@ func Replay(dir string, seed uint64, until time.Time, days int, change func(befo
 				r.Judge(id, a.Bad)
 			}
 		}
+		beside(r, own)
 		if before > 1 {
 			at = from.AddDate(0, 0, 1)
 		}
