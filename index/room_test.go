@@ -46,3 +46,34 @@ func TestDiskFloor(t *testing.T) {
 	}
 	clean(t, ix)
 }
+
+// Others fill the disk while a generation is built: it ends with the figures, what served
+// serves on, and the next goes well.
+func TestDiskFillsDuringABuild(t *testing.T) {
+	t.Parallel()
+	var free, asked atomic.Int64
+	free.Store(1e9)
+	ix := open(t, t.TempDir(), index.Options{LiveDocuments: -1, DiskFree: func(string) (int64, bool) {
+		if asked.Add(1) == 1 { // as it begins
+			return 1e9, true
+		}
+		return free.Load(), true
+	}})
+	apply(t, ix, put(metformin))
+	was := ix.Stats().Generation.Label()
+	free.Store(5e6)
+	asked.Store(0)
+	var d *index.DiskError
+	if _, err := ix.Apply(t.Context(), put(warfarin), nil); !errors.As(err, &d) || d.Free != 5e6 || asked.Load() < 2 {
+		t.Fatal(err)
+	}
+	if g := ix.Stats().Generation; g.Label() != was || g.Documents != 1 {
+		t.Errorf("%+v", g)
+	}
+	free.Store(1e9)
+	apply(t, ix, put(warfarin))
+	clean(t, ix)
+	if gs, err := ix.Generations(); err != nil || len(gs) > 2 {
+		t.Error(gs, err)
+	}
+}
