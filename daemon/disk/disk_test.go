@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -85,6 +86,26 @@ func TestBudgets(t *testing.T) {
 	}{{Line{Index, 89, 100}, false, false}, {Line{Index, 90, 100}, true, false}, {Line{Index, 100, 100}, true, false}, {Line{Index, 101, 100}, false, true}, {Line{Index, 1 << 40, 0}, false, false}} {
 		if c.l.Near() != c.near || c.l.Over() != c.over {
 			t.Errorf("%+v: near %v, over %v", c.l, c.l.Near(), c.l.Over())
+		}
+	}
+}
+
+func BenchmarkMeasure(b *testing.B) {
+	dir := b.TempDir()
+	for n := range 10_000 {
+		path := filepath.Join(dir, "sync", "bundles", "packs", fmt.Sprintf("%06d", n))
+		if n == 0 {
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(path, []byte("x"), 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if _, err := Measure(b.Context(), dir, nil); err != nil {
+			b.Fatal(err)
 		}
 	}
 }
