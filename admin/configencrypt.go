@@ -121,6 +121,7 @@ the folder together with the key.`
 		if err := asOwner(cfg.Data); err != nil { // the keys are read: they may be root's
 			return err
 		}
+		cfg.Log.Level = "warn"
 		bar := a.progress()
 		res, err := box.ChangeEncryption(c.Context(), cfg, req, cfg.Log.Logger(), func(p box.EncryptionProgress) { bar.set(p.Part, int64(p.Done), int64(p.Total)) })
 		bar.finish()

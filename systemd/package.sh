@@ -71,7 +71,12 @@ find "$share/man" -type f -exec gzip -9n {} +
 cp "$STAGE/manual/bash/rxedge" "$share/bash-completion/completions/"
 cp "$STAGE/manual/zsh/_rxedge" "$share/zsh/vendor-completions/"
 cp "$STAGE/manual/fish/rxedge.fish" "$share/fish/vendor_completions.d/"
-cp systemd/copyright CHANGELOG.md "$share/doc/rxedge/"
+cp systemd/copyright CHANGELOG.md daemon/health/CONDITIONS.md daemon/api/ERRORS.md "$share/doc/rxedge/"
+# All lie in one folder there.
+for guide in docs/*.md; do
+  sed -E 's#\]\(\.\./[a-z/]+/([A-Z]+\.md)\)#](\1)#g' "$guide" >"$share/doc/rxedge/$(basename "$guide")"
+  chmod 644 "$share/doc/rxedge/$(basename "$guide")"
+done
 mkdir -p "$share/rxedge/firmware-profiles"
 cp firmware-profiles/*.toml "$share/rxedge/firmware-profiles/"
 install -D -m644 systemd/rxedged.service "$root/lib/systemd/system/rxedged.service"

@@ -116,7 +116,7 @@ var backupRooms = map[string]struct {
 	"index": {roomState, ""}, "feedback": {roomState, ""}, "telemetry": {roomState, ""}, "rollout": {roomState, ""}, "suite": {roomState, ""},
 	"quarantine": {roomState, ""}, "sync": {roomState, ""}, "rxedge.toml": {roomState, ""},
 	"models": {roomAsked, ""}, "cache": {roomAsked, ""}, clients.Folder: {roomSecret, ""},
-	"lock": {roomNever, ""}, "rxedged.sock": {roomNever, ""}, markerName: {roomNever, ""}, "lost+found": {roomNever, ""},
+	"rxedge.toml.bak": {roomNever, ""}, "lock": {roomNever, ""}, "rxedged.sock": {roomNever, ""}, markerName: {roomNever, ""}, "lost+found": {roomNever, ""},
 	backup.InfoName: {roomNever, ""}, backup.ConfigBeside: {roomNever, ""},
 	backup.AsideName: {roomNever, "the state of before a restore"},
 	"schema.a":       {roomNever, ""}, "schema.b": {roomNever, ""}, // it is in the header
