@@ -33,8 +33,8 @@ type backupResult struct {
 
 // backupFlags of the command.
 type backupFlags struct {
-	withoutModels, cache, secrets, verify, force bool
-	passphrase                                   string
+	withoutModels, cache, secrets, clear, verify, force bool
+	passphrase                                          string
 }
 
 func (a *app) backup() *cobra.Command {
@@ -49,7 +49,8 @@ it began is in it. FILE may be a folder, which gets a file named by site and tim
 '-' for standard output. The file appears under its name once it was read back whole.
 
 Secrets (the site's key, programs' tokens) are left out unless --with-secrets; they
-are then sealed with a passphrase. Feedback that people wrote is in a backup as they
+are then sealed with a passphrase, and of an encrypted data folder the feedback and
+the telemetry as well. Feedback that people wrote is in a backup as they
 wrote it: keep the file where only those may read it who may read that.`,
 		Example: `  rxedge backup /media/usb
   rxedge backup /media/usb/box.rxbackup --with-secrets --passphrase-file /root/passphrase
@@ -63,6 +64,7 @@ wrote it: keep the file where only those may read it who may read that.`,
 	c.Flags().BoolVar(&f.cache, "with-cache", false, "put the kept answers in")
 	c.Flags().BoolVar(&f.secrets, "with-secrets", false, "put secrets in, sealed with a passphrase")
 	c.Flags().StringVar(&f.passphrase, "passphrase-file", "", "`file` with the passphrase, mode 0600; '-' for standard input (default: it is asked for)")
+	c.Flags().BoolVar(&f.clear, "in-the-clear", false, "of an encrypted data folder, take a backup that is not")
 	c.Flags().BoolVar(&f.verify, "verify", true, "read the file back and check it")
 	c.Flags().BoolVar(&f.force, "force", false, "replace FILE where it is there")
 	c.AddCommand(a.backupVerify(), a.backupShow(), a.backupList())
@@ -70,7 +72,7 @@ wrote it: keep the file where only those may read it who may read that.`,
 }
 
 func (a *app) takeBackup(ctx context.Context, name string, f backupFlags) error {
-	q := box.BackupRequest{Models: !f.withoutModels, Cache: f.cache}
+	q := box.BackupRequest{Models: !f.withoutModels, Cache: f.cache, Clear: f.clear}
 	if f.secrets {
 		var err error
 		if q.Passphrase, err = a.passphrase(f.passphrase, true); err != nil {
@@ -182,6 +184,9 @@ func (a *app) backupAs(ctx context.Context, data string, uid, gid uint32, q box.
 	}
 	if q.Cache {
 		given = append(given, "--with-cache")
+	}
+	if q.Clear {
+		given = append(given, "--in-the-clear")
 	}
 	if q.Passphrase != "" {
 		given = append(given, "--with-secrets", "--passphrase-file", "-")

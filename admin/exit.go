@@ -100,7 +100,7 @@ func classify(err error) (code int, fix string) {
 		return exitRefused, ""
 	case errors.As(err, &notNow), errors.As(err, &decided), errors.Is(err, central.ErrTaking), errors.Is(err, central.ErrFleetLog), errors.Is(err, central.ErrRolloutOpen), errors.Is(err, central.ErrController), errors.Is(err, central.ErrAudit):
 		return exitRefused, ""
-	case errors.As(err, &damaged), errors.As(err, &newer), errors.As(err, &notEmpty), errors.As(err, &noRoom), errors.Is(err, backup.ErrNotBackup), errors.Is(err, backup.ErrPassphrase):
+	case errors.As(err, &damaged), errors.As(err, &newer), errors.As(err, &notEmpty), errors.As(err, &noRoom), errors.Is(err, backup.ErrNotBackup), errors.Is(err, box.ErrClear), errors.Is(err, backup.ErrPassphrase):
 		return exitRefused, ""
 	case errors.Is(err, backup.ErrNothingAside):
 		return exitNotFound, ""

@@ -75,6 +75,9 @@ until 'rxedge restore confirm', and 'rxedge restore undo' puts it back.`,
 			a.showLeft(res.LeftOut)
 			if head.Holds.Secrets && !res.Secrets {
 				a.printf("  its secrets stayed sealed: the box is no site, and programs have no tokens\n")
+				if head.Holds.Sealed {
+					a.printf("  so did its feedback and its telemetry\n")
+				}
 			}
 			if res.Config {
 				a.printf("%s\n", wrap(fmt.Sprintf("The configuration of then did not lie in the data folder. It is in %s/%s: compare it with what this box has, and put it where this box reads it.", data, backup.ConfigBeside), "", lineWidth))

@@ -37,7 +37,7 @@ func made(t testing.TB, passphrase string) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	h := header()
-	h.Holds.Secrets = passphrase != ""
+	h.Holds.Secrets, h.Holds.Sealed = passphrase != "", passphrase != ""
 	w, err := backup.NewWriter(t.Context(), &out, h, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -50,6 +50,11 @@ func made(t testing.TB, passphrase string) []byte {
 	}
 	if err := w.Bytes(backup.ConfigName, []byte("sample = false\n")); err != nil {
 		t.Fatal(err)
+	}
+	if passphrase != "" {
+		if err := w.Seal(map[string][]byte{"sync/site.json": []byte("a key"), "clients/ehr.sha256": []byte("a hash")}, true, passphrase); err != nil {
+			t.Fatal(err)
+		}
 	}
 	put("rollout/journal", "a journal\n")
 	put("index/CURRENT", "gen-000001\n")
@@ -66,15 +71,24 @@ func made(t testing.TB, passphrase string) []byte {
 	if err := part.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	if passphrase != "" {
-		if err := w.Seal(map[string][]byte{"sync/site.json": []byte("a key"), "clients/ehr.sha256": []byte("a hash")}, passphrase); err != nil {
-			t.Fatal(err)
-		}
-	}
 	if _, err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+func unzipped(t *testing.T, b []byte) []byte {
+	t.Helper()
+	r, err := zstd.NewReader(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }
 
 func noise(n int) string {
@@ -100,8 +114,11 @@ func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	const passphrase = "correct horse battery"
 	b := made(t, passphrase)
-	if bytes.Contains(b, []byte("a key")) {
-		t.Error("a secret lies in the clear")
+	if raw := unzipped(t, b); bytes.Contains(raw, []byte("a key")) || bytes.Contains(raw, []byte("r/001")) {
+		t.Error("a secret, or a sealed record, lies in the clear")
+	}
+	if !bytes.Contains(unzipped(t, made(t, "")), []byte("r/001")) {
+		t.Error("a record that is not sealed is not found: the test looks in the wrong place")
 	}
 	dir := t.TempDir()
 	to := target(dir)
@@ -163,8 +180,10 @@ func TestSecrets(t *testing.T) {
 	if err != nil || res.Secrets {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	if _, err := os.Stat(filepath.Join(to.Dir, "sync")); err == nil {
-		t.Error("the key came without a passphrase")
+	for _, rel := range []string{"sync", "feedback"} {
+		if _, err := os.Stat(filepath.Join(to.Dir, rel)); err == nil {
+			t.Errorf("%s came without a passphrase", rel)
+		}
 	}
 	if err := backup.CheckPassphrase("short"); err == nil {
 		t.Error("a short passphrase is taken")

@@ -43,6 +43,8 @@ type Holds struct {
 	Models  bool `json:"models"`
 	Cache   bool `json:"cache"`
 	Secrets bool `json:"secrets"`
+	// Sealed: the records of feedback, telemetry and cache need the passphrase, too.
+	Sealed bool `json:"stores_sealed,omitempty"`
 }
 
 // Model of the catalog, in the backup or not.

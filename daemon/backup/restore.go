@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"filippo.io/age"
 	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/sys/unix"
 
@@ -119,7 +121,9 @@ type extraction struct {
 
 	store  string // that is open
 	db     *badger.DB
-	sealed []byte
+	head   Header
+	files  map[string][]byte // that were sealed
+	key    age.Identity      // of sealed stores; nil: there is none
 	beside bool
 }
 
@@ -132,7 +136,7 @@ func (x *extraction) run(ctx context.Context, r io.Reader, aside bool) (res Rest
 		if err := h.Check(x.t.Schema); err != nil {
 			return err
 		}
-		x.total = h.Bytes
+		x.head, x.total = h, h.Bytes
 		if need, free := h.Bytes+h.Bytes/20, Free(x.t.Dir); need > free {
 			return &NoRoomError{x.t.Dir, need, free}
 		}
@@ -151,13 +155,9 @@ func (x *extraction) run(ctx context.Context, r io.Reader, aside bool) (res Rest
 		return res, err
 	}
 	res = Restored{Backup: h.ID, Created: h.Created, Rxedge: h.Rxedge, Generation: h.Generation, Restored: time.Now().UTC(), LeftOut: h.LeftOut, Aside: aside, Config: x.beside}
-	if x.sealed != nil && x.t.Passphrase != "" {
-		files, err := unseal(x.sealed, x.t.Passphrase)
-		if err != nil {
-			return res, err
-		}
-		for name, b := range files {
-			if err := x.put(name, int64(len(b)), strings.NewReader(string(b))); err != nil {
+	if x.files != nil {
+		for name, b := range x.files {
+			if err := x.put(name, int64(len(b)), bytes.NewReader(b)); err != nil {
 				return res, err
 			}
 		}
@@ -197,7 +197,14 @@ func (x *extraction) entry(e Entry, r io.Reader) error {
 	switch e.Name {
 	case SecretsName:
 		b, err := io.ReadAll(r)
-		x.sealed = b
+		if err != nil || x.t.Passphrase == "" {
+			return err
+		}
+		s, key, err := unseal(b, x.t.Passphrase)
+		x.files, x.key = s.Files, key
+		if x.files == nil {
+			x.files = map[string][]byte{}
+		}
 		return err
 	case ConfigName:
 		x.beside = true
@@ -235,6 +242,10 @@ func (x *extraction) write(rel string, size int64, r io.Reader) error {
 
 // part of a store.
 func (x *extraction) part(rel string, e Entry, r io.Reader) error {
+	sealed := x.head.Holds.Sealed && !strings.HasPrefix(rel, "index/")
+	if sealed && x.t.Passphrase == "" {
+		return nil // it stays so
+	}
 	if x.store != rel {
 		if err := x.closeStore(); err != nil {
 			return err
@@ -248,6 +259,14 @@ func (x *extraction) part(rel string, e Entry, r io.Reader) error {
 	b, err := io.ReadAll(r)
 	if err != nil {
 		return err
+	}
+	if sealed {
+		if x.key == nil {
+			return &DamagedError{e.Name, "it is sealed, and its key did not come before it"}
+		}
+		if b, err = decrypt(b, x.key); err != nil {
+			return &DamagedError{e.Name, "it can't be unsealed"}
+		}
 	}
 	if err := store.Load(x.db, b); err != nil {
 		return &DamagedError{e.Name, err.Error()}

@@ -10,8 +10,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
+	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -26,6 +28,7 @@ type Writer struct {
 	buf     []byte
 	done    int64
 	report  func(done int64)
+	to      age.Recipient // records of stores are sealed to; nil: they are not
 }
 
 // NewID of a backup.
@@ -63,6 +66,12 @@ func (w *Writer) File(rel string, size int64, r io.Reader) error {
 
 // Part of the records of a store, rel; parts count from 0.
 func (w *Writer) Part(rel string, number int, records []byte) error {
+	if w.to != nil && !strings.HasPrefix(rel, "index/") {
+		var err error
+		if records, err = encrypt(records, w.to); err != nil {
+			return fmt.Errorf("sealing the store %s: %w", rel, err)
+		}
+	}
 	return w.Bytes(fmt.Sprintf("%s%s/%08d", storesPrefix, rel, number), records)
 }
 

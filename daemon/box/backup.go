@@ -36,7 +36,12 @@ type BackupRequest struct {
 	Cache  bool `json:"cache"`
 	// Passphrase that secrets are sealed with; "": there are none in it.
 	Passphrase string `json:"passphrase,omitempty"`
+	// Clear: what an encrypted folder keeps may be in it though there is no passphrase.
+	Clear bool `json:"clear,omitempty"`
 }
+
+// ErrClear: the folder is encrypted, and the backup would not be.
+var ErrClear = errors.New("the data folder is encrypted, and a backup without a passphrase holds its feedback and telemetry in the clear: --with-secrets seals them, --in-the-clear takes it all the same")
 
 // BackupResult is what was written.
 type BackupResult struct {
@@ -121,7 +126,8 @@ var backupRooms = map[string]struct {
 	backup.AsideName: {roomNever, "the state of before a restore"},
 	"schema.a":       {roomNever, ""}, "schema.b": {roomNever, ""}, // it is in the header
 	"changes": {roomNever, "what a release has changed is kept as it was until the release is confirmed"}, "taken-back": {roomNever, "it is of a release that was given up"},
-	keyring.Files[0]: {roomNever, ""}, keyring.Files[1]: {roomNever, "a backup is in the clear; after a restore 'rxedge config encrypt enable' encrypts the folder"},
+	keyring.Files[0]: {roomNever, ""}, keyring.Files[1]: {roomNever, "the key stays with the box; after a restore 'rxedge config encrypt enable' encrypts the folder anew"},
+	"work": {roomNever, "what 'rxedge model compress' was making"}, "new": {roomNever, ""},
 	resetName: {roomNever, ""}, clockName: {roomNever, ""}, disk.ReserveName: {roomNever, ""}, logfile.Folder: {roomNever, ""},
 }
 
@@ -168,6 +174,9 @@ func (b *Box) Backup(ctx context.Context, q BackupRequest, w io.Writer, report f
 			return res, err
 		}
 	}
+	if b.keys != nil && q.Passphrase == "" && !q.Clear {
+		return res, ErrClear
+	}
 	h, err := b.hold(ctx, q)
 	if err != nil {
 		return res, fmt.Errorf("taking hold of the box's state: %w", err)
@@ -192,13 +201,13 @@ func (b *Box) Backup(ctx context.Context, q BackupRequest, w io.Writer, report f
 	if err != nil {
 		return res, err
 	}
-	if err := h.write(out); err != nil {
-		return res, err
-	}
-	if len(secrets) > 0 {
-		if err := out.Seal(secrets, q.Passphrase); err != nil {
+	if q.Passphrase != "" {
+		if err := out.Seal(secrets, head.Holds.Sealed, q.Passphrase); err != nil {
 			return res, err
 		}
+	}
+	if err := h.write(out); err != nil {
+		return res, err
 	}
 	entries, err := out.Close()
 	res.Header, res.Entries = head, len(entries)
@@ -210,7 +219,7 @@ func (b *Box) backupHeader(h *held, q BackupRequest) (backup.Header, map[string]
 	g := h.index.Generations[0].Info()
 	head := backup.Header{Format: backup.Format, ID: backup.NewID(), Created: time.Now().UTC().Truncate(time.Second), Rxedge: Version, Schema: BackupSchema(),
 		Generation: g.Label(), Documents: g.Documents, Passages: g.Passages, Models: h.models, LeftOut: h.left, Dense: h.dense}
-	head.Holds = backup.Holds{Models: q.Models, Cache: h.stores["cache"] != nil, Secrets: q.Passphrase != ""}
+	head.Holds = backup.Holds{Models: q.Models, Cache: h.stores["cache"] != nil, Secrets: q.Passphrase != "", Sealed: q.Passphrase != "" && b.keys != nil}
 	head.Site = b.siteName()
 	secrets := map[string][]byte{}
 	for rel, text := range h.small {

@@ -79,6 +79,8 @@ func fromFailure(f *failure) error {
 		e.is = index.ErrNotFound
 	case codeNoEarlier:
 		e.is = index.ErrNoEarlier
+	case codeClear:
+		e.is = box.ErrClear
 	case codeClosed:
 		e.is = ErrUnreachable
 	case codeNoRoom:

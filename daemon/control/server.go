@@ -57,6 +57,7 @@ const (
 	codeRefused     = "refused"      // a bundle or metadata
 	codeNotAdmitted = "not_admitted" // an enrolment
 	codeClosed      = "closed"       // the daemon is stopping
+	codeClear       = "backup_clear"
 )
 
 func toFailure(err error) *failure {
@@ -87,6 +88,8 @@ func toFailure(err error) *failure {
 		f.Code = codeNotFound
 	case errors.Is(err, index.ErrNoEarlier):
 		f.Code = codeNoEarlier
+	case errors.Is(err, box.ErrClear):
+		f.Code = codeClear
 	case errors.Is(err, index.ErrClosed):
 		f.Code = codeClosed
 	case errors.Is(err, index.ErrNoRoom):
