@@ -74,7 +74,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 daemon unreachable, 4 refused by a chec
 		a.telemetry(), a.report(), a.service(), a.bench(),
 		a.enroll(), a.sync(), a.rollout(), a.bundle(),
 		a.backup(), a.restore(), a.supportBundle(), a.central(), a.configuration(),
-		a.reset(), a.log(), a.manual(),
+		a.reset(), a.log(), a.top(), a.manual(),
 	)
 	return root
 }

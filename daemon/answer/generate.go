@@ -77,6 +77,7 @@ func (s *Service) generated(ctx context.Context, q Question, a *Answer, hits []i
 		return false, nil
 	}
 	began := time.Now()
+	defer at(&s.underway.generate)()
 	a.Mode, a.Model = ModeGenerated, gen.Model()
 	w := &writer{ctx: ctx, verifier: &verifier{binder: newBinder(hits, lex, subjects)}, answer: a, events: ev, seen: map[string]bool{}}
 	a.Verification, w.report.Model = &w.report, gen.Model()

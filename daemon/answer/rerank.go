@@ -38,6 +38,7 @@ func (s *Service) rerank(ctx context.Context, question string, hits []index.Hit)
 		}
 		return hits, notReranked, nil
 	}
+	defer at(&s.underway.rerank)()
 	judge, err := s.Reranker(ctx)
 	if err != nil {
 		return lesser(err)

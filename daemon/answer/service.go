@@ -93,8 +93,9 @@ type Service struct {
 	// context says what answered (ServingOf). May be nil.
 	Observe func(context.Context, Question, *Answer, error)
 
-	flights flights
-	guard   *guard.Model // nil: the one that is built in
+	flights  flights
+	underway underway
+	guard    *guard.Model // nil: the one that is built in
 }
 
 // Events of one question, in the order they happen. Each may be nil.
@@ -109,6 +110,7 @@ type Events struct {
 // log and no error.
 func (s *Service) Ask(ctx context.Context, q Question, ev Events) (*Answer, error) {
 	began := time.Now()
+	defer at(&s.underway.asked)()
 	observe, asked := s.Observe, q
 	if isHidden(ctx) {
 		observe, q.Fresh = nil, true
@@ -210,7 +212,7 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_
 			err = &searchError{snap.Generation().Name, err}
 		}
 	}()
-	found, err := snap.Search(ctx, index.Query{Text: q.asked(), K: MaxPassages, Mode: index.ModeHybrid})
+	found, err := s.search(ctx, snap, index.Query{Text: q.asked(), K: MaxPassages, Mode: index.ModeHybrid})
 	if err != nil {
 		return nil, fmt.Errorf("searching the index: %w", err)
 	}
@@ -276,6 +278,11 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_
 	p.differing = p.conflicts(lex)
 	p.picking = since(picking)
 	return p, nil
+}
+
+func (s *Service) search(ctx context.Context, snap *index.Snapshot, q index.Query) (index.Result, error) {
+	defer at(&s.underway.retrieve)()
+	return snap.Search(ctx, q)
 }
 
 // say writes the answer.

@@ -379,6 +379,11 @@ func (c *Client) Status(ctx context.Context) (api.Health, error) {
 	return plain[api.Health](ctx, c, "health", none{})
 }
 
+// Live says what the daemon does now.
+func (c *Client) Live(ctx context.Context) (box.Live, error) {
+	return plain[box.Live](ctx, c, "live", none{})
+}
+
 // Settings that the daemon has; secrets are comparable under key.
 func (c *Client) Settings(ctx context.Context, key []byte) (box.Settings, error) {
 	return plain[box.Settings](ctx, c, "settings", key)

@@ -208,6 +208,7 @@ func Handler(b *box.Box, public http.Handler, lines func() []supportbundle.Line)
 	call(mux, "rollout-status", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.RolloutStatus(ctx) })
 	call(mux, "rollout-history", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.RolloutHistory(ctx) })
 	call(mux, "rollout-do", func(ctx context.Context, q box.RolloutRequest, _ func(any)) (any, error) { return b.RolloutDo(ctx, q) })
+	call(mux, "live", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.Live(ctx) })
 	call(mux, "settings", func(ctx context.Context, key []byte, _ func(any)) (any, error) { return b.Settings(ctx, key) })
 	serveBackup(mux, b)
 	call(mux, "process", func(context.Context, none, func(any)) (any, error) {

@@ -38,7 +38,12 @@ type Handler struct {
 // New hands records to h and keeps them in at most max bytes, from level on.
 func New(h slog.Handler, level slog.Leveler, max int64) *Handler {
 	f := &file{max: max}
-	only := slog.NewJSONHandler(f, &slog.HandlerOptions{Level: level})
+	only := slog.NewJSONHandler(f, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration { // 85ms, and no number of nanoseconds
+			a.Value = slog.StringValue(a.Value.Duration().String())
+		}
+		return a
+	}})
 	return &Handler{slog.NewMultiHandler(h, only), f, only}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"rxedge/daemon/logfile"
 )
@@ -38,13 +39,13 @@ func TestKept(t *testing.T) {
 	const most = 20_000
 	h := logfile.New(slog.NewTextHandler(&other, nil), slog.LevelInfo, most)
 	log := slog.New(h).With("from", "test")
-	log.Info("before the folder is ours", "n", -1)
+	log.Info("before the folder is ours", "n", -1, "took", 85*time.Millisecond)
 	log.Debug("not at this level")
 	if err := h.Keep(data); err != nil {
 		t.Fatal(err)
 	}
 	path, before := filepath.Join(data, logfile.Folder, logfile.Name), filepath.Join(data, logfile.Folder, logfile.Before)
-	if got := lines(t, path); len(got) != 1 || got[0]["msg"] != "before the folder is ours" || got[0]["from"] != "test" {
+	if got := lines(t, path); len(got) != 1 || got[0]["msg"] != "before the folder is ours" || got[0]["from"] != "test" || got[0]["took"] != "85ms" {
 		t.Errorf("%v", got)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o640 {
