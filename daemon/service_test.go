@@ -133,10 +133,16 @@ func TestSelfProbeOfDeadlock(t *testing.T) {
 	}
 	defer l.Close()
 	go func() {
+		var taken []net.Conn // one that nobody holds is closed by the collector
 		for {
-			if _, err := l.Accept(); err != nil {
+			c, err := l.Accept()
+			if err != nil {
+				for _, c := range taken {
+					_ = c.Close()
+				}
 				return
 			}
+			taken = append(taken, c)
 		}
 	}()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
