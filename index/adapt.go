@@ -86,7 +86,7 @@ func (b *build) adapt(ctx context.Context) error {
 // keepAdaptation carries over what another embedder than the loaded one learned,
 // with its vectors.
 func (b *build) keepAdaptation(old *generation.Generation) error {
-	if b.embeds() || !b.old.HasVectors() {
+	if b.renew || b.embeds() || !b.old.HasVectors() {
 		return nil
 	}
 	state, err := old.Adaptation()

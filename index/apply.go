@@ -65,7 +65,27 @@ func (ix *Index) Compact(ctx context.Context, progress func(Progress)) (ApplyRes
 	return ix.apply(ctx, Changes{}, progress, true, nil)
 }
 
+// Renew builds a new generation of those documents of the one that serves that read as
+// they were written, and of nothing else: it is for a generation of which Verify has
+// found that it is damaged. That is marked, so that no start opens it again. The result
+// names the documents that were lost. The error is ErrUnusable where that are all.
+func (ix *Index) Renew(ctx context.Context, progress func(Progress)) (ApplyResult, error) {
+	bad := ix.now().Name
+	r, err := ix.build(ctx, Changes{}, progress, &build{renew: true}, true)
+	if err == nil && r.Generation.Name != bad {
+		if merr := ix.store.Mark(bad, "it was damaged, and was made anew"); merr != nil {
+			ix.opt.Logger.Warn("a damaged generation of the index could not be marked", "generation", bad, "error", merr)
+		}
+	}
+	return r, err
+}
+
 func (ix *Index) apply(ctx context.Context, ch Changes, progress func(Progress), compact bool, log *generation.VectorLog) (ApplyResult, error) {
+	return ix.build(ctx, ch, progress, &build{log: log}, compact)
+}
+
+// build as b says, which may have its log and renew set.
+func (ix *Index) build(ctx context.Context, ch Changes, progress func(Progress), b *build, compact bool) (ApplyResult, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ix.stop, cancel)()
@@ -78,9 +98,9 @@ func (ix *Index) apply(ctx context.Context, ch Changes, progress func(Progress),
 		return ApplyResult{}, ErrClosed
 	}
 	defer old.Release()
-	b := &build{ix: ix, old: old.view, status: make(map[string]status), report: func(Progress) {}, log: log}
+	b.ix, b.old, b.status, b.report = ix, old.view, make(map[string]status), func(Progress) {}
 	// What comes in is not kept waiting until everything is embedded anew.
-	b.foreign = ix.foreign(old.view) && (compact || ch.Put != nil || len(ch.Delete) > 0) && old.view.Info().Analyzer == lexical.Version
+	b.foreign = !b.renew && ix.foreign(old.view) && (compact || ch.Put != nil || len(ch.Delete) > 0) && old.view.Info().Analyzer == lexical.Version
 	if progress != nil {
 		b.report = throttle(progress)
 	}

@@ -48,6 +48,10 @@ type build struct {
 	// candidate: what is built serves nobody yet.
 	candidate bool
 	given     given
+	// renew: of what is there only the documents are believed, and those only where they
+	// read as they were written; lost are the others.
+	renew bool
+	lost  []string
 }
 
 // staged is a document that waits for the decision between a live update and a
@@ -70,7 +74,7 @@ func (b *build) result() (r ApplyResult) {
 			r.Removed++
 		}
 	}
-	r.Embedded, r.Given = b.embedded, b.given.used
+	r.Embedded, r.Given, r.Lost = b.embedded, b.given.used, b.lost
 	return r
 }
 
@@ -87,6 +91,9 @@ func (b *build) abandon() {
 func (b *build) embedder() EmbedderInfo {
 	if b.embeds() {
 		return b.ix.opt.EmbedderInfo
+	}
+	if b.renew {
+		return EmbedderInfo{} // no vector is carried over
 	}
 	return b.old.Info().Embedder
 }
@@ -145,7 +152,7 @@ func (b *build) run(ctx context.Context, ch Changes, compact bool, g *generation
 			return nil, err
 		}
 	}
-	if changes == 0 {
+	if changes == 0 && !b.renew {
 		b.w.SetSame()
 	}
 	return nil, b.whole(ctx, g)
@@ -322,6 +329,9 @@ func (b *build) markDeleted(ids []string) error {
 
 // carry copies the documents that stay as they are.
 func (b *build) carry(ctx context.Context) error {
+	if b.renew {
+		return b.salvage(ctx)
+	}
 	n, total := 0, b.old.Info().Documents
 	return b.old.Documents(ctx, func(h generation.Header) error {
 		n++
@@ -331,6 +341,36 @@ func (b *build) carry(ctx context.Context) error {
 		}
 		return b.w.CopyDocument(b.old, h)
 	})
+}
+
+// salvage takes the documents that read as they were written.
+func (b *build) salvage(ctx context.Context) error {
+	ids := b.old.IDs()
+	for n, id := range ids {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b.report(Progress{StageCarry, n + 1, len(ids)})
+		h, err := b.old.Header(id)
+		var d *document.Document
+		if err == nil {
+			d, err = b.old.Document(id)
+		}
+		switch {
+		case err == nil && document.Hash(d) == h.Hash:
+			if err := b.w.PutDocument(d, h.Hash); err != nil {
+				return err
+			}
+		case err == nil || Damaged(err) || errors.Is(err, generation.ErrNotFound):
+			b.lost = append(b.lost, id)
+		default:
+			return fmt.Errorf("read document %q: %w", id, err)
+		}
+	}
+	if len(b.lost) == len(ids) && len(ids) > 0 {
+		return fmt.Errorf("%w: not one of its documents reads as it was written; ingest them again", ErrUnusable)
+	}
+	return nil
 }
 
 // passages cuts, embeds and indexes, document after document in order of id,
@@ -430,7 +470,9 @@ const mostCutters = 4
 func (b *build) cutDocument(h generation.Header) cutDocument {
 	c := cutDocument{head: &h.Document, cut: b.ix.cut()}
 	kept := ""
-	if c.passages, c.old, kept, c.err = b.kept(h, c.cut); c.err != nil {
+	if b.renew {
+		// Nothing of the generation before is used again.
+	} else if c.passages, c.old, kept, c.err = b.kept(h, c.cut); c.err != nil {
 		return c
 	}
 	if kept != "" {
@@ -455,7 +497,7 @@ func (b *build) document(ctx context.Context, c cutDocument) error {
 	}
 	carry := c.kept && b.old.HasVectors() && b.old.Info().Embedder == b.embedder() && !b.adapts()
 	var known map[string][]float32
-	if !c.kept && b.embeds() && !b.adapts() {
+	if !c.kept && !b.renew && b.embeds() && !b.adapts() {
 		var err error
 		if known, err = b.before(c.head); err != nil {
 			return err

@@ -192,6 +192,8 @@ type ApplyResult struct {
 	Removed    int            `json:"removed"`
 	Unchanged  int            `json:"unchanged"` // put, but already there as they are
 	Embedded   int            `json:"embedded"`  // passages
+	// Lost are the documents that a Renew could not read: they are to be ingested again.
+	Lost []string `json:"lost,omitempty"`
 	// Given are passages whose vectors came with the batch.
 	Given int `json:"given,omitempty"`
 }

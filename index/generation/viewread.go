@@ -223,6 +223,16 @@ func (v *View) Documents(ctx context.Context, fn func(Header) error) error {
 	return nil
 }
 
+// IDs of the documents, in order. None is read.
+func (v *View) IDs() []string {
+	ids := v.ids()
+	out := make([]string, len(ids))
+	for i, d := range ids {
+		out[i] = d.id
+	}
+	return out
+}
+
 type owned struct {
 	id   string
 	unit *unit
