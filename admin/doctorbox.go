@@ -101,9 +101,10 @@ func lookProfile(ctx context.Context, p *patient, s *seen) {
 		}
 		why = "the configuration names it"
 	}
+	m.Disk = 0 // looked at as the disk
 	for _, f := range profiles.Check(prof, m) {
 		if f.Level == profiles.Refuse {
-			s.find(health.ProfileUnsuited.Found("%s (%s): %s", prof.Name, why, f.What).Mend(f.Fix + "; 'rxedge profile detect' names the one that suits, model.profile = \"auto\" in rxedge.toml takes it; then restart"))
+			s.find(box.UnsuitedCondition(prof.Name, why, f))
 		} else {
 			s.find(health.ProfileLimits.Found("%s (%s): %s", prof.Name, why, f.What).Mend(f.Fix))
 		}
@@ -255,7 +256,7 @@ func lookCatalog(_ context.Context, p *patient, s *seen) {
 		}
 		configured++
 		if !have[strings.ToLower(m.name)] {
-			s.find(health.ModelMissing.Found("model.%s names %s, which is not in the catalog", m.role, m.name).Mend("'rxedge model import FILE' or 'rxedge model pull " + m.name + "', or take it out of rxedge.toml; then restart"))
+			s.find(health.ModelMissing.Found("model.%s names %s, which is not in the catalog", m.role, m.name).Mend("'rxedge model import FILE' or 'rxedge model pull " + m.name + "', or 'rxedge config unset model." + m.role + "'; then restart"))
 		}
 	}
 	if configured == 0 {

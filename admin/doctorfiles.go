@@ -82,7 +82,7 @@ func lookConfig(_ context.Context, p *patient, s *seen) {
 	}
 	file := p.app.config
 	if file == "" {
-		file = p.configFile()
+		file = config.File()
 	}
 	info, err := os.Stat(file)
 	if err != nil {
@@ -335,12 +335,3 @@ func lookLeftovers(_ context.Context, p *patient, s *seen) {
 
 // mayUse says whether this process may write in dir.
 func mayUse(dir string) bool { return unix.Access(dir, unix.R_OK|unix.W_OK|unix.X_OK) == nil }
-
-// configFile is where the configuration is looked for; it may not be there.
-func (p *patient) configFile() string {
-	file := filepath.Join(p.cfg.Data, "rxedge.toml")
-	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) && p.installed() {
-		return "/etc/rxedge/rxedge.toml"
-	}
-	return file
-}

@@ -197,7 +197,7 @@ func lookPort(ctx context.Context, p *patient, s *seen) {
 			who = fmt.Sprintf("process %d (%s)", pid, command(pid))
 			act = fmt.Sprintf("stop that program ('kill %d')", pid)
 		}
-		s.find(health.PortTaken.Found("%s is held by %s", p.cfg.Listen, who).Mend(act + ", or set another port in rxedge.toml (listen = \"127.0.0.1:PORT\"); then start the service"))
+		s.find(health.PortTaken.Found("%s is held by %s", p.cfg.Listen, who).Mend(act + ", or 'rxedge config set listen 127.0.0.1:PORT' with another port; then start the service"))
 	default:
 		s.find(health.PortTaken.Found("%v", err).Mend("set another address in rxedge.toml (listen = \"127.0.0.1:PORT\")"))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -119,7 +120,7 @@ func (a *app) indexRollback() *cobra.Command {
 
 func (a *app) indexRebuild() *cobra.Command {
 	return &cobra.Command{Use: "rebuild", Short: "Make the index again from its own documents", Example: `  rxedge index rebuild`,
-		Long: "Make a new generation out of the documents of this one, with the configured embedder and the analyser of this version.",
+		Long: "Read this generation again, whole, and make a new one out of its documents where it is damaged, or was made\nwith another embedder or by another version. Of a damaged one only those documents are taken over that read\nas they were written; those that were lost are named, and are to be ingested again.",
 		Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return on(a, c, func(s station) (index.ApplyResult, error) {
@@ -132,6 +133,9 @@ func (a *app) indexRebuild() *cobra.Command {
 					return
 				}
 				a.printf("Serving %s: %d documents, %d passages, %d embedded.\n", r.Generation.Label(), r.Generation.Documents, r.Generation.Passages, r.Embedded)
+				if len(r.Lost) > 0 {
+					a.printf("Lost, to be ingested again: %s\n", strings.Join(r.Lost, ", "))
+				}
 			})
 		}}
 }
@@ -213,8 +217,20 @@ func (a *app) indexRemove() *cobra.Command {
 }
 
 func (a *app) indexQuarantine() *cobra.Command {
-	return &cobra.Command{Use: "quarantine", Short: "List what could not be read", Example: `  rxedge index quarantine`, Args: args(cobra.NoArgs),
+	var (
+		remove string
+		all    bool
+	)
+	c := &cobra.Command{Use: "quarantine", Short: "List what could not be read, or remove it from there",
+		Long: "List the files that could not be read as documents, with why and where the copy of each lies.\nOne that was mended and ingested, or that nobody needs, is removed from there by its id.",
+		Example: `  rxedge index quarantine
+  rxedge index quarantine --remove-all`, Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
+			if all || remove != "" {
+				return on(a, c, func(s station) (int, error) { return s.ForgetQuarantined(c.Context(), remove) }, func(n int) {
+					a.printf("%d removed from quarantine.\n", n)
+				})
+			}
 			return on(a, c, func(s station) ([]document.Quarantined, error) {
 				q, err := s.Quarantined(c.Context())
 				if q == nil {
@@ -226,10 +242,14 @@ func (a *app) indexQuarantine() *cobra.Command {
 					a.printf("Nothing is in quarantine.\n")
 				}
 				for _, q := range qs {
-					a.printf("%s\n", q.Error())
+					a.printf("%s  %s\n", q.ID, q.Error())
 				}
 			})
 		}}
+	c.Flags().StringVar(&remove, "remove", "", "remove the one of this `id`")
+	c.Flags().BoolVar(&all, "remove-all", false, "remove all")
+	c.MarkFlagsMutuallyExclusive("remove", "remove-all")
+	return c
 }
 
 func size(n int64) string {

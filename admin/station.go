@@ -44,6 +44,7 @@ type station interface {
 	Ingest(context.Context, []string, func(box.IngestProgress)) (box.IngestReport, error)
 	Withdraw(context.Context, []string, func(box.IngestProgress)) (box.IngestReport, error)
 	Quarantined(context.Context) ([]document.Quarantined, error)
+	ForgetQuarantined(ctx context.Context, id string) (int, error)
 	ImportModel(context.Context, string, catalog.ImportOptions, func(done, total int64)) (catalog.Entry, error)
 	ListModels(context.Context) ([]catalog.Entry, error)
 	RemoveModel(ctx context.Context, name string) error

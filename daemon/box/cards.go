@@ -34,14 +34,15 @@ func (c *cards) state(m *Models) (ladder.State, bool) {
 	return m.Step(), c.watched
 }
 
-// openCards is gpu.Open; a test has a machine whose driver is gone.
-var openCards = gpu.Open
+// OpenCards is gpu.Open. A test has a machine whose driver is gone, and sets it before a
+// box is opened.
+var OpenCards = gpu.Open
 
 // WatchCards watches the machine's NVIDIA cards until ctx ends: it takes the
 // models down and up the ladder of the profile. Without a card it returns.
 func (b *Box) WatchCards(ctx context.Context) {
 	open, cancel := context.WithTimeout(ctx, gpuTimeout)
-	src, err := openCards(open)
+	src, err := OpenCards(open)
 	cancel()
 	if err != nil {
 		if !errors.Is(err, gpu.ErrNoGPU) {

@@ -11,6 +11,7 @@ import (
 	"rxedge/daemon/config"
 	"rxedge/daemon/health"
 	"rxedge/daemon/rollout"
+	profiles "rxedge/firmware-profiles"
 	"rxedge/index"
 	"rxedge/inference/ladder"
 	"rxedge/inference/llama"
@@ -110,6 +111,11 @@ func (b *Box) modelConditions(h api.Health) (found []health.Finding) {
 		}
 		found = append(found, f)
 	}
+	if h.Profile != "" {
+		if f := b.Models.chosen().unsuited; f.What != "" {
+			found = append(found, UnsuitedCondition(h.Profile, h.ProfileWhy, f))
+		}
+	}
 	for _, m := range []*api.ModelState{h.Generator, h.Embedder} {
 		if m == nil || m.Phase != phaseIdle {
 			continue
@@ -120,6 +126,11 @@ func (b *Box) modelConditions(h api.Health) (found []health.Finding) {
 		}
 	}
 	return found
+}
+
+// UnsuitedCondition of a profile that refuses the machine.
+func UnsuitedCondition(profile, why string, f profiles.Finding) health.Finding {
+	return health.ProfileUnsuited.Found("%s (%s): %s", profile, why, f.What).Mend(f.Fix + "; 'rxedge profile detect' names the one that suits, 'rxedge config set model.profile auto' takes it; then restart")
 }
 
 // contentConditions: documents, rollouts, what people said, what is counted.

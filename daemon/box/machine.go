@@ -25,7 +25,7 @@ const gpuTimeout = 20 * time.Second
 func ReadGPU(ctx context.Context) (snap *gpu.Snapshot, noGPU, err error) {
 	ctx, cancel := context.WithTimeout(ctx, gpuTimeout)
 	defer cancel()
-	src, err := openCards(ctx)
+	src, err := OpenCards(ctx)
 	if errors.Is(err, gpu.ErrNoGPU) {
 		return nil, err, nil
 	}

@@ -60,6 +60,8 @@ type choice struct {
 	// onCard: the engine can put layers on a card.
 	onCard bool
 	memory uint64 // of the machine, bytes
+	// unsuited says why the machine can't be run by the profile; "": it can.
+	unsuited profiles.Finding
 }
 
 func newModels(c *catalog.Catalog, cfg config.Model, data string, log *slog.Logger) *Models {
@@ -93,6 +95,12 @@ func choose(cfg config.Model, data string, log *slog.Logger) choice {
 		c.profile, c.why = profiles.Detect(machine)
 	} else {
 		c.why = "the configuration names it"
+	}
+	machine.Disk = 0 // room on it has conditions of its own
+	for _, f := range profiles.Check(c.profile, machine) {
+		if f.Level == profiles.Refuse && c.unsuited.What == "" {
+			c.unsuited = f
+		}
 	}
 	log.Info("firmware profile", "profile", c.profile.Name, "because", c.why, "on_card", c.onCard)
 	return c

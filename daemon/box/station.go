@@ -2,6 +2,7 @@ package box
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"rxedge/daemon/answer"
@@ -81,11 +82,20 @@ func (b *Box) Verify(ctx context.Context, progress func(index.Progress)) (index.
 	return b.Index.Verify(ctx, progress)
 }
 
-// Rebuild makes the index again out of its own documents, with the embedder
-// and analyser of now.
+// Rebuild makes the index again out of its own documents, with the embedder and analyser
+// of now. Where it is damaged, only what reads as it was written is taken over, and the
+// result names what was lost.
 func (b *Box) Rebuild(ctx context.Context, progress func(index.Progress)) (index.ApplyResult, error) {
 	b.ingest.Lock()
 	defer b.ingest.Unlock()
+	rep, err := b.Index.Verify(ctx, progress)
+	if err != nil {
+		return index.ApplyResult{}, err
+	}
+	if !rep.OK() {
+		res, err := b.Index.Renew(ctx, progress)
+		return res, b.heldUntil(err)
+	}
 	res, err := b.Index.Apply(ctx, index.Changes{}, progress)
 	return res, b.heldUntil(err)
 }
@@ -125,6 +135,24 @@ func (b *Box) Rollback(ctx context.Context) (g index.GenerationInfo, err error) 
 // Quarantined lists what could not be read.
 func (b *Box) Quarantined(context.Context) ([]document.Quarantined, error) {
 	return b.Quarantine.List()
+}
+
+// ForgetQuarantined takes an entry out of the quarantine, or all of them where id is "",
+// and says how many.
+func (b *Box) ForgetQuarantined(_ context.Context, id string) (int, error) {
+	all, err := b.Quarantine.List()
+	n := 0
+	for _, q := range all {
+		if err == nil && (id == "" || q.ID == id) {
+			if err = b.Quarantine.Remove(q.ID); err == nil {
+				n++
+			}
+		}
+	}
+	if err == nil && n == 0 && id != "" {
+		err = fmt.Errorf("quarantine %q: %w", id, index.ErrNotFound)
+	}
+	return n, err
 }
 
 // ImportModel puts a model file into the catalog.

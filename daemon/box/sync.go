@@ -120,12 +120,16 @@ func (b *Box) RunSync(ctx context.Context) error {
 func (b *Box) startUplink() error {
 	s := &b.sync
 	began := time.Now()
-	sp, err := spool.Open(filepath.Join(b.syncDir(), "spool"), spool.Options{MaxBytes: int64(b.Config.Sync.SpoolMB) << 20, Key: b.keys.Spool(), Log: b.log})
-	if err != nil {
-		return err
+	if s.spool == nil {
+		sp, err := spool.Open(filepath.Join(b.syncDir(), "spool"), spool.Options{MaxBytes: int64(b.Config.Sync.SpoolMB) << 20, Key: b.keys.Spool(), Log: b.log})
+		if err != nil {
+			return err
+		}
+		s.spool = sp
 	}
-	s.spool = sp
+	var err error
 	if s.uplink, err = uplink.Start(b.uplinkOptions()); err != nil {
+		sp := s.spool
 		s.spool, s.uplink = nil, nil
 		return errors.Join(err, sp.Close())
 	}
@@ -339,18 +343,28 @@ func (b *Box) Enroll(ctx context.Context, file []byte) (string, error) {
 	s.mu.Lock()
 	have := s.id
 	s.mu.Unlock()
-	if have != nil {
+	if have != nil && have.Site != f.Site {
 		return "", fmt.Errorf("this box is the site %q already; to make it another, stop rxedged and move %s away", have.Site, b.syncDir())
 	}
 	id, err := enroll.Claim(ctx, b.syncDir(), f, enroll.Options{Proxy: b.Config.Sync.Proxy, Seal: b.keys.Files()})
 	if err != nil {
 		return "", err
 	}
-	if err := b.openSync(); err != nil {
-		return "", err
+	if have == nil {
+		if err := b.openSync(); err != nil {
+			return "", err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.note = ""
+	if have != nil { // the same site, with keys of its own anew; what it holds stays
+		s.id = id
+		if s.uplink != nil {
+			s.uplink.Close()
+			s.uplink = nil
+		}
+	}
 	if s.stop != nil { // the daemon runs
 		if err := b.startUplink(); err != nil {
 			return "", err

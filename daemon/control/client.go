@@ -258,6 +258,11 @@ func (c *Client) Quarantined(ctx context.Context) ([]document.Quarantined, error
 	return plain[[]document.Quarantined](ctx, c, "quarantine", none{})
 }
 
+// ForgetQuarantined takes an entry out of the quarantine; id "": all.
+func (c *Client) ForgetQuarantined(ctx context.Context, id string) (int, error) {
+	return plain[int](ctx, c, "quarantine-forget", id)
+}
+
 // Ingest reads documents.
 func (c *Client) Ingest(ctx context.Context, paths []string, progress func(box.IngestProgress)) (box.IngestReport, error) {
 	return do[box.IngestReport](ctx, c, "ingest", IngestRequest{Paths: paths}, progress)

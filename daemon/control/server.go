@@ -161,6 +161,9 @@ func Handler(b *box.Box, public http.Handler, lines func() []supportbundle.Line)
 	})
 	call(mux, "rollback", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.Rollback(ctx) })
 	call(mux, "quarantine", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.Quarantined(ctx) })
+	call(mux, "quarantine-forget", func(ctx context.Context, id string, _ func(any)) (any, error) {
+		return b.ForgetQuarantined(ctx, id)
+	})
 	call(mux, "models", func(ctx context.Context, _ none, _ func(any)) (any, error) { return b.ListModels(ctx) })
 	call(mux, "model-import", func(ctx context.Context, r ImportRequest, p func(any)) (any, error) {
 		return b.ImportModel(ctx, r.Path, r.ImportOptions, func(done, total int64) { p(Bytes{done, total}) })

@@ -58,12 +58,12 @@ var (
 	MemoryLow = register(Condition{
 		Code: "memory-low", Title: "Memory is short", Severity: Warning, Within: time.Minute,
 		Text: "The machine, or the part of it that the service may use, has little left. The kernel may end the service or its models.",
-		Fix:  "end other programs, set a lower model.memory_mb in rxedge.toml and restart, or add memory",
+		Fix:  "end other programs, 'rxedge config set model.memory_mb N' with less and restart, or add memory",
 	})
 	MemoryKilled = register(Condition{
 		Code: "memory-killed", Title: "The kernel has ended a program of the service for want of memory", Severity: Error, Within: time.Minute,
 		Text: "A model or the daemon itself asked for more than there was. It is started again, and may be ended again.",
-		Fix:  "set a lower model.memory_mb or a smaller model in rxedge.toml, or give the service more memory (MemoryMax=); then restart",
+		Fix:  "give the service more memory (MemoryMax=), or choose a smaller model or 'rxedge config set model.memory_mb N' with less; then restart",
 	})
 	FilesLimit = register(Condition{
 		Code: "files-limit", Title: "The service may open too few files", Severity: Warning, Within: time.Minute,
@@ -78,7 +78,7 @@ var (
 	PortTaken = register(Condition{
 		Code: "port-taken", Title: "Another program has the port", Severity: Critical,
 		Text: "rxedge can't listen where the page and the clients look for it, so it does not start.",
-		Fix:  "stop that program, or set another port in rxedge.toml (listen = \"127.0.0.1:PORT\"); then start the service",
+		Fix:  "stop that program, or 'rxedge config set listen 127.0.0.1:PORT' with another port; then start the service",
 	})
 
 	DataMissing = register(Condition{
@@ -99,7 +99,7 @@ var (
 	ConfigUnsound = register(Condition{
 		Code: "config-unsound", Title: "The configuration is not sound", Severity: Critical,
 		Text: "A setting is misspelt or has a value that it can't have. The service does not start with it; one that runs goes on with what it had read.",
-		Fix:  "correct rxedge.toml where the sentence says, then start the service; 'rxedged --check' reads it again",
+		Fix:  "correct rxedge.toml where the sentence says ('rxedge config check' reads it again), then start the service",
 	})
 	ConfigPermissions = register(Condition{
 		Code: "config-permissions", Title: "The configuration has the wrong permissions", Severity: Error,
@@ -251,7 +251,7 @@ var (
 		Code: "profile-unsuited", Title: "The firmware profile does not suit this machine", Severity: Error,
 		DependsOn: []*Condition{DriverMissing, DriverMismatch, DriverAccess, DriverHangs, CardLost, DiskLow},
 		Text:      "It wants a card, memory or a disk that this machine does not have. Models don't start, or fail when they are asked.",
-		Fix:       "set model.profile = \"auto\" in rxedge.toml, or the one that 'rxedge profile detect' names; then restart",
+		Fix:       "'rxedge config set model.profile auto', or the one that 'rxedge profile detect' names; then restart",
 	})
 	ProfileLimits = register(Condition{
 		Code: "profile-limits", Title: "The machine does less than its firmware profile reckons with", Severity: Warning,
@@ -267,7 +267,7 @@ var (
 	ModelMissing = register(Condition{
 		Code: "model-missing", Title: "A model that is configured is not there", Severity: Error, Within: 30 * time.Second, DependsOn: []*Condition{CatalogDamaged},
 		Text: "The box answers without it: without a generator in sentences of the documents, without an embedder by words alone.",
-		Fix:  "'rxedge model import FILE', or 'rxedge model pull NAME' from a mirror; or take it out of rxedge.toml; then restart",
+		Fix:  "'rxedge model import FILE', or 'rxedge model pull NAME' from a mirror; or take it out of rxedge.toml ('rxedge config unset model.ROLE'); then restart",
 	})
 	ModelDamaged = register(Condition{
 		Code: "model-damaged", Title: "A model's file is damaged", Severity: Error, DependsOn: []*Condition{DiskReadOnly},
@@ -277,7 +277,7 @@ var (
 	ModelTooLarge = register(Condition{
 		Code: "model-too-large", Title: "A model does not fit into the memory that models may take", Severity: Error,
 		Text: "It is refused when it is to be loaded; the box answers without it.",
-		Fix:  "choose a smaller model or one of lower precision ('rxedge model compress'), or raise model.memory_mb in rxedge.toml; then restart",
+		Fix:  "choose a smaller model or one of lower precision ('rxedge model compress'), or 'rxedge config set model.memory_mb N' with more; then restart",
 	})
 	AdapterMissing = register(Condition{
 		Code: "adapter-missing", Title: "An adapter's file is not there", Severity: Error,
@@ -337,7 +337,7 @@ var (
 	IndexDamaged = register(Condition{
 		Code: "index-damaged", Title: "The index is damaged", Severity: Error,
 		Text: "Not all of it reads as it was written. Questions that touch the rest are answered; one that touches the damage makes the box go back to the generation before.",
-		Fix:  "'rxedge index rebuild' makes it anew from what can be read; else 'rxedge index rollback', and 'rxedge ingest PATH' what came since",
+		Fix:  "'rxedge index rebuild' makes it anew from what reads as it was written, and names what was lost; 'rxedge ingest PATH' that again",
 	})
 	IndexLost = register(Condition{
 		Code: "index-lost", Title: "The documents are lost", Severity: Critical, Within: time.Second,
@@ -347,7 +347,7 @@ var (
 	IndexRetreated = register(Condition{
 		Code: "index-retreated", Title: "An earlier generation of the index serves", Severity: Error, Within: time.Second,
 		Text: "A later one can't be read and is marked as damaged. Answers rest on documents as they were then: what was added or changed since is missing.",
-		Fix:  "ingest again what came since, or 'rxedge sync pull --retry'; the next generation that is built ends it",
+		Fix:  "'rxedge ingest PATH' again what came since (or 'rxedge sync pull --retry'), then 'rxedge index compact'",
 	})
 	IndexMended = register(Condition{
 		Code: "index-mended", Title: "The index was mended when it was opened", Severity: Warning,
@@ -412,7 +412,7 @@ var (
 	Quarantined = register(Condition{
 		Code: "quarantine", Title: "Files could not be read as documents", Severity: Warning, Within: time.Minute,
 		Text: "They were left out, and a copy of each is kept. What they say is not found.",
-		Fix:  "'rxedge index quarantine' says what is wrong with each; mend and ingest them again, or 'rxedge index quarantine --remove ID'",
+		Fix:  "'rxedge index quarantine' says what is wrong with each; mend and ingest them, then 'rxedge index quarantine --remove-all'",
 	})
 	JournalDamaged = register(Condition{
 		Code: "journal-damaged", Title: "The journal of rollouts was damaged", Severity: Warning,
@@ -432,17 +432,17 @@ var (
 	CertificateForeign = register(Condition{
 		Code: "certificate-foreign", Title: "The site's certificate is not its own", Severity: Error,
 		Text: "It does not fit the site's key, its name, or the fleet's authority, as when files of two sites were mixed.",
-		Fix:  "'rxedge enroll FILE' with a new file that the centre has written",
+		Fix:  "'rxedge enroll FILE' with a new file of the centre ('rxedge central site revoke SITE', then 'rxedge central site add SITE' there)",
 	})
 	CertificateExpired = register(Condition{
 		Code: "certificate-expired", Title: "The site's certificate has run out", Severity: Error, Within: time.Minute, DependsOn: []*Condition{ClockWrong},
 		Text: "The hub does not admit this site any more. Questions are answered; nothing new comes, and reports wait.",
-		Fix:  "'rxedge enroll FILE' with a new file that the centre has written",
+		Fix:  "'rxedge enroll FILE' with a new file of the centre ('rxedge central site revoke SITE', then 'rxedge central site add SITE' there)",
 	})
 	CertificateExpiring = register(Condition{
 		Code: "certificate-expiring", Title: "The site's certificate runs out soon", Severity: Warning, Within: time.Minute, DependsOn: []*Condition{ClockWrong},
 		Text: "A site renews it by itself when it is connected, and this one has not.",
-		Fix:  "mend the link to the hub; else 'rxedge enroll FILE' with a new file that the centre has written",
+		Fix:  "mend the link to the hub; else 'rxedge enroll FILE' with a new file of the centre ('rxedge central site revoke SITE', then 'rxedge central site add SITE' there)",
 	})
 	HubName = register(Condition{
 		Code: "hub-name", Title: "The hub's name can't be resolved", Severity: Warning, Within: time.Minute,
@@ -452,7 +452,7 @@ var (
 	HubProxy = register(Condition{
 		Code: "hub-proxy", Title: "The proxy does not let the box through to the hub", Severity: Warning, Within: time.Minute,
 		Text: "Reports wait, nothing new comes.",
-		Fix:  "correct sync.proxy in rxedge.toml and restart, or have the proxy let CONNECT to the hub through",
+		Fix:  "'rxedge config set sync.proxy http://HOST:PORT' and restart, or have the proxy let CONNECT to the hub through",
 	})
 	HubUnreachable = register(Condition{
 		Code: "hub-unreachable", Title: "The hub can't be reached", Severity: Warning, Within: time.Minute, DependsOn: []*Condition{HubName},
@@ -463,13 +463,13 @@ var (
 		Code: "hub-certificate", Title: "The hub and this box do not accept each other's certificate", Severity: Warning, Within: time.Minute,
 		DependsOn: []*Condition{ClockWrong, CertificateExpired, CertificateForeign},
 		Text:      "The clock is wrong, a certificate has run out, or somebody stands between the two.",
-		Fix:       "look at the clock first; else 'rxedge enroll FILE' with a new file that the centre has written",
+		Fix:       "look at the clock first; else 'rxedge enroll FILE' with a new file of the centre ('rxedge central site revoke SITE', then 'rxedge central site add SITE' there)",
 	})
 	HubRefused = register(Condition{
 		Code: "hub-refused", Title: "The hub does not admit this site", Severity: Error, Within: time.Minute,
 		DependsOn: []*Condition{ClockWrong, CertificateExpired, CertificateForeign},
 		Text:      "It was revoked, or enrolled anew on another box.",
-		Fix:       "'rxedge enroll FILE' with a new file that the centre has written",
+		Fix:       "'rxedge enroll FILE' with a new file of the centre ('rxedge central site revoke SITE', then 'rxedge central site add SITE' there)",
 	})
 	SpoolDamaged = register(Condition{
 		Code: "spool-damaged", Title: "Reports for the centre were damaged", Severity: Warning, DependsOn: []*Condition{DiskFull, DiskReadOnly},
@@ -480,7 +480,7 @@ var (
 		Code: "spool-full", Title: "The spool is full", Severity: Warning, Within: time.Minute,
 		DependsOn: []*Condition{DiskFull, DiskReadOnly, HubName, HubProxy, HubUnreachable, HubCertificate, HubRefused, CertificateExpired},
 		Text:      "What is to be reported no longer fits; the least important is dropped, and counted.",
-		Fix:       "mend the link to the hub; a larger sync.spool_mb in rxedge.toml holds more",
+		Fix:       "mend the link to the hub; 'rxedge config set sync.spool_mb N' makes room for more",
 	})
 	SpoolWaiting = register(Condition{
 		Code: "spool-waiting", Title: "Reports have waited for long", Severity: Warning, Within: time.Minute,
