@@ -54,3 +54,7 @@ SOAK ?= 2h
 soak: engine ## let a box live for two hours with questions, updates and faults, and judge what grows
 	@mkdir -p .cache
 	$(GO) run ./bench/soak -for $(SOAK) -out .cache/soak.json $(BENCH_SOAK)
+
+.PHONY: broken-boxes
+broken-boxes: engine ## break boxes one by one and mend each by what doctor says; prints the table (as root: all of them)
+	RXEDGE_BROKEN_BOXES=1 $(GO) test -count 1 -timeout 20m -parallel 4 -run TestBrokenBoxes ./daemon

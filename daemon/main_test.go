@@ -50,6 +50,9 @@ func TestMain(m *testing.M) {
 	fakeClock()
 	armCut()
 	box.RolloutJudge = judgeStories
+	if playing() {
+		return
+	}
 	if os.Getenv(asDaemon) != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		code := start(ctx, os.Args[1:], os.Stdout, os.Stderr)
