@@ -311,3 +311,31 @@ func TestKilled(t *testing.T) {
 	}
 	t.Logf("killed %d times", kills)
 }
+
+// Whatever lies in the state's place, it is read or refused, and nothing outside of the
+// folder is named by it.
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(`{"version":1,"changes":[{"number":1,"phase":"kept","parts":[{"path":"index","had":true}]}]}`))
+	f.Add([]byte(`{"changes":[{"parts":[{"path":"../out"}]}]}`))
+	f.Add([]byte(`{"changes":[{"parts":[{"path":"changes/1"}]}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		dir := t.TempDir()
+		if err := pair(dir).Store(b); err != nil {
+			t.Skip()
+		}
+		s, err := Read(dir)
+		if err != nil {
+			if !errors.Is(err, ErrDamaged) {
+				t.Fatal(err)
+			}
+			return
+		}
+		for _, c := range s.Changes {
+			for _, p := range c.Parts {
+				if !filepath.IsLocal(p.Path) {
+					t.Fatalf("it names %q", p.Path)
+				}
+			}
+		}
+	})
+}
