@@ -157,9 +157,10 @@ func (a *app) gather(ctx context.Context) (*supportbundle.Bundle, error) {
 		for _, f := range []string{"metrics.txt", "goroutines.json", "heap.json"} {
 			b.Missing(f, "no daemon runs")
 		}
-		b.Missing("log.jsonl", "no daemon runs; 'journalctl -u rxedged' has its lines on the box")
+		a.keptLog(ctx, b)
 	default:
 		b.Missing("status.json", "the box can't be opened; doctor.json says why, by code")
+		a.keptLog(ctx, b)
 	}
 	b.Add("about.json", supportbundle.About, about)
 	return b, ctx.Err()
@@ -226,6 +227,24 @@ func (a *app) fromBox(ctx context.Context, b *supportbundle.Bundle, st station, 
 	} else {
 		b.Missing("sync-history.json", "this box is no site")
 	}
+}
+
+// keptLog is of the daemon that ran before, as 'rxedge log' finds it.
+func (a *app) keptLog(ctx context.Context, b *supportbundle.Bundle) {
+	var lines []supportbundle.Line
+	err := a.readLog(ctx, logQuery{level: "info", lines: supportbundle.LinesKept}, func(l logLine) error {
+		attrs := map[string]string{}
+		for _, x := range l.Attrs {
+			attrs[x.Key] = x.Value
+		}
+		lines = append(lines, supportbundle.Cut(l.Time, l.Level, l.Message, attrs))
+		return nil
+	})
+	if err != nil || len(lines) == 0 {
+		b.Missing("log.jsonl", "no line of a daemon is kept")
+		return
+	}
+	b.AddLog(lines)
 }
 
 var stopSince = regexp.MustCompile(`since ([0-9T:Z-]{20})[: ,]`)

@@ -143,10 +143,15 @@ func (b *Bundle) AddProcess(p Process) {
 		Memory Memory  `json:"memory"`
 		Heap   []Stack `json:"heap"`
 	}{p.Memory, own(p.Heap)})
+	b.AddLog(p.Lines)
+}
+
+// AddLog of lines that were cut to what may leave.
+func (b *Bundle) AddLog(lines []Line) {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
-	for _, l := range p.Lines {
+	for _, l := range lines {
 		if !messages()[l.Message] {
 			l.Message, l.Attrs = "", nil
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -52,6 +53,41 @@ type Line struct {
 	Message string         `json:"message"` // "": it is not on the list
 	Attrs   map[string]any `json:"attrs,omitempty"`
 }
+
+// plainAttr is a number, true or false, or a span of time, as a log writes it.
+var plainAttr = regexp.MustCompile(`^(?:true|false|-?[0-9]{1,18}(?:\.[0-9]{1,9})?|(?:[0-9]{1,6}(?:\.[0-9]{1,9})?(?:h|m|s|ms|µs|ns))+)$`)
+
+// Cut is what may leave of a line that was written to a file or a journal.
+func Cut(at time.Time, level, message string, attrs map[string]string) Line {
+	l := Line{At: at.UTC(), Level: strings.ToUpper(level)}
+	if _, ok := one("DEBUG", "INFO", "WARN", "ERROR")(l.Level, nil); !ok {
+		l.Level = ""
+	}
+	if !messages()[message] {
+		return l
+	}
+	l.Message = message
+	for k, v := range attrs {
+		kind := attributes[k]
+		if kind == nil {
+			continue
+		}
+		kept, ok := kind(v, nil)
+		if !ok && plainAttr.MatchString(v) {
+			kept, ok = v, true
+		}
+		if ok {
+			if l.Attrs == nil {
+				l.Attrs = map[string]any{}
+			}
+			l.Attrs[k] = kept
+		}
+	}
+	return l
+}
+
+// LinesKept of the log.
+const LinesKept = linesKept
 
 // linesKept of the log are in memory.
 const linesKept = 1000

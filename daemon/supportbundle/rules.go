@@ -90,7 +90,7 @@ var Cards = Rules{"driver": version, "cuda": version}.below("cards[]", Rules{"in
 var Disk = Rules{"free_bytes": number, "rooms[].bytes": number, "rooms[].files": number, "rooms[].room": one(Rooms...)}
 
 // Rooms of the data folder; all else is "other".
-var Rooms = []string{"index", "models", "feedback", "telemetry", "cache", "rollout", "sync", "suite", "quarantine", "clients", "changes", "taken-back", "before-restore", "aside", "other"}
+var Rooms = []string{"index", "models", "feedback", "telemetry", "cache", "rollout", "sync", "suite", "quarantine", "clients", "changes", "taken-back", "before-restore", "logs", "work", "aside", "other"}
 
 // Stops is how the last stop was.
 var Stops = Rules{"unclean": boolean, "kind": one("power", "killed", "unknown"), "ran_since": moment}

@@ -183,6 +183,15 @@ func TestRing(t *testing.T) {
 	}
 }
 
+func TestCut(t *testing.T) {
+	t.Parallel()
+	attrs := map[string]string{"documents": "7", "took": "1.5s", "generation": "gen-000001", "error": canary, "what": canary, "questions": canary, canary: "1"}
+	b, _ := json.Marshal([]Line{Cut(time.Unix(0, 0), "info", "ready", attrs), Cut(time.Unix(0, 0), canary, "ready "+canary, attrs)})
+	if strings.Contains(string(b), canary) || !strings.Contains(string(b), `"message":"ready","attrs":{"documents":"7","generation":"gen-000001","took":"1.5s"}`) {
+		t.Errorf("%s", b)
+	}
+}
+
 // The stacks have functions, and the arguments of none.
 func TestLook(t *testing.T) {
 	t.Parallel()
