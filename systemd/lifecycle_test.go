@@ -328,9 +328,10 @@ func (c *container) nothingLeft(t *testing.T, before []string) {
 
 func lastLine(s string) string { return s[strings.LastIndex(s, "\n")+1:] }
 
+// lastStop is what a status says of a stop that was not clean.
 func lastStop(status string) string {
 	for l := range strings.Lines(status) {
-		if strings.HasPrefix(l, "Last stop") {
+		if strings.Contains(l, "killed or crashed") {
 			return strings.TrimSpace(l)
 		}
 	}

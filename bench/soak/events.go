@@ -223,6 +223,9 @@ func (s *soak) putAll(ctx context.Context, c *control.Client) error {
 // bundle publishes a new version of a few of the centre's labels and waits until
 // the site has it, unless the hub is away.
 func (s *soak) bundle(ctx context.Context) error {
+	if s.hubIsDown.Load() { // the centre can't give its hub anything either
+		return nil
+	}
 	n := s.bundles
 	s.bundles++
 	number, err := s.centre.publish(ctx, central.Release{Documents: published(centralMedicines, func(i int) int {
@@ -279,9 +282,15 @@ func (s *soak) hubAway(context.Context) error {
 	case 1:
 		s.centre.line.Hole()
 	case 2:
+		s.hubIsDown.Store(true)
 		s.centre.stopHub()
 		s.centre.line.Cut()
-		mend = func() error { s.centre.line.Heal(); return s.centre.startHub() }
+		mend = func() error {
+			s.centre.line.Heal()
+			err := s.centre.startHub()
+			s.hubIsDown.Store(err != nil)
+			return err
+		}
 	}
 	s.later.Go(func() {
 		select {
@@ -408,10 +417,23 @@ func (s *soak) damage(ctx context.Context) error {
 			return err
 		}
 		s.happening("generation damaged").note("%s was damaged in %d places; %s served then", h.Generation, n, now.Generation)
-		// What the box says is to be done: 'rxedge index compact', after what was lost.
-		if err := errors.Join(s.still(ctx), s.putAll(ctx, c)); err != nil {
+		// Where no question has met the damage, an ingest may be the first that does: it is
+		// refused, and a search that meets it makes the one before serve.
+		if err := s.still(ctx); err != nil {
 			return err
 		}
+		err = s.putAll(ctx, c)
+		for try := 0; err != nil && strings.Contains(err.Error(), "is damaged") && try < 5; try++ {
+			s.happening("generation damaged").note("an ingest met the damage first: %v", err)
+			for i := range siteMedicines {
+				_, _ = c.Search(ctx, index.Query{Text: "usual dose of " + siteMedicine(i), K: 10})
+			}
+			err = s.putAll(ctx, c)
+		}
+		if err != nil {
+			return err
+		}
+		// What the box says is to be done after that: 'rxedge index compact'.
 		_, err = c.Compact(ctx, nil)
 		return err
 	})

@@ -87,7 +87,8 @@ type soak struct {
 	medicines []string
 	times     times
 	tally     *tally
-	hubIsAway atomic.Bool
+	hubIsAway atomic.Bool // the site does not reach it
+	hubIsDown atomic.Bool // nor does the centre
 	over      chan struct{}
 	later     sync.WaitGroup // what mends a fault after a while
 
