@@ -254,14 +254,14 @@ func (f figures) screen() []string {
 func (f figures) stages() string {
 	var parts []string
 	for _, s := range []string{"cache", "embed", "retrieve", "rerank", "generate", "verify"} {
-		if v, ok := f.Stages[s]; ok {
+		if v, ok := f.Stages[s]; ok && v >= 0.05 {
 			parts = append(parts, fmt.Sprintf("%s %.1f", s, v))
 		}
 	}
 	if parts == nil {
 		return "-"
 	}
-	return strings.Join(parts, "   ")
+	return strings.Join(parts, "  ")
 }
 
 func (f figures) underway() string {

@@ -150,7 +150,8 @@ Flags:
 // which may be nil, is called with the address once both interfaces listen.
 func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Writer, ready func(addr string)) error {
 	began := time.Now()
-	recent := supportbundle.NewRing(log.Handler())
+	whole := log.Handler() // that keeps the log, where it is kept
+	recent := supportbundle.NewRing(whole)
 	log = slog.New(recent)
 	pace.Process()
 	manager := notify.New(log)
@@ -163,7 +164,7 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 		}
 	}
 	opened()
-	keepLog(log, cfg.Data, err)
+	keepLog(whole, log, cfg.Data, err)
 	if err != nil {
 		return err
 	}
@@ -263,8 +264,8 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 }
 
 // keepLog in the data folder, where nothing else does, unless that is another's.
-func keepLog(log *slog.Logger, data string, opening error) {
-	h, ok := log.Handler().(*logfile.Handler)
+func keepLog(whole slog.Handler, log *slog.Logger, data string, opening error) {
+	h, ok := whole.(*logfile.Handler)
 	var held *box.HeldError
 	if !ok || errors.As(opening, &held) {
 		return

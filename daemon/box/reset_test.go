@@ -3,7 +3,6 @@ package box
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -211,7 +210,7 @@ func FuzzParseReset(f *testing.F) {
 		}
 		for _, n := range p.Names {
 			if filepath.Base(n) != n || !filepath.IsLocal(n) || n == "." || n == "lock" {
-				t.Fatal(fmt.Sprintf("%q", n))
+				t.Fatalf("%q", n)
 			}
 		}
 	})
