@@ -42,6 +42,9 @@ func (a *app) status() *cobra.Command {
 			}
 			a.printf("%s\n\n", verdict(h))
 			a.printf("Index      %s of %s: %d documents, %d passages, %s\n", h.Generation, h.Indexed.Local().Format("2006-01-02 15:04"), h.Documents, h.Passages, searched(h.Dense))
+			if d, err := time.Parse(time.DateOnly, h.NewestLabel); err == nil {
+				a.printf("Newest     label of %s, %d days old\n", h.NewestLabel, int(time.Since(d).Hours()/24))
+			}
 			a.link(c.Context(), st)
 			if h.Generator != nil {
 				a.printf("Generator  %s: %s %s\n", h.Generator.Name, h.Generator.Phase, h.Generator.Reason)
@@ -126,7 +129,7 @@ func (a *app) link(ctx context.Context, st station) {
 		a.printf(", %s since %s, %d messages wait", how, u.Since.Local().Format("2006-01-02 15:04"), u.Waiting.Messages)
 	}
 	if b := s.Bundles; b != nil && b.Active != nil {
-		a.printf(", bundle %d", b.Active.Number)
+		a.printf(", bundle %d of %s", b.Active.Number, b.Active.At.Local().Format("2006-01-02 15:04"))
 	}
 	a.printf("\n")
 }
