@@ -116,13 +116,13 @@ var before = map[string]string{"pharmacist.md": "systemctl start rxedged\n"}
 // service, which is the real daemon.
 const prelude = `
 sudo() { "$@"; }
-up() { for i in $(seq 300); do rxedge status --json 2>/dev/null | grep -q '"daemon": true' && return; sleep 0.1; done; echo "rxedged does not come up"; cat rxedged.log; }
+up() { for i in $(seq 900); do rxedge status --json 2>/dev/null | grep -q '"daemon": true' && return; sleep 0.1; done; echo "rxedged does not come up"; cat rxedged.log; }
 stop() { [ -n "$SERVICE" ] && kill $SERVICE && wait $SERVICE; SERVICE=; }
 systemctl() { case "$1" in
   start|restart) stop; rxedged >>rxedged.log 2>&1 & SERVICE=$!; up;;
   stop) stop;;
 esac; }
-hub_up() { for i in $(seq 300); do (echo >/dev/tcp/127.0.0.1/$HUB_PORT) 2>/dev/null && return; sleep 0.1; done; echo "the hub does not come up"; cat hub.log; }
+hub_up() { for i in $(seq 900); do (echo >/dev/tcp/127.0.0.1/$HUB_PORT) 2>/dev/null && return; sleep 0.1; done; echo "the hub does not come up"; cat hub.log; }
 trap 'stop; kill $(jobs -p) 2>/dev/null' EXIT
 `
 
