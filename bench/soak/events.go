@@ -15,6 +15,7 @@ import (
 
 	"rxedge/bench/process"
 	"rxedge/daemon/control"
+	"rxedge/daemon/rollout"
 	"rxedge/index"
 	"rxedge/sync/central"
 )
@@ -202,10 +203,18 @@ func (s *soak) compact(ctx context.Context) error {
 // rollback goes to the generation before, then puts in anew what it lost.
 func (s *soak) rollback(ctx context.Context) error {
 	return s.control(func(c *control.Client) error {
-		if _, err := c.Rollback(ctx); errors.Is(err, index.ErrNoEarlier) {
+		var err error
+		for end := time.Now().Add(time.Minute); ; pause(ctx, 2*time.Second) {
+			// While a bundle is on trial it is refused, and says how to end that.
+			if _, err = c.Rollback(ctx); !errors.Is(err, rollout.ErrRefused) || time.Now().After(end) || ctx.Err() != nil {
+				break
+			}
+		}
+		if errors.Is(err, index.ErrNoEarlier) {
 			s.happening("rollback").note("there was no generation before")
 			return nil
-		} else if err != nil {
+		}
+		if err != nil {
 			return err
 		}
 		return s.putAll(ctx, c)

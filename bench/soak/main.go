@@ -47,6 +47,8 @@ func main() {
 	flag.StringVar(&o.bin, "bin", "", "rxedged to run; \"\": built from here")
 	flag.StringVar(&o.dir, "dir", "", "folder to work in, which is kept; \"\": a temporary one")
 	flag.Int64Var(&o.disk, "disk-mb", 1500, "size of the data folder's own disk, which is filled now and then; 0, or not as root: none")
+	flag.IntVar(&o.warm, "warm", 9000, "answers before it begins: a box remembers its last 8,192 for what is said of them, and what fills up once is no leak")
+	flag.BoolVar(&o.whole, "whole", false, "neither stop nor kill the daemon under way: one phase")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	r, err := run(ctx, o, os.Stdout)
@@ -67,6 +69,8 @@ type options struct {
 	real, out, bin string
 	dir            string
 	disk           int64
+	warm           int
+	whole          bool
 }
 
 const modelName = "stories260K"
@@ -151,6 +155,9 @@ func run(ctx context.Context, o options, stdout io.Writer) (r *report, err error
 	undo, err := s.prepare(ctx)
 	defer undo()
 	if err != nil {
+		return nil, err
+	}
+	if err := s.warmUp(ctx); err != nil {
 		return nil, err
 	}
 	began := time.Now()
@@ -339,6 +346,36 @@ func (s *soak) start(ctx context.Context) error {
 	return nil
 }
 
+// warmUp asks until the box remembers as many answers as it will.
+func (s *soak) warmUp(ctx context.Context) error {
+	began := time.Now()
+	work := make(chan string)
+	var wg sync.WaitGroup
+	var failed atomic.Pointer[error]
+	for range 4 {
+		a := &asker{soak: s}
+		wg.Go(func() {
+			for q := range work {
+				if _, err := a.send(ctx, http.MethodPost, "/v1/ask", map[string]any{"question": q, "mode": "extractive"}); err != nil {
+					failed.CompareAndSwap(nil, &err)
+				}
+			}
+		})
+	}
+	for n := 0; n < s.warm && ctx.Err() == nil && failed.Load() == nil; n++ {
+		work <- s.questions[n%len(s.questions)]
+	}
+	close(work)
+	wg.Wait()
+	if err := failed.Load(); err != nil {
+		return fmt.Errorf("warming up: %w", *err)
+	}
+	if s.warm > 0 {
+		s.logf("%d answers to begin with, in %.0f s", s.warm, time.Since(began).Seconds())
+	}
+	return ctx.Err()
+}
+
 // restarts are the moments, as shares of the run, at which the daemon is stopped in
 // good order and killed: what comes between is a phase, and judged by itself.
 var restarts = []struct {
@@ -356,6 +393,9 @@ func (s *soak) live(ctx context.Context, began time.Time) {
 	wg.Go(func() { s.befall(ctx) })
 	wg.Go(func() { s.watch(ctx) })
 	for _, r := range restarts {
+		if s.whole {
+			break
+		}
 		pause(ctx, time.Until(began.Add(time.Duration(r.at*float64(s.lasting)))))
 		if ctx.Err() != nil {
 			break

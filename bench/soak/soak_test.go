@@ -20,7 +20,7 @@ func TestSoak(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	r, err := run(context.Background(), options{lasting: lasting, each: lasting / 60, rate: 3, passages: 1000, real: filepath.Join("..", "shared", "data"), dir: t.TempDir(), disk: 1500}, &out)
+	r, err := run(context.Background(), options{lasting: lasting, each: lasting / 60, rate: 3, passages: 1000, real: filepath.Join("..", "shared", "data"), dir: t.TempDir(), disk: 1500, warm: 500}, &out)
 	t.Log(out.String())
 	if err != nil {
 		t.Fatal(err)
