@@ -251,6 +251,8 @@ level = "info"
 [model]
 embedder = "builtin"
 `+generator+`
+[api]
+rate = 0
 [answer]
 max_tokens = 24
 passages = 4
