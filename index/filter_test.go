@@ -208,7 +208,7 @@ func TestFilterReadsDrugs(t *testing.T) {
 	}
 	for field, f := range map[string]index.Filter{
 		"drugs[1]": {Drugs: []string{"warfarin", "nosuchol"}}, "documents[0]": {Documents: []string{"nowhere"}}, "sections[0]": {Sections: []string{"34070-4"}},
-		"sections[1]": {Sections: []string{"34070-3", "the end"}}, "kinds[0]": {Kinds: []string{"pdf"}}, "sources[0]": {Sources: []string{""}},
+		"sections[1]": {Sections: []string{"34070-3", "the end"}}, "kinds[0]": {Kinds: []string{"video"}}, "sources[0]": {Sources: []string{""}},
 		"from": {From: "1.2.2026"}, "to": {From: "2026-01-02", To: "2026-01-01"},
 	} {
 		_, err := ix.Search(t.Context(), index.Query{Text: "alcohol", Filter: f})
