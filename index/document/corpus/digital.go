@@ -17,7 +17,6 @@ type look struct {
 	running string // a header on every page
 	notes   bool
 	sup     bool
-	ligs    bool
 	table   string // css class of tables
 }
 

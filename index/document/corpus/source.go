@@ -151,13 +151,3 @@ func (s *source) longTable(rows int) [][]string {
 	}
 	return t
 }
-
-// said is the text in order, headings and all.
-func (t text) said() []string {
-	out := []string{t.title}
-	for _, p := range t.parts {
-		out = append(out, p.head)
-		out = append(out, p.paras...)
-	}
-	return out
-}

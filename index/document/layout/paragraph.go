@@ -18,7 +18,6 @@ type para struct {
 	lines    int
 	level    int
 	note     bool // smaller than the text, at the foot of something
-	endX     float64
 	table    *table
 	rowPages []int
 }

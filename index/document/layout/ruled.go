@@ -75,8 +75,7 @@ func ruled(p Page, level, upright []line) (tables []*table, rest []Word) {
 	for i := range up {
 		up[i] = i
 	}
-	var root func(int) int
-	root = func(i int) int {
+	root := func(i int) int {
 		for up[i] != i {
 			up[i] = up[up[i]]
 			i = up[i]
