@@ -18,10 +18,14 @@ const (
 
 var reasonsOf = []string{Refused, Wrong, Usual}
 
-// micro is a probability as whole millionths: sums of those are the same in any order.
-func micro(v float64) int64 { return int64(math.Round(v * 1e6)) }
+// whole is a probability in ten-thousandths: sums of those are the same in any order, and
+// a week of them is small.
+func whole(v float64) int64 { return int64(math.Round(v * Unit)) }
 
-// Reasons are sums of exact Shapley values over N answers, in millionths of probability:
+// Unit is how many of Reasons are a probability of 1.
+const Unit = 1e4
+
+// Reasons are sums of exact Shapley values over N answers, in parts of Unit:
 // how much each feature of the guard added to its doubt. Over all features they add up to
 // Doubt − Baseline, but for rounding.
 type Reasons struct {
@@ -34,9 +38,9 @@ type Reasons struct {
 func (r *Reasons) Add(values *guard.Vector, doubt, baseline float64) {
 	r.N++
 	for i, v := range values {
-		r.Values[i] += micro(v)
+		r.Values[i] += whole(v)
 	}
-	r.Doubt, r.Baseline = r.Doubt+micro(doubt), r.Baseline+micro(baseline)
+	r.Doubt, r.Baseline = r.Doubt+whole(doubt), r.Baseline+whole(baseline)
 }
 
 func (r *Reasons) merge(o *Reasons) {
@@ -145,7 +149,7 @@ func (r *reader) explained(e Explained) {
 		values := make([]int64, size+2)
 		for i := range values {
 			values[i] = r.signed()
-			r.bad = r.bad || values[i] > x.N*1e6 || values[i] < -x.N*1e6 // of probabilities
+			r.bad = r.bad || values[i] > x.N*Unit || values[i] < -x.N*Unit // of probabilities
 		}
 		if r.bad || e[c][what] != nil {
 			r.bad = true

@@ -198,9 +198,9 @@ func Of(e telemetry.Explained) *Table {
 	t := NewTable(time.Time{}, time.Time{})
 	for c, whats := range e {
 		for what, r := range whats {
-			s := &Sums{N: r.N, Doubt: float64(r.Doubt) / 1e6, Baseline: float64(r.Baseline) / 1e6}
+			s := &Sums{N: r.N, Doubt: float64(r.Doubt) / telemetry.Unit, Baseline: float64(r.Baseline) / telemetry.Unit}
 			for i, v := range r.Values {
-				s.Values[i] = float64(v) / 1e6
+				s.Values[i] = float64(v) / telemetry.Unit
 			}
 			t.add(c, what, s)
 		}

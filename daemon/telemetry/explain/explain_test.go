@@ -201,7 +201,7 @@ func TestKeeper(t *testing.T) {
 		t.Fatalf("%+v", there)
 	}
 	for i, d := range there.Why[0].Drivers[:5] {
-		if w := r.Why[0].Drivers[i]; w.Feature != d.Feature || math.Abs(w.Points-d.Points) > 1e-3 {
+		if w := r.Why[0].Drivers[i]; w.Feature != d.Feature || math.Abs(w.Points-d.Points) > 0.0051 {
 			t.Errorf("%+v at the centre, %+v on the box", d, w)
 		}
 	}
