@@ -7,6 +7,7 @@ import (
 	"image"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/klippa-app/go-pdfium"
@@ -134,9 +135,11 @@ func (f *File) start() error {
 // sandbox that is too slow, or breaks, is thrown away with what it was doing.
 func (f *File) guard(do func() error) (err error) {
 	inst := f.inst
+	// Once: who comes second waits for the first, for a kill has no lock of its own.
+	kill := sync.OnceFunc(func() { _ = inst.Kill() })
 	late := make(chan struct{})
-	timer := time.AfterFunc(f.cfg.PageTime, func() { close(late); _ = inst.Kill() })
-	stop := context.AfterFunc(f.ctx, func() { _ = inst.Kill() })
+	timer := time.AfterFunc(f.cfg.PageTime, func() { close(late); kill() })
+	stop := context.AfterFunc(f.ctx, kill)
 	defer func() {
 		if r := recover(); r != nil {
 			err = ErrDamaged // the sandbox's own trap, or what came of a kill
@@ -154,7 +157,7 @@ func (f *File) guard(do func() error) (err error) {
 		}
 		if err != nil {
 			f.inst = nil
-			_ = inst.Kill()
+			kill()
 		}
 	}()
 	return do()
