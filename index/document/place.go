@@ -51,10 +51,6 @@ func pageMark(page int) string {
 	return string(placeStart) + "p" + strconv.Itoa(page) + string(placeEnd)
 }
 
-func elementMark(what string) string {
-	return string(placeStart) + "e" + what + string(placeEnd)
-}
-
 // settlePlaces takes the marks out of the text of a document's sections.
 func settlePlaces(d *Document) {
 	kept := d.Sections[:0]
