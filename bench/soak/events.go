@@ -119,14 +119,20 @@ func (s *soak) happening(name string) *happening {
 	return s.happened[name]
 }
 
-// technician's calls over the socket.
+// control is a technician's call over the socket. While a bundle is on trial what would
+// change the index is refused, and says until when: then it is done again.
 func (s *soak) control(do func(*control.Client) error) error {
-	c, err := control.Dial(s.data)
-	if err != nil {
-		return err
+	for end := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Second) {
+		c, err := control.Dial(s.data)
+		if err != nil {
+			return err
+		}
+		err = do(c)
+		_ = c.Close()
+		if !errors.Is(err, rollout.ErrRefused) || time.Now().After(end) {
+			return err
+		}
 	}
-	defer c.Close()
-	return do(c)
 }
 
 // put labels of the site's own medicines from..to-1 in, of the version now.
@@ -203,13 +209,7 @@ func (s *soak) compact(ctx context.Context) error {
 // rollback goes to the generation before, then puts in anew what it lost.
 func (s *soak) rollback(ctx context.Context) error {
 	return s.control(func(c *control.Client) error {
-		var err error
-		for end := time.Now().Add(time.Minute); ; pause(ctx, 2*time.Second) {
-			// While a bundle is on trial it is refused, and says how to end that.
-			if _, err = c.Rollback(ctx); !errors.Is(err, rollout.ErrRefused) || time.Now().After(end) || ctx.Err() != nil {
-				break
-			}
-		}
+		_, err := c.Rollback(ctx)
 		if errors.Is(err, index.ErrNoEarlier) {
 			s.happening("rollback").note("there was no generation before")
 			return nil
@@ -324,6 +324,7 @@ func (s *soak) killEngine(context.Context) error {
 		}
 		return nil
 	}
+	s.killed.Store(time.Now().UnixNano())
 	for _, pid := range engines {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err
@@ -338,7 +339,8 @@ func (s *soak) diskFull(ctx context.Context) (err error) {
 	if !s.ownDisk {
 		return nil
 	}
-	defer func() { err = errors.Join(err, os.Remove(s.filler)) }()
+	s.full.Store(true)
+	defer func() { err = errors.Join(err, os.Remove(s.filler)); s.full.Store(false) }()
 	var fs unix.Statfs_t
 	if err := unix.Statfs(s.data, &fs); err != nil {
 		return err
@@ -358,7 +360,7 @@ func (s *soak) diskFull(ctx context.Context) (err error) {
 		err := s.put(ctx, c, 0, 6)
 		s.version = before
 		if !errors.Is(err, index.ErrNoRoom) {
-			return fmt.Errorf("an ingest on a full disk: %v", err)
+			return fmt.Errorf("an ingest on a full disk: %w", err)
 		}
 		return nil
 	}), s.still(ctx))

@@ -91,8 +91,10 @@ type soak struct {
 	medicines []string
 	times     times
 	tally     *tally
-	hubIsAway atomic.Bool // the site does not reach it
-	hubIsDown atomic.Bool // nor does the centre
+	hubIsAway atomic.Bool  // the site does not reach it
+	hubIsDown atomic.Bool  // nor does the centre
+	killed    atomic.Int64 // when an engine last was, Unix nanoseconds
+	full      atomic.Bool  // the disk, on purpose
 	over      chan struct{}
 	later     sync.WaitGroup // what mends a fault after a while
 

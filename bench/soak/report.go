@@ -123,6 +123,9 @@ func (r *report) print(w io.Writer) {
 		}
 	}
 	fmt.Fprintf(w, "  %-22s %8d %8d %8d\n", "all", sent, failed, away)
+	for _, k := range slices.Sorted(maps.Keys(r.Requests.Told)) {
+		fmt.Fprintf(w, "  refused as it had to be, %s: %d\n", k, r.Requests.Told[k])
+	}
 	fmt.Fprintf(w, "  reports of the site at the centre: %d\n  outcomes:", r.Reports)
 	for _, k := range slices.Sorted(maps.Keys(r.Requests.Outcomes)) {
 		fmt.Fprintf(w, " %s %d;", k, r.Requests.Outcomes[k])

@@ -46,11 +46,12 @@ type tally struct {
 	Outcomes map[string]int            `json:"outcomes"` // of answers: answered, abstained, their reasons and fallbacks
 	Failed   map[string]map[string]int `json:"failed"`   // by kind, by reason
 	Away     map[string]int            `json:"away"`     // sent while the daemon was being started again
+	Told     map[string]int            `json:"told"`     // refused as they had to be, by kind and reason
 	Example  map[string]string         `json:"example"`  // the first of each reason
 }
 
 func newTally() *tally {
-	return &tally{Sent: map[string]int{}, Outcomes: map[string]int{}, Failed: map[string]map[string]int{}, Away: map[string]int{}, Example: map[string]string{}}
+	return &tally{Sent: map[string]int{}, Outcomes: map[string]int{}, Failed: map[string]map[string]int{}, Away: map[string]int{}, Told: map[string]int{}, Example: map[string]string{}}
 }
 
 func (t *tally) outcome(what string) {
@@ -59,9 +60,26 @@ func (t *tally) outcome(what string) {
 	t.Outcomes[what]++
 }
 
+// told says whether a refusal is what the box has to say in the state that it was
+// brought into: what can't be kept on a full disk is refused, and who asked the language
+// model itself is told that it ended. Questions have no such excuse.
+func (s *soak) told(kind string, err error, began time.Time, full bool) bool {
+	var u *unexpected
+	if !errors.As(err, &u) {
+		return false
+	}
+	switch kind {
+	case "feedback":
+		return full && strings.HasPrefix(u.code, "507")
+	case "openai, model alone":
+		return !began.Add(-20 * time.Second).After(time.Unix(0, s.killed.Load()))
+	}
+	return false
+}
+
 // came notes what became of a request; away: the daemon was down on purpose for
-// some of its time.
-func (t *tally) came(kind string, err error, away bool) {
+// some of its time; told: it was refused as it had to be.
+func (t *tally) came(kind string, err error, away, told bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.Sent[kind]++
@@ -69,6 +87,8 @@ func (t *tally) came(kind string, err error, away bool) {
 	case err == nil:
 	case away:
 		t.Away[kind]++
+	case told:
+		t.Told[kind+": "+reason(err)]++
 	default:
 		why := reason(err)
 		if t.Failed[kind] == nil {
@@ -161,8 +181,9 @@ func (s *soak) traffic(ctx context.Context, rnd *rand.Rand) {
 			began := time.Now()
 			own, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
+			full := s.full.Load()
 			err := kinds[i].send(a, own)
-			s.tally.came(kinds[i].name, err, err != nil && s.wasAway(began))
+			s.tally.came(kinds[i].name, err, err != nil && s.wasAway(began), s.told(kinds[i].name, err, began, full || s.full.Load()))
 		})
 	}
 }
