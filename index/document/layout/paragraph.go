@@ -279,7 +279,9 @@ func levels(all []*para, body float64) {
 		}
 		large := p.size >= 1.12*body
 		bold := p.bold && p.size >= 0.95*body && len(t) <= 140 && p.lines <= 3 && !strings.ContainsRune(".,;:", last(t))
-		if large && ends(t) && len(t) > 100 || !large && !bold {
+		// A sentence in large type is a sentence: as a heading it would not be searched.
+		sentence := ends(t) && (len(t) > 100 || !p.bold && strings.Count(t, " ") >= 5)
+		if large && sentence || !large && !bold {
 			continue
 		}
 		p.item = false
