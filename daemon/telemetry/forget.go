@@ -91,6 +91,14 @@ func (r *Recorder) rewrite() (err error) {
 	if err != nil {
 		return err
 	}
+	// Badger learns in the background, after it was opened, which versions nobody reads
+	// any more, and a compaction before that keeps them all. It is told by a queue of 100:
+	// when so many reads have gone through it, it knows.
+	for range 128 {
+		if err := db.View(func(*badger.Txn) error { return nil }); err != nil {
+			return errors.Join(err, db.Close())
+		}
+	}
 	if err := errors.Join(db.Flatten(1), db.Close()); err != nil {
 		return err
 	}
