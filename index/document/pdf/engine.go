@@ -28,10 +28,11 @@ const sandboxPages = 256 << 20 >> 16
 // costs nothing.
 const idle = 20 * time.Second
 
-// engine is the compiled PDFium; nothing of it exists before the first PDF.
+// engine is the compiled PDFium; nothing of it exists before the first PDF. Every
+// file has a pool of its own, whose context ends it: a pool's own way of killing an
+// instance from outside meets what the instance does without a lock.
 type engine struct {
 	mu    sync.Mutex
-	pool  pdfium.Pool
 	cache wazero.CompilationCache
 	users int
 	timer *time.Timer
@@ -39,49 +40,53 @@ type engine struct {
 
 var shared engine
 
-// acquire starts the engine where it does not run. cacheDir keeps what was
-// compiled; the first of those given counts while the engine lives.
-func (e *engine) acquire(cacheDir string) (p pdfium.Pool, err error) {
+// acquire starts a pool that ends with ctx. cacheDir keeps what was compiled; the
+// first of those given counts while the engine lives.
+func (e *engine) acquire(ctx context.Context, cacheDir string) (p pdfium.Pool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	defer func() {
 		if r := recover(); r != nil { // no memory may be made executable
-			e.drop()
 			err = fmt.Errorf("starting the PDF engine: %v", r)
+		}
+		if err != nil && e.users == 0 {
+			e.drop()
 		}
 	}()
 	if e.timer != nil {
 		e.timer.Stop()
 		e.timer = nil
 	}
-	if e.pool == nil {
-		cfg := wazero.NewRuntimeConfig().
-			WithCoreFeatures(api.CoreFeaturesV2 | experimental.CoreFeaturesExceptionHandling).
-			WithMemoryLimitPages(sandboxPages).
-			WithCloseOnContextDone(true)
+	if e.cache == nil {
 		if dir := usable(cacheDir); dir != "" {
 			if c, err := wazero.NewCompilationCacheWithDir(dir); err == nil {
 				e.cache = c
-				cfg = cfg.WithCompilationCache(c)
 			}
 		}
-		pool, err := webassembly.Init(webassembly.Config{
-			MaxTotal: 4, MaxIdle: 0, RuntimeConfig: cfg,
-			FSConfig: wazero.NewFSConfig(), // no file of this machine
-			Stdout:   io.Discard, Stderr: io.Discard,
-		})
-		if err != nil {
-			e.drop()
-			return nil, fmt.Errorf("starting the PDF engine: %w", err)
+		if e.cache == nil {
+			e.cache = wazero.NewCompilationCache()
 		}
-		e.pool = pool
+	}
+	p, err = webassembly.Init(webassembly.Config{
+		Context: ctx, MaxTotal: 1, MaxIdle: 0,
+		RuntimeConfig: wazero.NewRuntimeConfig().
+			WithCoreFeatures(api.CoreFeaturesV2 | experimental.CoreFeaturesExceptionHandling).
+			WithMemoryLimitPages(sandboxPages).
+			WithCloseOnContextDone(true).
+			WithCompilationCache(e.cache),
+		FSConfig: wazero.NewFSConfig(), // no file of this machine
+		Stdout:   io.Discard, Stderr: io.Discard,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting the PDF engine: %w", err)
 	}
 	e.users++
-	return e.pool, nil
+	return p, nil
 }
 
-// release lets the engine go when it has been idle for a while.
-func (e *engine) release() {
+// release closes a pool, and lets the engine go when it has been idle for a while.
+func (e *engine) release(p pdfium.Pool) {
+	_ = p.Close() // it is gone either way
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.users--; e.users > 0 {
@@ -101,10 +106,6 @@ func (e *engine) release() {
 
 // drop frees the engine; e.mu is held.
 func (e *engine) drop() {
-	if e.pool != nil {
-		_ = e.pool.Close() // it is gone either way
-		e.pool = nil
-	}
 	if e.cache != nil {
 		_ = e.cache.Close(context.Background())
 		e.cache = nil
@@ -113,10 +114,11 @@ func (e *engine) drop() {
 
 // Prepare compiles the engine into the cache, so that the first file need not wait.
 func Prepare(cacheDir string) error {
-	if _, err := shared.acquire(cacheDir); err != nil {
+	p, err := shared.acquire(context.Background(), cacheDir)
+	if err != nil {
 		return err
 	}
-	shared.release()
+	shared.release(p)
 	Release()
 	return nil
 }

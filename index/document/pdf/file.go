@@ -7,7 +7,6 @@ import (
 	"image"
 	"io"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/klippa-app/go-pdfium"
@@ -36,6 +35,7 @@ const perInstance = 40
 // File is an open PDF. It is used by one goroutine.
 type File struct {
 	ctx   context.Context
+	end   context.CancelFunc // ends the sandbox, whatever it does
 	cfg   Config
 	src   io.ReadSeeker
 	size  int64
@@ -57,11 +57,16 @@ func Open(ctx context.Context, src io.ReadSeeker, size int64, cfg Config) (*File
 	if size == 0 {
 		return nil, ErrDamaged
 	}
-	pool, err := shared.acquire(cfg.CacheDir)
+	own, end := context.WithCancel(ctx)
+	pool, err := shared.acquire(own, cfg.CacheDir)
 	if err != nil {
+		end()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		return nil, err
 	}
-	f := &File{ctx: ctx, cfg: cfg, src: src, size: size, pool: pool}
+	f := &File{ctx: ctx, end: end, cfg: cfg, src: src, size: size, pool: pool}
 	if err := f.start(); err != nil {
 		f.Close()
 		return nil, err
@@ -83,8 +88,9 @@ func (f *File) Title() string { return f.title }
 func (f *File) Close() {
 	f.stop()
 	if f.pool != nil {
+		shared.release(f.pool)
 		f.pool = nil
-		shared.release()
+		f.end()
 	}
 }
 
@@ -135,17 +141,13 @@ func (f *File) start() error {
 // sandbox that is too slow, or breaks, is thrown away with what it was doing.
 func (f *File) guard(do func() error) (err error) {
 	inst := f.inst
-	// Once: who comes second waits for the first, for a kill has no lock of its own.
-	kill := sync.OnceFunc(func() { _ = inst.Kill() })
 	late := make(chan struct{})
-	timer := time.AfterFunc(f.cfg.PageTime, func() { close(late); kill() })
-	stop := context.AfterFunc(f.ctx, kill)
+	timer := time.AfterFunc(f.cfg.PageTime, func() { close(late); f.end() })
 	defer func() {
 		if r := recover(); r != nil {
 			err = ErrDamaged // the sandbox's own trap, or what came of a kill
 		}
 		timer.Stop()
-		stop()
 		if f.ctx.Err() != nil {
 			err = f.ctx.Err()
 		} else {
@@ -157,7 +159,7 @@ func (f *File) guard(do func() error) (err error) {
 		}
 		if err != nil {
 			f.inst = nil
-			kill()
+			_ = inst.Kill() // here, where nothing else uses it
 		}
 	}()
 	return do()
