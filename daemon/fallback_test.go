@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
@@ -180,6 +181,60 @@ func enginesOf(blob string) (out []int) {
 		out = append(out, pid)
 	}
 	return out
+}
+
+// An ingest is the first to meet the damage: the generation before serves, as after a
+// question that meets it, and has what was ingested.
+func TestIngestMeetsDamage(t *testing.T) {
+	t.Parallel()
+	s := startDaemon(t, nil)
+	c, err := control.Dial(s.data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	put := func(dir string) {
+		t.Helper()
+		if _, err := c.Ingest(t.Context(), []string{dir}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	generation := func(storage string) string {
+		t.Helper()
+		put(realLabels(t, storage))
+		if _, err := c.Compact(t.Context(), nil); err != nil { // a generation of its own
+			t.Fatal(err)
+		}
+		var h api.Health
+		s.do(t, "GET", "/v1/status", nil, &h)
+		g, _, _ := strings.Cut(h.Generation, "+")
+		return g
+	}
+	older := generation("Store below 25 °C.")
+	newer := generation("Store below 20 °C.")
+	if older == newer {
+		t.Fatalf("both are %s", older)
+	}
+	flip(t, filepath.Join(s.data, "index", newer), "between 30 and 45 mL/min")
+	many := t.TempDir() // for an update too many, so all that there is is read
+	for n := range 70 {
+		text := fmt.Sprintf("---\nid: notice-%d\ntitle: Notice %d\n---\n# Notice %d\n\nShelf %d holds the splints.\n", n, n, n, n)
+		if err := os.WriteFile(filepath.Join(many, fmt.Sprintf("%d.md", n)), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(many)
+	var h api.Health
+	s.do(t, "GET", "/v1/status", nil, &h)
+	if strings.HasPrefix(h.Generation, newer) {
+		t.Errorf("%s still serves", h.Generation)
+	}
+	if a := s.ask(t, "Can metformin be started with an eGFR of 40?"); len(a.Claims) == 0 || fallbacks(a) != "" {
+		t.Errorf("%q %+v", fallbacks(a), a.Claims)
+	}
+	if _, err := c.Document(t.Context(), "notice-69"); err != nil {
+		t.Error(err)
+	}
 }
 
 // Bytes of the index are flipped while it is open, generation after generation:

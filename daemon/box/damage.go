@@ -91,3 +91,15 @@ func (b *Box) retreat(ctx context.Context, generation string, why error) error {
 	_, err := b.Index.Retreat(ctx, generation, why)
 	return err
 }
+
+// again does a change of the index. Where the change is the first to meet damage in
+// the generation that serves, the one before serves from then on, as it does where a
+// question meets it, and the change is made to that.
+func (b *Box) again(ctx context.Context, do func() error) error {
+	serves := b.Index.Stats().Generation.Name
+	err := do()
+	if err == nil || !index.Damaged(err) || b.retreat(ctx, serves, err) != nil {
+		return err
+	}
+	return do()
+}

@@ -117,12 +117,16 @@ type readFunc func(document.Options, func(*document.Document) error) ([]document
 // apply makes one batch of what read yields and of the ids to remove; with
 // replaces they are removed only where something is read.
 func (b *Box) apply(ctx context.Context, read readFunc, remove []string, replaces bool, progress func(IngestProgress)) (IngestReport, error) {
-	rep, err := b.batch(ctx, read, remove, replaces, progress, func(ch index.Changes, progress func(index.Progress)) (res index.ApplyResult, err error) {
-		err = b.changing(func() (err error) {
-			res, err = b.Index.Apply(ctx, ch, progress)
-			return err
+	var rep IngestReport
+	err := b.again(ctx, func() (err error) {
+		rep, err = b.batch(ctx, read, remove, replaces, progress, func(ch index.Changes, progress func(index.Progress)) (res index.ApplyResult, err error) {
+			err = b.changing(func() (err error) {
+				res, err = b.Index.Apply(ctx, ch, progress)
+				return err
+			})
+			return res, err
 		})
-		return res, err
+		return err
 	})
 	return rep, b.heldUntil(err)
 }
