@@ -1,0 +1,278 @@
+package library_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"rxedge/centre/check"
+	"rxedge/centre/library"
+	"rxedge/index/document"
+)
+
+func open(t testing.TB, dir string) *library.Library {
+	t.Helper()
+	l, err := library.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func label(id, version, text string) *document.Document {
+	return &document.Document{ID: id, Version: version, Title: "Label of " + id, Effective: "2024-01-02", Kind: document.KindSPL, Source: id + ".xml",
+		Sections: []document.Section{{ID: id + "#34067-9", LOINC: "34067-9", Title: "Indications", Text: text}}}
+}
+
+func source(name string) library.Source {
+	h := sha256.Sum256([]byte(name))
+	return library.Source{SHA256: hex.EncodeToString(h[:]), Name: name, Size: int64(len(name))}
+}
+
+func item(run, id, version, text string, fs ...check.Finding) library.Item {
+	return library.Item{Document: label(id, version, text), Source: source(id + version), Run: run, Findings: fs, Passages: 1}
+}
+
+func must[T any](t testing.TB) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+var bad = check.Finding{Code: "test", Severity: check.Quarantine, Section: "s", Reason: "r", Fix: "f", Before: "b", After: "a"}
+
+func TestCommitOnce(t *testing.T) {
+	t.Parallel()
+	ctx, dir := t.Context(), t.TempDir()
+	l := open(t, dir)
+	v := must[library.Version](t)(l.Commit(ctx, item("r1", "a", "1", "For pain.")))
+	if !v.New || v.State != library.Candidate || v.Seq != 1 {
+		t.Errorf("the first: %+v", v)
+	}
+	// the same item again, the same text from another file in another run
+	again := must[library.Version](t)(l.Commit(ctx, item("r1", "a", "1", "For pain.")))
+	other := item("r2", "a", "1", "For pain.")
+	other.Source, other.Document.Source = source("other"), "other.xml"
+	third := must[library.Version](t)(l.Commit(ctx, other))
+	if again.New || third.New || again.Seq != 1 || third.Seq != 1 {
+		t.Errorf("the same again was new: %+v, %+v", again, third)
+	}
+	seen := must[[]library.Seen](t)(l.Sources(ctx, v.Ref))
+	if len(seen) != 2 || seen[0].Run != "r1" || seen[1].Run != "r2" || seen[1].Name != "other" {
+		t.Errorf("its sources: %+v", seen)
+	}
+	r1, r2 := must[*library.Run](t)(l.Run(ctx, "r1")), must[*library.Run](t)(l.Run(ctx, "r2"))
+	if r1.Documents != 1 || r1.New != 1 || r2.Documents != 1 || r2.New != 0 || r2.Unchanged != 1 || r1.Alert {
+		t.Errorf("runs: %+v, %+v", r1, r2)
+	}
+	d := must[*document.Document](t)(l.Document(ctx, v.Ref))
+	if document.Hash(d) != v.Hash || d.Sections[0].Text != "For pain." {
+		t.Errorf("its text: %+v", d)
+	}
+	for path, mode := range map[string]os.FileMode{library.Path(dir): 0o600, library.Path(dir) + "-wal": 0o600, filepath.Dir(library.Path(dir)): 0o700 | os.ModeDir} {
+		if fi, err := os.Stat(path); err != nil || fi.Mode() != mode {
+			t.Errorf("%s has mode %v, %v", path, fi.Mode(), err)
+		}
+	}
+}
+
+func TestALifeOfVersions(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	l := open(t, t.TempDir())
+	ann := library.By{Who: "ann", Why: "read it", Record: "review-1"}
+	state := func(r library.Ref, want library.State) {
+		t.Helper()
+		v, err := l.Find(ctx, r.ID, r.Hash)
+		if err != nil || v.State != want {
+			t.Errorf("%s is %v, want %s (%v)", r.ID, v, want, err)
+		}
+	}
+	v1 := must[library.Version](t)(l.Commit(ctx, item("r1", "a", "1", "one")))
+	if d, err := l.Current(ctx, "a"); d != nil || err != nil {
+		t.Errorf("a current one before any was approved: %v, %v", d, err)
+	}
+	if err := l.Decide(ctx, []library.Verdict{{Ref: v1.Ref, Approve: true}}, ann); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Published(ctx, "stable", 1, []library.Ref{v1.Ref}, nil, ann); err != nil {
+		t.Fatal(err)
+	}
+	state(v1.Ref, library.Published)
+	v2 := must[library.Version](t)(l.Commit(ctx, item("r2", "a", "2", "two", bad)))
+	v3 := must[library.Version](t)(l.Commit(ctx, item("r3", "a", "3", "three")))
+	if v2.State != library.Quarantined || v2.Before != v1.Hash || len(v2.Findings) != 1 {
+		t.Errorf("the second: %+v", v2)
+	}
+	if r := must[*library.Run](t)(l.Run(ctx, "r2")); !r.Alert || !r.Blocked || r.Quarantined != 1 || r.Share != 1 {
+		t.Errorf("its run: %+v", r)
+	}
+	held := must[[]library.Held](t)(l.Quarantine(ctx, library.Filter{}))
+	if len(held) != 1 || held[0].Version.Findings[0] != bad || held[0].Sources[0].Name != "a2" {
+		t.Errorf("the quarantine: %+v", held)
+	}
+	if err := l.Decide(ctx, []library.Verdict{{Ref: v2.Ref, Against: v1.Hash, Approve: true}}, ann); !errors.Is(err, library.ErrState) {
+		t.Errorf("approving out of quarantine: %v", err)
+	}
+	if err := l.Release(ctx, v2.Ref, ann); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Decide(ctx, []library.Verdict{{Ref: v3.Ref, Approve: true}}, ann); !errors.Is(err, library.ErrChanged) {
+		t.Errorf("a verdict on another comparison: %v", err)
+	}
+	if err := l.Decide(ctx, []library.Verdict{{Ref: v3.Ref, Against: v1.Hash, Approve: true}}, ann); err != nil {
+		t.Fatal(err)
+	}
+	state(v2.Ref, library.Superseded)
+	state(v1.Ref, library.Published) // until a bundle has the third
+	p := must[*library.Pending](t)(l.Pending(ctx, "stable"))
+	if len(p.Versions) != 1 || p.Versions[0].Hash != v3.Hash || len(p.Blocked) != 0 {
+		t.Errorf("pending: %+v", p)
+	}
+	if p := must[*library.Pending](t)(l.Pending(ctx, "trial")); len(p.Versions) != 1 {
+		t.Errorf("pending of another channel: %+v", p)
+	}
+	for range 2 { // the second time nothing happens
+		if err := l.Published(ctx, "stable", 2, []library.Ref{v3.Ref}, nil, ann); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state(v1.Ref, library.Superseded)
+	state(v3.Ref, library.Published)
+	lin := must[*library.Lineage](t)(l.Lineage(ctx, v1.Ref))
+	if len(lin.Bundles) != 1 || lin.Bundles[0] != (library.Served{Channel: "stable", Since: 1, Until: 2}) || len(lin.Decisions) != 1 || lin.Decisions[0].By != ann {
+		t.Errorf("lineage: %+v", lin)
+	}
+	if in := must[[]library.Version](t)(l.InBundle(ctx, "stable", 1)); len(in) != 1 || in[0].Hash != v1.Hash {
+		t.Errorf("in bundle 1: %+v", in)
+	}
+	// a late one is not to come back
+	if err := l.Published(ctx, "stable", 3, nil, []string{"a"}, ann); err != nil {
+		t.Fatal(err)
+	}
+	state(v3.Ref, library.Superseded)
+	if p := must[*library.Pending](t)(l.Pending(ctx, "stable")); len(p.Versions) != 0 {
+		t.Errorf("pending after it was withdrawn: %+v", p)
+	}
+	if from := must[[]library.Seen](t)(l.FromSource(ctx, source("a2").SHA256[:12])); len(from) != 1 || from[0].Hash != v2.Hash {
+		t.Errorf("from a source: %+v", from)
+	}
+}
+
+func TestWhatCouldNotBeRead(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	l := open(t, t.TempDir())
+	p := document.Problem{File: "x.zip", Reason: "a compressed archive", Fix: "unpack it"}
+	for range 2 {
+		if err := l.Refuse(ctx, source("x.zip"), "r1", p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 99 {
+		must[library.Version](t)(l.Commit(ctx, item("r1", fmt.Sprint("d", i), "1", fmt.Sprint("text ", i))))
+	}
+	r := must[*library.Run](t)(l.Run(ctx, "r1"))
+	if r.Refused != 1 || r.Documents != 99 || r.Sources != 100 || r.Alert {
+		t.Errorf("one in a hundred: %+v", r)
+	}
+	must[library.Version](t)(l.Commit(ctx, item("r1", "bad", "1", "bad", bad)))
+	if r = must[*library.Run](t)(l.Run(ctx, "r1")); !r.Alert || !r.Blocked {
+		t.Errorf("two in 101: %+v", r)
+	}
+	ann := library.By{Who: "ann", Why: "known"}
+	if r = must[*library.Run](t)(l.ApproveRun(ctx, "r1", ann)); !r.Alert || r.Blocked || r.Approval == nil || r.Approval.By != ann {
+		t.Errorf("approved: %+v", r)
+	}
+	must[library.Version](t)(l.Commit(ctx, item("r1", "bad2", "1", "bad2", bad)))
+	if r = must[*library.Run](t)(l.Run(ctx, "r1")); !r.Blocked {
+		t.Errorf("a third after the approval: %+v", r)
+	}
+	held := must[[]library.Held](t)(l.Quarantine(ctx, library.Filter{Run: "r1"}))
+	if len(held) != 3 || held[2].Refused.Problem != p {
+		t.Fatalf("the quarantine: %+v", held)
+	}
+	if err := l.DiscardRefused(ctx, held[2].Refused.Key, ann); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.DiscardRefused(ctx, held[2].Refused.Key, ann); !errors.Is(err, library.ErrNotFound) {
+		t.Errorf("twice: %v", err)
+	}
+}
+
+// TestManyAtOnce has two libraries of one file, each with its own connections, as two
+// processes have.
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	libs := make([]*library.Library, 2)
+	var wg sync.WaitGroup
+	errs := make(chan error, 100)
+	for i := range libs {
+		wg.Go(func() {
+			l, err := library.Open(dir)
+			if err != nil {
+				errs <- err
+				return
+			}
+			libs[i] = l
+		})
+	}
+	wg.Wait()
+	for i := range 8 {
+		if libs[i%2] == nil {
+			break
+		}
+		wg.Go(func() {
+			for j := range 10 {
+				items := []library.Item{item("r", fmt.Sprint("d", j), "1", "x"), item("r", fmt.Sprint("d", j), "2", "y")}
+				if _, err := libs[i%2].CommitAll(context.Background(), items); err != nil {
+					errs <- err
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		t.Error(err)
+	}
+	for _, l := range libs {
+		if l == nil {
+			t.FailNow()
+		}
+		defer l.Close()
+	}
+	vs := must[[]library.Version](t)(libs[0].Versions(t.Context(), library.Filter{}))
+	r := must[*library.Run](t)(libs[1].Run(t.Context(), "r"))
+	if len(vs) != 20 || r.Documents != 20 || r.New != 20 {
+		t.Errorf("%d versions, %+v", len(vs), r)
+	}
+}
+
+func TestRefusesANewerLibrary(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := open(t, dir)
+	if err := library.SetSchema(l, library.Schema+1); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if _, err := library.Open(dir); !errors.Is(err, library.ErrNewer) {
+		t.Errorf("opened: %v", err)
+	}
+	if _, err := library.Open(filepath.Join(dir, "nowhere")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a centre that is not there: %v", err)
+	}
+}

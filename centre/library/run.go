@@ -1,0 +1,185 @@
+package library
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// AlertShare of a run's documents held back raises its alert: more than one in a hundred.
+const AlertShare = 0.01
+
+// Run is what came of one ingest.
+type Run struct {
+	ID      string    `json:"id"`
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended,omitzero"`
+	Who     string    `json:"who,omitempty"`
+	Note    string    `json:"note,omitempty"`
+
+	Sources     int `json:"sources"`     // files, by content
+	Documents   int `json:"documents"`   // that were read, quarantined ones among them
+	New         int `json:"new"`         // versions that were not known
+	Unchanged   int `json:"unchanged"`   // known already
+	Quarantined int `json:"quarantined"` // held back by a check
+	Refused     int `json:"refused"`     // files and records that could not be read
+
+	// Share that is held back: (Quarantined+Refused) / (Documents+Refused).
+	Share float64 `json:"share"`
+	// Alert: Share is over AlertShare. Blocked: and nobody approved the run with as many.
+	Alert    bool      `json:"alert"`
+	Blocked  bool      `json:"blocked"`
+	Approval *Decision `json:"approval,omitempty"`
+}
+
+func needRun(ctx context.Context, tx *sql.Tx, id string, at time.Time) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO run (id, started) VALUES (?,?) ON CONFLICT DO NOTHING`, id, at.UnixMilli())
+	return err
+}
+
+// BeginRun notes who began a run, and why. A run begins at its first Commit too.
+func (l *Library) BeginRun(ctx context.Context, id string, by By) error {
+	if id == "" {
+		return errors.New("a run needs an id")
+	}
+	return l.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO run (id, started, who, note) VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET who = excluded.who, note = excluded.note`,
+			id, l.now().UnixMilli(), by.Who, by.Why)
+		return err
+	})
+}
+
+// EndRun notes that all of it was committed. A run may be ended more than once: what
+// was retried later belongs to it.
+func (l *Library) EndRun(ctx context.Context, id string) (*Run, error) {
+	err := l.write(ctx, func(tx *sql.Tx) error {
+		if err := needRun(ctx, tx, id, l.now()); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE run SET ended = ? WHERE id = ?`, l.now().UnixMilli(), id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l.Run(ctx, id)
+}
+
+const runQuery = `SELECT r.id, r.started, r.ended, r.who, r.note, r.approved_bad,
+	(SELECT count(*) FROM (SELECT sha256 FROM seen WHERE run = r.id UNION SELECT sha256 FROM refused WHERE run = r.id)),
+	(SELECT count(*) FROM seen WHERE run = r.id),
+	(SELECT count(*) FROM seen WHERE run = r.id AND outcome = 'new'),
+	(SELECT count(*) FROM seen WHERE run = r.id AND outcome = 'unchanged'),
+	(SELECT count(*) FROM seen WHERE run = r.id AND outcome = 'quarantined'),
+	(SELECT count(*) FROM refused WHERE run = r.id)
+	FROM run r`
+
+func (l *Library) runs(ctx context.Context, where string, args ...any) ([]Run, error) {
+	rows, err := l.read.QueryContext(ctx, runQuery+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading the library: %w", err)
+	}
+	defer rows.Close()
+	out := []Run{}
+	approvedBad := []sql.NullInt64{}
+	for rows.Next() {
+		var r Run
+		var started int64
+		var ended, bad sql.NullInt64
+		if err := rows.Scan(&r.ID, &started, &ended, &r.Who, &r.Note, &bad, &r.Sources, &r.Documents, &r.New, &r.Unchanged, &r.Quarantined, &r.Refused); err != nil {
+			return nil, fmt.Errorf("reading the library: %w", err)
+		}
+		r.Started = time.UnixMilli(started).UTC()
+		if ended.Valid {
+			r.Ended = time.UnixMilli(ended.Int64).UTC()
+		}
+		if all := r.Documents + r.Refused; all > 0 {
+			r.Share = float64(r.Quarantined+r.Refused) / float64(all)
+		}
+		r.Alert = r.Share > AlertShare
+		r.Blocked = r.Alert && (!bad.Valid || int64(r.Quarantined+r.Refused) > bad.Int64)
+		out, approvedBad = append(out, r), append(approvedBad, bad)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, fmt.Errorf("reading the library: %w", err)
+	}
+	for i := range out {
+		if !approvedBad[i].Valid {
+			continue
+		}
+		ds, err := l.decisions(ctx, `run = ? ORDER BY k DESC LIMIT 1`, out[i].ID)
+		if err != nil {
+			return nil, err
+		}
+		if len(ds) > 0 {
+			out[i].Approval = &ds[0]
+		}
+	}
+	return out, nil
+}
+
+// Runs, the latest first; limit 0 means all.
+func (l *Library) Runs(ctx context.Context, limit int) ([]Run, error) {
+	if limit <= 0 {
+		limit = -1
+	}
+	return l.runs(ctx, ` ORDER BY r.started DESC, r.id LIMIT ?`, limit)
+}
+
+// Run of that id. The error is ErrNotFound.
+func (l *Library) Run(ctx context.Context, id string) (*Run, error) {
+	rs, err := l.runs(ctx, ` WHERE r.id = ?`, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(rs) == 0 {
+		return nil, fmt.Errorf("run %s: %w", id, ErrNotFound)
+	}
+	return &rs[0], nil
+}
+
+// ApproveRun lets a run be published in spite of its alert: with as many held back as
+// there are now, and no more.
+func (l *Library) ApproveRun(ctx context.Context, id string, by By) (*Run, error) {
+	err := l.write(ctx, func(tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, `UPDATE run SET approved_bad = (SELECT count(*) FROM seen WHERE run = run.id AND outcome = 'quarantined')
+			+ (SELECT count(*) FROM refused WHERE run = run.id) WHERE id = ?`, id)
+		if err != nil {
+			return err
+		}
+		if n, _ := r.RowsAffected(); n == 0 {
+			return fmt.Errorf("run %s: %w", id, ErrNotFound)
+		}
+		return l.decide(ctx, tx, "run approved", by, nil, nil, &id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l.Run(ctx, id)
+}
+
+func (l *Library) decide(ctx context.Context, tx *sql.Tx, what string, by By, n, refused *int64, run *string) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO decision (n, refused, run, what, who, why, record, at) VALUES (?,?,?,?,?,?,?,?)`, n, refused, run, what, by.Who, by.Why, by.Record, l.now().UnixMilli())
+	return err
+}
+
+func (l *Library) decisions(ctx context.Context, where string, args ...any) ([]Decision, error) {
+	rows, err := l.read.QueryContext(ctx, `SELECT what, who, why, record, at FROM decision WHERE `+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading the library: %w", err)
+	}
+	defer rows.Close()
+	out := []Decision{}
+	for rows.Next() {
+		var d Decision
+		var at int64
+		if err := rows.Scan(&d.What, &d.Who, &d.Why, &d.Record, &at); err != nil {
+			return nil, fmt.Errorf("reading the library: %w", err)
+		}
+		d.At = time.UnixMilli(at).UTC()
+		out = append(out, d)
+	}
+	return out, rows.Err()
+}
