@@ -93,9 +93,10 @@ func (d *Daemon) end(with syscall.Signal) error {
 }
 
 // Build makes the program of the package into dir and returns its path.
-func Build(ctx context.Context, dir, pkg, name string) (string, error) {
+func Build(ctx context.Context, dir, pkg, name string, flags ...string) (string, error) {
 	bin := filepath.Join(dir, name)
-	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", bin, pkg)
+	args := append([]string{"build", "-trimpath", "-o", bin}, flags...)
+	c := exec.CommandContext(ctx, "go", append(args, pkg)...)
 	c.Stdout, c.Stderr = os.Stderr, os.Stderr
 	if err := c.Run(); err != nil {
 		return "", fmt.Errorf("building %s: %w", name, err)

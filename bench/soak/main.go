@@ -49,7 +49,15 @@ func main() {
 	flag.Int64Var(&o.disk, "disk-mb", 1500, "size of the data folder's own disk, which is filled now and then; 0, or not as root: none")
 	flag.IntVar(&o.warm, "warm", 9000, "answers before it begins: a box remembers its last 8,192 for what is said of them, and what fills up once is no leak")
 	flag.BoolVar(&o.whole, "whole", false, "neither stop nor kill the daemon under way: one phase")
+	judgeFile := flag.String("judge", "", "judge the series in this `file` of an earlier run, and do nothing else")
 	flag.Parse()
+	if *judgeFile != "" {
+		if err := judgeAgain(*judgeFile, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "bench/soak:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	r, err := run(ctx, o, os.Stdout)
 	stop()
@@ -79,6 +87,7 @@ const modelName = "stories260K"
 type soak struct {
 	options
 	commit    string
+	profiles  string // folder of what is live after a collection; "" where none is asked for
 	data      string
 	filler    string // a file that fills the disk
 	ownDisk   bool
@@ -149,8 +158,14 @@ func run(ctx context.Context, o options, stdout io.Writer) (r *report, err error
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(s.dir)) }()
 	}
-	if s.bin == "" {
-		if s.bin, err = process.Build(ctx, s.dir, "./daemon", "rxedged"); err != nil {
+	if s.bin == "" { // one of ours knows the signal; another would end of it
+		if s.profiles, err = filepath.Abs(filepath.Join(s.dir, "profiles")); err != nil {
+			return nil, err
+		}
+		if err := os.MkdirAll(s.profiles, 0o750); err != nil {
+			return nil, err
+		}
+		if s.bin, err = process.Build(ctx, s.dir, "./daemon", "rxedged", "-tags", "profiles"); err != nil {
 			return nil, err
 		}
 	}
@@ -338,7 +353,7 @@ func (s *soak) start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	d, err := process.Start(ctx, s.bin, s.data, process.Options{Log: log})
+	d, err := process.Start(ctx, s.bin, s.data, process.Options{Log: log, Env: []string{"RXEDGE_PROFILES=" + s.profiles}})
 	if err != nil {
 		b, _ := os.ReadFile(log.Name())
 		return fmt.Errorf("%w\n%s", err, b[max(0, len(b)-2000):])
@@ -446,6 +461,7 @@ func (s *soak) restart(ctx context.Context, kill bool) error {
 func (s *soak) watch(ctx context.Context) {
 	tick := time.NewTicker(s.each)
 	defer tick.Stop()
+	collected := map[int]int{} // times, by process
 	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
@@ -460,6 +476,12 @@ func (s *soak) watch(ctx context.Context) {
 				s.logf("not looked at: %v", err)
 			}
 			continue
+		}
+		if n%10 == 9 && s.profiles != "" {
+			collected[got.PID]++
+			if got.Kept, err = s.collect(got.PID, collected[got.PID]); err != nil {
+				s.logf("after a collection: %v", err)
+			}
 		}
 		s.samples = append(s.samples, got)
 		if n%10 == 0 {

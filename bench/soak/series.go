@@ -2,8 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"rxedge/bench/process"
@@ -11,19 +17,20 @@ import (
 
 // sample of the box at a moment.
 type sample struct {
-	At         time.Time                `json:"at"`
-	Phase      int                      `json:"phase"`
-	PID        int                      `json:"pid"`
-	Daemon     process.Usage            `json:"daemon"`
-	Engines    map[string]process.Usage `json:"engines"` // by number of the process
-	Live       float64                  `json:"heap_live"`
-	Heap       float64                  `json:"heap_in_use"`
-	Goroutines float64                  `json:"goroutines"`
-	Disk       map[string]int64         `json:"disk"`
-	Generation string                   `json:"generation"`
-	Asked      int                      `json:"asked"`  // since the sample before
-	P50        float64                  `json:"p50_ms"` // of those
-	P95        float64                  `json:"p95_ms"`
+	At          time.Time                `json:"at"`
+	Phase       int                      `json:"phase"`
+	PID         int                      `json:"pid"`
+	Daemon      process.Usage            `json:"daemon"`
+	Engines     map[string]process.Usage `json:"engines"` // by number of the process
+	Live        float64                  `json:"heap_live"`
+	Heap        float64                  `json:"heap_in_use"`
+	Goroutines  float64                  `json:"goroutines"`
+	Disk        map[string]int64         `json:"disk"`
+	Generations int                      `json:"generations"` // open ones: one is served, others are being built or read out
+	Kept        float64                  `json:"heap_kept"`   // after a collection that this run asked for; 0 where it did not
+	Asked       int                      `json:"asked"`       // since the sample before
+	P50         float64                  `json:"p50_ms"`      // of those
+	P95         float64                  `json:"p95_ms"`
 }
 
 // take one. What can't be read while the daemon is down is an error.
@@ -47,10 +54,49 @@ func (s *soak) take(ctx context.Context) (sample, error) {
 	if out.Disk, err = process.Disk(s.data); err != nil {
 		return out, err
 	}
+	out.Generations = generations(d.PID, s.data)
 	took := s.times.take()
 	out.Asked = len(took)
 	out.P50, out.P95 = quantile(took, 50), quantile(took, 95)
 	return out, nil
+}
+
+// generations of the index of which the process has files open.
+func generations(pid int, data string) int {
+	seen := map[string]bool{}
+	dir := filepath.Join("/proc", itoa(pid), "fd")
+	fds, _ := os.ReadDir(dir)
+	for _, fd := range fds {
+		target, err := os.Readlink(filepath.Join(dir, fd.Name()))
+		if err != nil {
+			continue
+		}
+		if rel, err := filepath.Rel(filepath.Join(data, "index"), target); err == nil && !strings.HasPrefix(rel, "..") && strings.Contains(rel, "/") {
+			name, _, _ := strings.Cut(rel, "/")
+			seen[name] = true
+		}
+	}
+	return len(seen)
+}
+
+// collect asks the daemon to collect what is garbage and says how many bytes are left.
+func (s *soak) collect(pid, n int) (float64, error) {
+	if err := syscall.Kill(pid, syscall.SIGUSR2); err != nil {
+		return 0, err
+	}
+	path := filepath.Join(s.profiles, fmt.Sprintf("%d-%03d.json", pid, n))
+	for range 100 {
+		time.Sleep(100 * time.Millisecond)
+		if b, err := os.ReadFile(path); err == nil {
+			var m struct {
+				Heap float64 `json:"heap"`
+			}
+			if json.Unmarshal(b, &m) == nil {
+				return m.Heap, nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("%s was not written", path)
 }
 
 // quantile of unsorted values; 0 where there are none.
@@ -66,8 +112,9 @@ func quantile(v []float64, p int) float64 {
 // seen is a series that is judged.
 type seen struct {
 	name, unit string
-	of         func(*sample) float64
+	of         func(*sample) float64 // NaN: not seen
 	bound      bound
+	each       bool // judged by each sample, not by the lows of ten minutes
 }
 
 const mib = 1 << 20
@@ -77,34 +124,41 @@ const mib = 1 << 20
 // what the load of this run may put there.
 func judged(samples []sample) []seen {
 	out := []seen{
-		{"memory of the daemon (anonymous)", "MiB", func(s *sample) float64 { return float64(s.Daemon.Anon) / mib }, bound{0.03, 6}},
-		{"memory of the daemon (PSS)", "MiB", func(s *sample) float64 { return float64(s.Daemon.PSS) / mib }, bound{0.05, 10}},
-		{"live heap", "MiB", func(s *sample) float64 { return s.Live / mib }, bound{0.03, 3}},
-		{"goroutines", "", func(s *sample) float64 { return s.Goroutines }, bound{0.02, 3}},
-		{"threads", "", func(s *sample) float64 { return float64(s.Daemon.Threads) }, bound{0.02, 3}},
-		{"open descriptors", "", func(s *sample) float64 { return float64(s.Daemon.Open()) }, bound{0.02, 3}},
-		{"memory of the engines (PSS)", "MiB", func(s *sample) float64 {
+		{name: "memory of the daemon (anonymous)", unit: "MiB", of: func(s *sample) float64 { return float64(s.Daemon.Anon) / mib }, bound: bound{0.03, 6}},
+		{name: "memory of the daemon (PSS)", unit: "MiB", of: func(s *sample) float64 { return float64(s.Daemon.PSS) / mib }, bound: bound{0.05, 10}},
+		{name: "live heap", unit: "MiB", of: func(s *sample) float64 { return s.Live / mib }, bound: bound{0.03, 3}},
+		{name: "live heap after a collection", unit: "MiB", of: func(s *sample) float64 {
+			if s.Kept == 0 {
+				return math.NaN() // no collection was asked for
+			}
+			return s.Kept / mib
+		}, bound: bound{0.03, 3}},
+		{name: "goroutines", of: func(s *sample) float64 { return s.Goroutines }, bound: bound{0.02, 3}},
+		{name: "threads", of: func(s *sample) float64 { return float64(s.Daemon.Threads) }, bound: bound{0.02, 3}},
+		{name: "open descriptors", of: func(s *sample) float64 { return float64(s.Daemon.Open()) }, bound: bound{0.02, 3}},
+		{name: "open generations", of: func(s *sample) float64 { return float64(s.Generations) }, bound: bound{0, 1}},
+		{name: "memory of the engines (PSS)", unit: "MiB", of: func(s *sample) float64 {
 			n := int64(0)
 			for _, e := range s.Engines {
 				n += e.PSS
 			}
 			return float64(n) / mib
-		}, bound{0.03, 6}},
-		{"descriptors of the engines", "", func(s *sample) float64 {
+		}, bound: bound{0.03, 6}},
+		{name: "descriptors of the engines", of: func(s *sample) float64 {
 			n := 0
 			for _, e := range s.Engines {
 				n += e.Open()
 			}
 			return float64(n)
-		}, bound{0.02, 2}},
-		{"disk, all", "MiB", func(s *sample) float64 {
+		}, bound: bound{0.02, 2}},
+		{name: "disk, all", unit: "MiB", of: func(s *sample) float64 {
 			n := int64(0)
 			for _, v := range s.Disk {
 				n += v
 			}
 			return float64(n) / mib
-		}, bound{0.05, 24}},
-		{"p95", "ms", func(s *sample) float64 { return s.P95 }, bound{0.25, 25}},
+		}, bound: bound{0.05, 24}},
+		{name: "p95", unit: "ms", of: func(s *sample) float64 { return s.P95 }, bound: bound{0.25, 25}, each: true},
 	}
 	kinds := map[string]bool{}
 	files := map[string]bool{}
@@ -117,14 +171,14 @@ func judged(samples []sample) []seen {
 		}
 	}
 	for _, k := range sorted(files) {
-		out = append(out, seen{"descriptors: " + k, "", func(s *sample) float64 { return float64(s.Daemon.Files[k]) }, bound{0.02, 3}})
+		out = append(out, seen{name: "descriptors: " + k, of: func(s *sample) float64 { return float64(s.Daemon.Files[k]) }, bound: bound{0.02, 3}})
 	}
 	for _, k := range sorted(kinds) {
 		name := k
 		if name == "" {
 			name = "(files of the folder itself)"
 		}
-		out = append(out, seen{"disk: " + name, "MiB", func(s *sample) float64 { return float64(s.Disk[k]) / mib }, bound{0.05, 8}})
+		out = append(out, seen{name: "disk: " + name, unit: "MiB", of: func(s *sample) float64 { return float64(s.Disk[k]) / mib }, bound: bound{0.05, 8}})
 	}
 	return out
 }
@@ -143,16 +197,20 @@ func trends(samples []sample) (out []trend) {
 	if len(samples) == 0 {
 		return nil
 	}
-	at := make([]float64, len(samples))
-	for i := range samples {
-		at[i] = samples[i].At.Sub(samples[0].At).Hours()
-	}
 	for _, s := range judged(samples) {
-		values := make([]float64, len(samples))
+		var at, values []float64
 		for i := range samples {
-			values[i] = s.of(&samples[i])
+			if v := s.of(&samples[i]); !math.IsNaN(v) {
+				at, values = append(at, samples[i].At.Sub(samples[0].At).Hours()), append(values, v)
+			}
 		}
 		t := judge(at, values, s.bound)
+		if !s.each {
+			all := t.Slope
+			at, values = lows(at, values)
+			t = judge(at, values, s.bound)
+			t.All = all
+		}
 		t.Name, t.Unit = s.name, s.unit
 		out = append(out, t)
 	}

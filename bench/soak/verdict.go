@@ -37,10 +37,37 @@ type trend struct {
 	High    float64 `json:"slope_high"`
 	Bound   float64 `json:"bound_per_hour"`
 	Verdict string  `json:"verdict"`
+	// All is the slope of the samples as they came, where the verdict is on lows.
+	All float64 `json:"slope_of_all_per_hour"`
 }
 
-// enough samples for a verdict.
-const enough = 12
+// enough values for a verdict.
+const enough = 8
+
+// span of time of which the least value is taken: longer than most events are apart,
+// so that each holds moments at which nothing is built, replaced or mended.
+const span10 = 10.0 / 60 // hours
+
+// lows are the least value of each ten minutes, at the moment at which it was. What is
+// open while a generation is built, or lies in the heap until the next collection, goes
+// again; what leaks is there at the lowest moment too. So lows compare like with like,
+// and lie far enough apart for the interval, which takes values as independent.
+// A span that was cut short holds no such moment perhaps, and is left out.
+func lows(at, values []float64) (lowAt, low []float64) {
+	most := 0
+	for i := 0; i < len(at); {
+		window, from, least := int(at[i]/span10), i, i
+		for ; i < len(at) && int(at[i]/span10) == window; i++ {
+			if values[i] < values[least] {
+				least = i
+			}
+		}
+		if most = max(most, i-from); 2*(i-from) >= most {
+			lowAt, low = append(lowAt, at[least]), append(low, values[least])
+		}
+	}
+	return lowAt, low
+}
 
 // judge the series: at in hours, values in any unit.
 func judge(at, values []float64, b bound) trend {

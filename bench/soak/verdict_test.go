@@ -58,6 +58,37 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// What comes and goes is no leak, though it is more each time; what stays beneath it is.
+func TestLows(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for _, c := range []struct {
+		name         string
+		leak         float64 // an hour
+		all, verdict string
+	}{{"more and more now and then", 0, grows, flat}, {"a leak beneath it", 12, grows, grows}} {
+		var at, v []float64
+		for i := range 240 {
+			h := float64(i) / 120
+			x := 300 + c.leak*h + rnd.NormFloat64()
+			if rnd.Float64() < 0.7 {
+				x += 40 * h * rnd.Float64() // what is open now and then, and larger each time
+			}
+			at, v = append(at, h), append(v, x)
+		}
+		if got := judge(at, v, bound{0.01, 6}); got.Verdict != c.all {
+			t.Errorf("%s, all: %+v", c.name, got)
+		}
+		lowAt, low := lows(at, v)
+		if len(low) != 12 {
+			t.Errorf("%d lows of two hours", len(low))
+		}
+		if got := judge(lowAt, low, bound{0.01, 6}); got.Verdict != c.verdict {
+			t.Errorf("%s, lows: %+v", c.name, got)
+		}
+	}
+}
+
 // Kinds of requests are all of a hundred.
 func TestShares(t *testing.T) {
 	t.Parallel()
