@@ -8,19 +8,41 @@ import (
 	"rxedge/index/generation"
 )
 
+// maker of a generation's vectors, or of those that it is to have; false: they are
+// another's, which is not at hand, and the maker is the one that is loaded.
+func (ix *Index) maker(i GenerationInfo) (Source, bool) {
+	own := Source{ix.opt.Embedder, ix.opt.EmbedderInfo}
+	if own.Embedder == nil || i.Vectors == 0 || i.Embedder == own.Info {
+		return own, own.Embedder != nil
+	}
+	if ix.opt.Others != nil {
+		if e, ok := ix.opt.Others(i.Embedder); ok {
+			return Source{e, i.Embedder}, true
+		}
+	}
+	return own, false
+}
+
+// from sets whose vectors a build makes; turns: another's than those that are there.
+func (b *build) from(chosen Source) {
+	i := b.old.Info()
+	if b.by, _ = b.ix.maker(i); chosen.Embedder != nil {
+		b.turns = i.Vectors > 0 && i.Embedder != chosen.Info
+		b.by = chosen
+	}
+}
+
 // fitted is the embedder of a generation's vectors; nil where it is not loaded
 // or what it learned can't be read, which a note says.
 func (ix *Index) fitted(g *generation.Generation) Embedder {
-	if ix.opt.Embedder == nil {
-		return nil
-	}
 	i := g.Info()
-	if i.Vectors > 0 && i.Embedder != ix.opt.EmbedderInfo {
+	by, ok := ix.maker(i)
+	if !ok {
 		return nil
 	}
-	a, ok := ix.opt.Embedder.(Adapter)
+	a, ok := by.Embedder.(Adapter)
 	if !ok {
-		return ix.opt.Embedder
+		return by.Embedder
 	}
 	state, err := g.Adaptation()
 	if err == nil && state == nil {
@@ -41,7 +63,7 @@ func (ix *Index) fitted(g *generation.Generation) Embedder {
 
 // adapts says whether vectors are made when all passages are there.
 func (b *build) adapts() bool {
-	_, ok := b.ix.opt.Embedder.(Adapter)
+	_, ok := b.by.Embedder.(Adapter)
 	return ok && b.embeds()
 }
 
@@ -62,7 +84,7 @@ func (b *build) adapt(ctx context.Context) error {
 			return nil
 		})
 	}
-	e, state, err := b.ix.opt.Embedder.(Adapter).Adapt(ctx, texts)
+	e, state, err := b.by.Embedder.(Adapter).Adapt(ctx, texts)
 	if failed != nil && !errors.Is(failed, errStop) {
 		err = failed
 	}

@@ -133,3 +133,68 @@ func TestAdaptation(t *testing.T) {
 type broken struct{ fits }
 
 func (*broken) Restore([]byte) (index.Embedder, error) { return nil, errors.New("it is torn") }
+
+// A batch may bring another embedder: what is built has its vectors alone, even where no
+// document changed; updates keep it, a start finds it again, the generation before keeps
+// its own, and without it at hand the vectors are foreign and are made anew.
+func TestAnotherEmbedder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	own, other := &fits{}, &fits{}
+	info := other.info()
+	info.Name, info.SHA256 = "other", "other"
+	opt := index.Options{Embedder: own, EmbedderInfo: own.info(), Others: func(i index.EmbedderInfo) (index.Embedder, bool) { return other, i == info }}
+	ix := open(t, dir, opt)
+	apply(t, ix, put(label("first", "1", "The kidneys clear it slowly."), label("second", "1", "Do not drink alcohol with it.")))
+	by := index.Source{Embedder: other, Info: info}
+	res, base, err := ix.Prepare(t.Context(), index.Changes{Embedder: by}, nil)
+	if err != nil || !res.Changed || res.Generation.Embedder != info || res.Generation.Vectors != res.Generation.Passages || res.Embedded == 0 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	serves := func(want index.EmbedderInfo) {
+		t.Helper()
+		st := ix.Stats()
+		if st.Generation.Embedder != want || !st.Dense || len(st.Notes) > 0 || ix.NeedsVectors() {
+			t.Fatalf("%+v", st)
+		}
+		if r, err := ix.Search(t.Context(), index.Query{Text: "kidneys", Mode: index.ModeDense}); err != nil || len(r.Hits) == 0 {
+			t.Fatal(err)
+		}
+	}
+	if err := ix.Serve(t.Context(), res.Generation.Name, base, nil); err != nil {
+		t.Fatal(err)
+	}
+	serves(info)
+	ix.Return(nil)
+	serves(own.info())
+	if err := ix.Confirm(t.Context(), res.Generation.Name, nil); err != nil {
+		t.Fatal(err)
+	}
+	serves(info)
+	if again, _, err := ix.Prepare(t.Context(), index.Changes{Embedder: by}, nil); err != nil || again.Changed {
+		t.Fatalf("built anew for the same embedder: %+v, %v", again, err)
+	}
+	if r := apply(t, ix, put(label("third", "1", "It is kept in the fridge."))); r.Generation.Update == 0 {
+		t.Fatalf("no live update: %+v", r.Generation)
+	}
+	serves(info)
+	if _, err := ix.Compact(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	serves(info)
+	ix.Close()
+	ix = open(t, dir, opt)
+	serves(info)
+	ix.Close()
+
+	gone := opt
+	gone.Others = func(index.EmbedderInfo) (index.Embedder, bool) { return nil, false }
+	ix = open(t, dir, gone)
+	if !ix.NeedsVectors() || ix.Stats().Dense {
+		t.Fatalf("%+v", ix.Stats())
+	}
+	if _, err := ix.Reembed(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	serves(own.info())
+}

@@ -24,7 +24,8 @@ func (ix *Index) cut() string {
 
 // foreign says whether the vectors are of another embedder than the loaded one.
 func (ix *Index) foreign(g *generation.View) bool {
-	return ix.opt.Embedder != nil && g.Info().Vectors > 0 && g.Info().Embedder != ix.opt.EmbedderInfo
+	_, ok := ix.maker(g.Info())
+	return ix.opt.Embedder != nil && !ok
 }
 
 func (ix *Index) needsRebuild(g *generation.View) string {
@@ -99,6 +100,7 @@ func (ix *Index) build(ctx context.Context, ch Changes, progress func(Progress),
 	}
 	defer old.Release()
 	b.ix, b.old, b.status, b.report = ix, old.view, make(map[string]status), func(Progress) {}
+	b.from(Source{})
 	// What comes in is not kept waiting until everything is embedded anew.
 	b.foreign = !b.renew && ix.foreign(old.view) && (compact || ch.Put != nil || len(ch.Delete) > 0) && old.view.Info().Analyzer == lexical.Version
 	if progress != nil {

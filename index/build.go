@@ -39,6 +39,8 @@ type build struct {
 	// foreign: the vectors that are there are of another embedder than the one
 	// that is loaded, and stay; passages that come in get none.
 	foreign  bool
+	by       Source   // of the vectors that it makes
+	turns    bool     // by is another than that of the vectors that are there
 	fitted   Embedder // to what is built or updated; nil: there is none
 	pending  []waiting
 	asking   int // of those that wait, how many for the embedder
@@ -90,7 +92,7 @@ func (b *build) abandon() {
 // none is loaded that of the vectors which are carried over.
 func (b *build) embedder() EmbedderInfo {
 	if b.embeds() {
-		return b.ix.opt.EmbedderInfo
+		return b.by.Info
 	}
 	if b.renew {
 		return EmbedderInfo{} // no vector is carried over
@@ -145,14 +147,14 @@ func (b *build) run(ctx context.Context, ch Changes, compact bool, g *generation
 		}
 	}
 	if b.w == nil {
-		if changes == 0 && !compact && (b.foreign || b.ix.needsRebuild(b.old) == "") {
+		if changes == 0 && !compact && !b.turns && (b.foreign || b.ix.needsRebuild(b.old) == "") {
 			return nil, nil
 		}
 		if err := b.begin(); err != nil {
 			return nil, err
 		}
 	}
-	if changes == 0 && !b.renew {
+	if changes == 0 && !b.renew && !b.turns {
 		b.w.SetSame()
 	}
 	return nil, b.whole(ctx, g)
@@ -169,7 +171,7 @@ func (b *build) changes() (n int) {
 
 // whole builds a new generation.
 func (b *build) whole(ctx context.Context, g *generation.Generation) error {
-	b.fitted = b.ix.opt.Embedder
+	b.fitted = b.by.Embedder
 	if err := b.carry(ctx); err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ type waiting struct {
 }
 
 // embeds says whether the batch makes vectors.
-func (b *build) embeds() bool { return b.ix.opt.Embedder != nil && !b.foreign }
+func (b *build) embeds() bool { return b.by.Embedder != nil && !b.foreign }
 
 // vector of the next passage, or its text.
 func (b *build) vector(w waiting) error {
@@ -172,7 +172,7 @@ func (b *build) vectors(ctx context.Context, p *generation.Put) error {
 // before gives the vectors of the version that a document replaces, by what was
 // embedded.
 func (b *build) before(d *document.Document) (map[string][]float32, error) {
-	if !b.old.HasVectors() || b.old.Info().Embedder != b.ix.opt.EmbedderInfo {
+	if !b.old.HasVectors() || b.old.Info().Embedder != b.by.Info {
 		return nil, nil
 	}
 	r, err := b.old.Range(d.ID)

@@ -17,7 +17,7 @@ type given struct {
 
 // usable says whether vectors are of the embedder that the batch would ask.
 func (b *build) usable(v *Vectors) *Vectors {
-	e := b.ix.opt.EmbedderInfo
+	e := b.by.Info
 	if v == nil || !b.embeds() || b.adapts() || e.SHA256 == "" || v.Embedder.SHA256 != e.SHA256 || v.Embedder.Dimension != e.Dimension {
 		return nil
 	}
@@ -42,7 +42,7 @@ func (b *build) elsewhere(id string, h TextHash) []float32 {
 		}
 	}
 	v := slices.Clone(g.of[h])
-	if len(v) != b.ix.opt.EmbedderInfo.Dimension || dense.Normalise(v) != nil {
+	if len(v) != b.by.Info.Dimension || dense.Normalise(v) != nil {
 		return nil
 	}
 	g.used++

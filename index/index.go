@@ -70,6 +70,10 @@ type Options struct {
 	// vectors of another name, hash or dimension are never compared with its.
 	Embedder     Embedder
 	EmbedderInfo EmbedderInfo
+	// Others gives the embedder of a generation's vectors where that is another than
+	// Embedder, so that the generation is searched and updated by it; false: it is not at
+	// hand. They share Fusion and Feedback. Nil: there are none.
+	Others func(EmbedderInfo) (Embedder, bool)
 	// Fusion is how much words and vectors count in ModeHybrid; it belongs to the
 	// embedder. Zero: reciprocal rank fusion, which asks for no weights.
 	Fusion Fusion
@@ -135,6 +139,15 @@ type Changes struct {
 	// Vectors were made elsewhere, so that passages of which one is there need not be
 	// embedded. Nil: none.
 	Vectors *Vectors
+	// Embedder makes the vectors of what Prepare builds, all anew where they are another's.
+	// Zero: the one that made those that are there, or else the loaded one.
+	Embedder Source
+}
+
+// Source of vectors: an embedder, and whose its vectors are.
+type Source struct {
+	Embedder
+	Info EmbedderInfo
 }
 
 // Vectors of passages, made elsewhere. They are used where Embedder has the hash and

@@ -42,7 +42,8 @@ func (ix *Index) Reembed(ctx context.Context, progress func(Progress)) (ApplyRes
 	if progress != nil {
 		report = throttle(progress)
 	}
-	if _, ok := ix.opt.Embedder.(Adapter); ok { // it is quick, and has to have all passages first
+	by, _ := ix.maker(ix.now())
+	if _, ok := by.Embedder.(Adapter); ok { // it is quick, and has to have all passages first
 		return ix.apply(ctx, Changes{}, progress, false, nil)
 	}
 	log, made, err := ix.makeVectors(ctx, report)
@@ -68,11 +69,12 @@ func (ix *Index) makeVectors(ctx context.Context, report func(Progress)) (_ *gen
 		return nil, 0, ErrClosed
 	}
 	defer s.Release()
-	room := &build{ix: ix, old: s.view}
-	if err := ix.room("re-embedding", room.buildNeeds()+int64(s.view.Info().Passages)*vectorBytes(ix.opt.EmbedderInfo.Dimension)/2); err != nil {
+	b := &build{ix: ix, old: s.view}
+	b.from(Source{})
+	if err := ix.room("re-embedding", b.buildNeeds()+int64(s.view.Info().Passages)*vectorBytes(b.by.Info.Dimension)/2); err != nil {
 		return nil, 0, err
 	}
-	log, err := ix.store.OpenVectorLog(ix.opt.EmbedderInfo)
+	log, err := ix.store.OpenVectorLog(b.by.Info)
 	if err != nil {
 		return nil, 0, fmt.Errorf("keep the vectors that are made: %w", err)
 	}
@@ -81,15 +83,14 @@ func (ix *Index) makeVectors(ctx context.Context, report func(Progress)) (_ *gen
 			err = errors.Join(err, log.Close())
 		}
 	}()
-	b := &build{ix: ix, old: s.view}
-	same := s.view.Info().Embedder == ix.opt.EmbedderInfo
+	same := s.view.Info().Embedder == b.by.Info
 	var texts []string
 	waits := map[generation.TextHash]bool{}
 	flush := func() error {
 		if len(texts) == 0 {
 			return nil
 		}
-		vs, err := embed(ctx, ix.opt.Embedder, texts)
+		vs, err := embed(ctx, b.by.Embedder, texts)
 		if err != nil {
 			return err
 		}

@@ -78,8 +78,8 @@ func (ix *Index) goesOn() error {
 func (b *build) buildNeeds() int64 {
 	i := b.old.Info()
 	n := i.Bytes + buildRoom
-	if b.embeds() && i.Embedder != b.ix.opt.EmbedderInfo {
-		n += int64(i.Passages) * vectorBytes(b.ix.opt.EmbedderInfo.Dimension)
+	if b.embeds() && i.Embedder != b.by.Info {
+		n += int64(i.Passages) * vectorBytes(b.by.Info.Dimension)
 	}
 	return n
 }

@@ -175,6 +175,12 @@ func (s *Snapshot) outcome(doing string, err error) error {
 	return fmt.Errorf("%s in %s: %w; run 'rxedge index verify'", doing, s.view.Info().Label(), err)
 }
 
+// Embeds says whether the embedder of the generation's vectors is at hand.
+func (s *Snapshot) Embeds() bool {
+	_, ok := s.ix.maker(s.view.Info())
+	return ok
+}
+
 // Terms analyses text as the generation's passages were analysed; names of
 // medicines in its documents are known and not stemmed.
 func (s *Snapshot) Terms(text string) []string { return s.view.Analyzer().Terms(text) }

@@ -36,7 +36,7 @@ type staging struct {
 }
 
 // Prepare builds a candidate of what serves with a batch of changes, and serves it
-// to nobody. The result's Generation is the candidate and Base what it was built
+// to nobody. It is built where the embedder changes, too. The result's Generation is the candidate and Base what it was built
 // from, by label; where nothing changes there is no candidate and Changed is
 // false. It is kept from pruning until Discard.
 func (ix *Index) Prepare(ctx context.Context, ch Changes, progress func(Progress)) (res ApplyResult, base string, err error) {
@@ -53,7 +53,8 @@ func (ix *Index) Prepare(ctx context.Context, ch Changes, progress func(Progress
 	}
 	defer old.Release()
 	b := &build{ix: ix, old: old.view, status: make(map[string]status), report: func(Progress) {}, candidate: true}
-	b.foreign = ix.foreign(old.view) && old.view.Info().Analyzer == lexical.Version
+	b.from(ch.Embedder)
+	b.foreign = ch.Embedder.Embedder == nil && ix.foreign(old.view) && old.view.Info().Analyzer == lexical.Version
 	if progress != nil {
 		b.report = throttle(progress)
 	}

@@ -93,7 +93,7 @@ func (p *looked) evidence() [sha256.Size]byte {
 // degraded says that the embedder should have been asked and did not answer.
 func (s *Service) degraded(p *looked) bool {
 	g := p.snap.Generation()
-	return p.found.Mode == index.ModeBM25 && g.Vectors > 0 && (s.Embedder.Name != "" && g.Embedder == s.Embedder || s.Embedder.Name == "" && s.Vectors)
+	return p.found.Mode == index.ModeBM25 && g.Vectors > 0 && (s.Embedder.Name != "" && p.snap.Embeds() || s.Embedder.Name == "" && s.Vectors)
 }
 
 // kept answers from the cache where what is there is as a new answer would be.

@@ -52,6 +52,9 @@ func (b *Box) space(a *answer.Answer) (uint64, []float32) {
 		return 0, nil
 	}
 	if b.embedder == config.Builtin {
+		if e = b.embedderIn(generationOf(a.Generation)); e.SHA256 == "" {
+			return 0, nil
+		}
 		if v = semantic.Trained(v); v == nil {
 			return 0, nil
 		}

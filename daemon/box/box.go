@@ -83,6 +83,7 @@ type Box struct {
 	telemetry           *watching
 	rollout             rolling
 	full                fullPrecision
+	static              static
 	copying             copying
 	restored            *backup.Restored // which backup the folder is from; nil: none
 }
@@ -151,6 +152,9 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (b *Box, err
 		if opt.Embedder != nil && b.cache != nil && b.embedder != config.Builtin { // which is as quick as the cache
 			opt.Embedder = remembering{opt.Embedder, b.cache, opt.EmbedderInfo.SHA256}
 		}
+	}
+	if b.embedder == config.Builtin {
+		opt.Others = b.static.of(cfg.Data)
 	}
 	opt.DiskFloor, opt.DiskBudget, opt.MakeRoom, opt.Now = b.diskFloor, b.indexBudget, b.makeRoom, b.clock.Now
 	if err := b.openIndex(opt); err != nil {

@@ -45,9 +45,8 @@ func builtinOptions() (index.Options, error) {
 	if err != nil {
 		return index.Options{}, err
 	}
-	i := m.AdaptedInfo()
-	return index.Options{Embedder: adapter{m}, Fusion: builtinFusion, Feedback: builtinFeedback,
-		EmbedderInfo: index.EmbedderInfo{Name: i.Name, SHA256: i.SHA256, Dimension: i.Dimension}}, nil
+	by := sourceOf(m)
+	return index.Options{Embedder: by.Embedder, EmbedderInfo: by.Info, Fusion: builtinFusion, Feedback: builtinFeedback}, nil
 }
 
 func builtinState() api.ModelState {

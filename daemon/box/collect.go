@@ -325,11 +325,11 @@ func (b *Box) pairs() []rollout.Pair {
 	return out
 }
 
-// surplusFiles: adapters, profiles and thresholds of pairs that can't serve any more.
+// surplusFiles: adapters, embedders, profiles and thresholds of pairs that can't serve any more.
 func (b *Box) surplusFiles(old func(time.Time, time.Duration) bool, add adding) error {
 	used := map[string]bool{}
 	for _, p := range b.pairs() {
-		for _, f := range []rollout.File{p.Adapter, p.Profile, p.Thresholds} {
+		for _, f := range []rollout.File{p.Adapter, p.Embedder, p.Profile, p.Thresholds} {
 			used[f.SHA256] = true
 		}
 	}

@@ -30,6 +30,9 @@ func (b *Box) Health() api.Health {
 	}
 	h.Reembedding = b.reembedding.Load()
 	h.Generator, h.Embedder = b.modelState(b.writes()), b.modelState(b.embedder)
+	if e := st.Generation.Embedder; b.embedder == config.Builtin && st.Dense {
+		h.Embedder.Name = e.Name // one that came with a bundle, it may be
+	}
 	h.Others = b.Models.loaded(b.writes(), b.embedder)
 	if st, watched := b.cards.state(b.Models); watched {
 		h.Step, h.StepWhy = st.Step.String(), st.Why

@@ -20,6 +20,7 @@ import (
 	"rxedge/inference"
 	"rxedge/inference/catalog"
 	"rxedge/inference/llama"
+	"rxedge/inference/semantic"
 	"rxedge/sync/bundle"
 )
 
@@ -125,9 +126,17 @@ func (b *Box) prepareBundle(ctx context.Context, st *bundle.Staged, progress fun
 	if len(ch.Put) > 0 {
 		remove = append(remove, b.sampleIDs()...)
 	}
-	p.Generation = b.Index.Named().Label()
+	var by index.Source
+	if p.Embedder, by, err = b.offerEmbedder(st); err != nil {
+		return p, nil, err
+	}
+	if p.Embedder.SHA256 != "" {
+		vs = append(vs, rollout.Version{Kind: rollout.KindEmbedder, Name: p.Embedder.Name, SHA256: p.Embedder.SHA256, Made: rollout.Made{Algorithm: "static vectors", Data: p.Embedder.SHA256}, Lineage: rollout.Lineage{Signed: signed}})
+	}
+	now := b.Index.Named()
+	p.Generation = now.Label()
 	p.Base = p.Generation
-	if len(ch.Put)+len(remove) > 0 {
+	if len(ch.Put)+len(remove) > 0 || by.Embedder != nil && now.Vectors > 0 && now.Embedder != by.Info {
 		read := func(_ document.Options, yield func(*document.Document) error) ([]document.Problem, error) {
 			for _, id := range ch.Put {
 				c, err := ch.Content(id)
@@ -145,7 +154,7 @@ func (b *Box) prepareBundle(ctx context.Context, st *bundle.Staged, progress fun
 			return nil, nil
 		}
 		rep, err := b.batch(ctx, read, remove, false, progress, func(ch index.Changes, progress func(index.Progress)) (index.ApplyResult, error) {
-			ch.Vectors = vectorsOf(st)
+			ch.Vectors, ch.Embedder = vectorsOf(st), by
 			res, base, err := b.Index.Prepare(ctx, ch, progress)
 			p.Base = base
 			return res, err
@@ -166,6 +175,11 @@ func (b *Box) prepareBundle(ctx context.Context, st *bundle.Staged, progress fun
 		name := strings.TrimSuffix(a.Name, filepath.Ext(a.Name))
 		switch a.Kind {
 		case bundle.KindModel:
+			if sum, err := semantic.Sum(st.Artefact(a)); err != nil {
+				return p, nil, err
+			} else if sum != "" {
+				continue // seen to above
+			}
 			e, err := b.importVersion(ctx, st.Artefact(a), name, a.SHA256.String())
 			if err != nil {
 				return p, nil, refused("opens", "the model %s: %v", name, err)

@@ -131,7 +131,7 @@ func tries(plan *trial.Plan, p, confirmed rollout.Pair) bool {
 
 // otherModel says whether a pair has more that is new than documents.
 func otherModel(p, confirmed rollout.Pair) bool {
-	return p.Model != confirmed.Model || p.Adapter != confirmed.Adapter || p.Profile != confirmed.Profile || p.Thresholds != confirmed.Thresholds
+	return p.Model != confirmed.Model || p.Adapter != confirmed.Adapter || p.Embedder != confirmed.Embedder || p.Profile != confirmed.Profile || p.Thresholds != confirmed.Thresholds
 }
 
 // contest says what the challenger has that the champion has not, and the champion in
@@ -167,7 +167,7 @@ func contest(s rollout.State, e *rollout.Entry) (from, to string, patch bool) {
 		kind    string
 		was, is rollout.File
 	}{{rollout.KindModel, s.Confirmed.Model, e.Model}, {rollout.KindAdapter, s.Confirmed.Adapter, e.Adapter}, {rollout.KindProfile, s.Confirmed.Profile, e.Profile},
-		{rollout.KindThresholds, s.Confirmed.Thresholds, e.Thresholds}} {
+		{rollout.KindEmbedder, s.Confirmed.Embedder, e.Embedder}, {rollout.KindThresholds, s.Confirmed.Thresholds, e.Thresholds}} {
 		if f.was == f.is {
 			continue
 		}

@@ -286,7 +286,8 @@ func (m *Manager) lost(s State, now Pair, why error) error {
 			return errors.Join(why, err)
 		}
 	}
-	now.Model, now.Adapter, now.Profile, now.Thresholds = s.Confirmed.Model, s.Confirmed.Adapter, s.Confirmed.Profile, s.Confirmed.Thresholds
+	was := s.Confirmed
+	now.Model, now.Adapter, now.Embedder, now.Profile, now.Thresholds = was.Model, was.Adapter, was.Embedder, was.Profile, was.Thresholds
 	return m.adopt(now)
 }
 

@@ -40,7 +40,9 @@ type Pair struct {
 	Base    string `json:"base,omitempty"`
 	Model   File   `json:"model,omitzero"` // none: sentences of the documents, verbatim
 	Adapter File   `json:"adapter,omitzero"`
-	Profile File   `json:"profile,omitzero"`
+	// Embedder that made the generation's vectors, in place of the one that is built in.
+	Embedder File `json:"embedder,omitzero"`
+	Profile  File `json:"profile,omitzero"`
 	// Thresholds of cohorts that take the place of the guard's own.
 	Thresholds File `json:"thresholds,omitzero"`
 }

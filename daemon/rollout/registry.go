@@ -23,6 +23,8 @@ const (
 	KindModel   = "model"
 	KindAdapter = "adapter"
 	KindProfile = "profile"
+	// KindEmbedder is a model in place of the built-in embedder.
+	KindEmbedder = "embedder"
 	// KindThresholds are the guard's thresholds by cohort.
 	KindThresholds = "thresholds"
 )
@@ -133,6 +135,8 @@ func (p *Pair) holds(v *Version) bool {
 		f = p.Adapter
 	case KindProfile:
 		f = p.Profile
+	case KindEmbedder:
+		f = p.Embedder
 	case KindThresholds:
 		f = p.Thresholds
 	case KindIndex:

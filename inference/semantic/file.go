@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
+	"os"
 	"strings"
 	"sync"
 	"unsafe"
@@ -33,6 +35,49 @@ type header struct {
 	Pieces    int    `json:"pieces"`
 	Licence   string `json:"licence"`
 	Data      string `json:"data"` // that it was trained on
+}
+
+// MaxFile is the most bytes of a model file that Open reads; the built-in one has 7 MB.
+const MaxFile = 64 << 20
+
+// Sum of the model in a file, which is the SHA-256 in its Info; "": it is no model file.
+// Nothing else of the file is looked at.
+func Sum(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	head, sum := make([]byte, len(magic)), make([]byte, sha256.Size)
+	if _, err := io.ReadFull(f, head); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return "", nil
+	} else if err != nil || string(head) != magic {
+		return "", err
+	}
+	if _, err := f.Seek(-sha256.Size, io.SeekEnd); err != nil {
+		return "", fmt.Errorf("%w: it ends too early", ErrDamaged)
+	}
+	if _, err := io.ReadFull(f, sum); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum), nil
+}
+
+// Open a model file. The error is ErrDamaged where it is none that can be used.
+func Open(path string) (*Model, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > MaxFile {
+		return nil, fmt.Errorf("%w: it has more than %d MB", ErrDamaged, MaxFile>>20)
+	}
+	return Read(b)
 }
 
 // ErrDamaged: a model file or a state is not what was written.
@@ -64,9 +109,13 @@ func Read(file []byte) (*Model, error) {
 	}
 	n, dim := m.header.Pieces, m.header.Dimension
 	vocabulary := strings.Split(string(words), "\n")
-	if m.header.Name == "" || n < 1 || dim < 1 || n > 1<<20 || dim > 1<<12 || n != len(vocabulary) || len(p.rest) != 4*n+n*dim {
+	if !validName(m.header.Name) {
+		return nil, fmt.Errorf("%w: it has no name of at most 100 letters, digits, '.', '_' and '-'", ErrDamaged)
+	}
+	if n < 1 || dim < 1 || n > 1<<20 || dim > 1<<12 || n != len(vocabulary) || len(p.rest) != 4*n+n*dim {
 		return nil, fmt.Errorf("%w: it says %d pieces of dimension %d, has %d, and %d bytes of them", ErrDamaged, n, dim, len(vocabulary), len(p.rest))
 	}
+	m.vocabulary, m.table = vocabulary, string(sayings)
 	if m.pieces, err = wordpiece.New(vocabulary, wordpiece.Options{Special: []string{}}); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
@@ -79,6 +128,12 @@ func Read(file []byte) (*Model, error) {
 	m.rows = signed(p.rest[4*n:])
 	m.sha256 = hex.EncodeToString(file[len(file)-sha256.Size:])
 	return m, nil
+}
+
+func validName(s string) bool {
+	return s != "" && len(s) <= 100 && strings.IndexFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
+	}) < 0
 }
 
 // Write makes a model file of float32 rows, pieces × dimension: each row is

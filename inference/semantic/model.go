@@ -24,6 +24,9 @@ type Model struct {
 	pieces *wordpiece.Tokenizer
 	scale  []float32 // by piece: what its row is multiplied with
 	rows   []int8    // pieces × dimension
+	// vocabulary and table are as the file has them.
+	vocabulary []string
+	table      string
 	// sayings are known to an adapted model alone.
 	sayings []Saying
 }
