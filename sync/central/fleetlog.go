@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,6 +44,13 @@ var opens = map[FleetAction]FleetAction{
 	ThresholdsApproved: ThresholdsProposed, ThresholdsDeclined: ThresholdsProposed,
 }
 
+// follows says in which states of a matter a step after its decision may be made.
+var follows = map[FleetAction][]string{
+	record.RetrainExported: {"approved"}, record.RetrainRegistered: {"exported"}, record.RetrainPublished: {"registered"},
+	record.RetrainRolling: {"published"}, record.RetrainConfirmed: {"rolling"}, record.RetrainRolledBack: {"rolling"},
+	record.RetrainRefused: {"registered", "published", "rolling"}, record.RetrainExpired: {"approved", "exported"},
+}
+
 // FleetRecord is one step.
 type FleetRecord = record.Fleet
 
@@ -50,8 +58,36 @@ type FleetRecord = record.Fleet
 type Matter struct {
 	FleetRecord
 	Hash    bundle.Hash  `json:"hash"`
-	State   string       `json:"state"` // requested, proposed, approved, declined
+	State   string       `json:"state"` // requested, proposed, approved, declined, or as the last step says
 	Decided *FleetRecord `json:"decided,omitempty"`
+	// Steps that followed an approval.
+	Steps []*FleetRecord `json:"steps,omitempty"`
+}
+
+// Step of that action; nil: it was not made.
+func (m *Matter) Step(a FleetAction) *FleetRecord {
+	for _, s := range m.Steps {
+		if s.Action == a {
+			return s
+		}
+	}
+	return nil
+}
+
+// Ended says whether nothing follows any more.
+func (m *Matter) Ended() bool {
+	if m.Decided == nil {
+		return false
+	}
+	if m.Action != RetrainRequested {
+		return true
+	}
+	for _, states := range follows {
+		if slices.Contains(states, m.State) {
+			return false
+		}
+	}
+	return true
 }
 
 // ErrFleetLog: the record of the fleet can't be trusted.
@@ -93,26 +129,51 @@ func (l *fleetLog) add(s Signed, keys map[string]bool) error {
 	if err := s.Open(record.FleetContext, keys, &c); err != nil {
 		return err
 	}
-	opener, known := opens[c.Action]
-	m := l.matter(c.ID)
 	switch {
 	case c.Seq != l.last.Seq+1:
 		return fmt.Errorf("number %d after %d", c.Seq, l.last.Seq)
 	case c.Prev != l.head:
 		return errors.New("it does not follow from the one before")
+	}
+	if err := l.may(&c); err != nil {
+		return err
+	}
+	m, state := l.matter(c.ID), stateOf(c.Action)
+	if m == nil {
+		l.matters = append(l.matters, &Matter{FleetRecord: c, Hash: s.Hash, State: state})
+	} else {
+		m.State = state
+		if follows[c.Action] != nil {
+			m.Steps = append(m.Steps, &c)
+		} else {
+			m.Decided = &c
+		}
+	}
+	l.signed, l.last, l.head = append(l.signed, s), c, s.Hash
+	return nil
+}
+
+// may says whether a matter stands so that the action can be done.
+func (l *fleetLog) may(c *FleetRecord) error {
+	opener, known := opens[c.Action]
+	m := l.matter(c.ID)
+	switch {
+	case follows[c.Action] != nil:
+		if m == nil || !slices.Contains(follows[c.Action], m.State) {
+			return fmt.Errorf("%s is not for %s", c.Action, c.ID)
+		}
 	case !known:
 		return fmt.Errorf("there is no action %q", c.Action)
 	case opener == "" && m != nil, opener != "" && (m == nil || m.Decided != nil || m.Action != opener):
 		return fmt.Errorf("%s is not for %s", c.Action, c.ID)
 	}
-	_, state, _ := strings.Cut(string(c.Action), ".")
-	if m == nil {
-		l.matters = append(l.matters, &Matter{FleetRecord: c, Hash: s.Hash, State: state})
-	} else {
-		m.State, m.Decided = state, &c
-	}
-	l.signed, l.last, l.head = append(l.signed, s), c, s.Hash
 	return nil
+}
+
+// stateOf a matter after an action.
+func stateOf(a FleetAction) string {
+	_, state, _ := strings.Cut(string(a), ".")
+	return state
 }
 
 // fleetLog reads and checks the file. A last record that is not whole was cut off in
@@ -183,7 +244,7 @@ func (f *Folder) record(l *fleetLog, c FleetRecord) error {
 }
 
 // Open a matter. Where one of the same action and cause was opened less than cooldown
-// ago, or is not decided yet, that is returned and fresh is false.
+// ago, or is not decided yet or being trained for, that is returned and fresh is false.
 func (f *Folder) OpenMatter(action FleetAction, cause string, data any, cooldown time.Duration, by By) (m *Matter, fresh bool, err error) {
 	b, err := json.Marshal(data)
 	if err != nil {
@@ -196,7 +257,7 @@ func (f *Folder) OpenMatter(action FleetAction, cause string, data any, cooldown
 	defer unlock()
 	for i := len(l.matters) - 1; i >= 0; i-- {
 		m := l.matters[i]
-		if m.Action == action && m.Cause == cause && (f.now().Sub(m.At) < cooldown || m.Decided == nil) {
+		if m.Action == action && m.Cause == cause && (f.now().Sub(m.At) < cooldown || m.Decided == nil || len(m.Steps) > 0 && !m.Ended()) {
 			return m, false, nil
 		}
 	}
@@ -277,7 +338,7 @@ func (f *Folder) Approved(id string) (*record.Approved, error) {
 		case r.ID != id:
 		case proposal == nil:
 			proposal, out.Proposal = r, s.Signed
-		default:
+		case decision == nil:
 			decision, out.Approval = r, s.Signed
 		}
 	}

@@ -58,11 +58,21 @@ const FleetContext = "rxedge fleet record 1\n"
 // Action of a record of the fleet.
 type Action string
 
-// Actions. The first of each opens a matter, the others decide it.
+// Actions. The first of each opens a matter, approved and declined decide it.
 const (
-	RetrainRequested   Action = "retrain.requested"
-	RetrainApproved    Action = "retrain.approved"
-	RetrainDeclined    Action = "retrain.declined"
+	RetrainRequested Action = "retrain.requested"
+	RetrainApproved  Action = "retrain.approved"
+	RetrainDeclined  Action = "retrain.declined"
+	// What became of a training that was approved (centre/trainer).
+	RetrainExported   Action = "retrain.exported"    // what is to be trained is described
+	RetrainRegistered Action = "retrain.registered"  // a model was made, and is what was asked for
+	RetrainPublished  Action = "retrain.published"   // it is in a bundle that is held
+	RetrainRolling    Action = "retrain.rolling"     // sites have it in waves
+	RetrainConfirmed  Action = "retrain.confirmed"   // it serves
+	RetrainRolledBack Action = "retrain.rolled_back" // sites took it back
+	RetrainRefused    Action = "retrain.refused"     // no site would serve it
+	RetrainExpired    Action = "retrain.expired"     // no model came in time
+
 	ThresholdsProposed Action = "thresholds.proposed"
 	ThresholdsApproved Action = "thresholds.approved"
 	ThresholdsDeclined Action = "thresholds.declined"
