@@ -23,7 +23,7 @@ func problemOf(t *testing.T, name string, raw []byte, opt Options) Problem {
 		t.Fatalf("%s: %v, %v", name, problems, err)
 	}
 	p := problems[0]
-	if p.File != name || p.Reason == "" || p.Fix == "" {
+	if !strings.HasPrefix(p.File, name) || p.Reason == "" || p.Fix == "" {
 		t.Errorf("%s: %+v", name, p)
 	}
 	return p
@@ -45,8 +45,8 @@ func TestHostileInput(t *testing.T) {
 		line               int
 	}{
 		"empty":               {"a.xml", " \n", "empty", 0},
-		"gzip":                {"bomb.xml", zipped.String(), "compressed archive (gzip)", 0},
-		"zip":                 {"bomb.jsonl", "PK\x03\x04rest", "compressed archive (zip)", 0},
+		"gzip":                {"bomb.gz", zipped.String(), "binary data", 0},
+		"zip":                 {"bomb.jsonl", "PK\x03\x04rest", "a zip that is damaged", 0},
 		"pdf":                 {"a.txt", "%PDF-1.7", "PDF that is damaged", 0},
 		"noise":               {"a.txt", string(noise), "binary", 1},
 		"NULs":                {"a.txt", "abc\x00\x00", "binary", 0},
@@ -65,7 +65,7 @@ func TestHostileInput(t *testing.T) {
 		"deep HTML":           {"a.html", "<html>" + strings.Repeat("<div>", 5000) + "x", "nested too deep", 0},
 		"wide HTML":           {"a.html", "<html><p " + strings.Repeat("a ", 600_000) + ">", "attributes are over", 1},
 		"deep JSON":           {"a.json", strings.Repeat("[", 100_000), "nested more than", 1},
-		"broken JSON":         {"a.json", "{\"results\":[\n{\"set_id\":]}", "broken JSON", 2},
+		"broken JSON":         {"a.json", "{\"results\":[\n{\"set_id\":]}]}", "broken JSON", 2},
 		"cut JSON":            {"a.json", `{"set_id":"x"`, "cut short", 1},
 		"JSON of another use": {"a.json", `{"name":"x"}`, "no set id", 0},
 		"unknown kind":        {"a.csv", "a,b\n1,2\n", "no kind", 0},

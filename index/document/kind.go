@@ -14,12 +14,10 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// archives are told by their first bytes, whatever the file is called: what is
-// compressed is never unpacked here, so that it cannot grow without bound.
+// archives of a kind that cannot be read, told by their first bytes, whatever the file
+// is called.
 var archives = []struct{ magic, what string }{
-	{"\x1f\x8b", "gzip"}, {"PK\x03\x04", "zip"}, {"PK\x05\x06", "zip"}, {"BZh", "bzip2"},
-	{"\xfd7zXZ\x00", "xz"}, {"(\xb5/\xfd", "zstd"}, {"7z\xbc\xaf\x27\x1c", "7-Zip"}, {"Rar!\x1a", "RAR"},
-	{"\x04\x22\x4d\x18", "lz4"},
+	{"\xfd7zXZ\x00", "xz"}, {"7z\xbc\xaf\x27\x1c", "7-Zip"}, {"Rar!\x1a", "RAR"}, {"\x04\x22\x4d\x18", "lz4"}, {"\x1f\x9d", "compress"},
 }
 
 var otherFiles = []struct{ magic, what, fix string }{
@@ -37,11 +35,8 @@ func detect(name string, data []byte) (kind string, text []byte, err error) {
 	}
 	for _, a := range archives {
 		if bytes.HasPrefix(data, []byte(a.magic)) {
-			return "", nil, Problem{Reason: "a compressed archive (" + a.what + "), whatever its name says", Fix: "unpack it first"}
+			return "", nil, Problem{Reason: "a compressed archive (" + a.what + "), whatever its name says", Fix: "unpack it first, or pack it as zip"}
 		}
-	}
-	if len(data) > 262 && string(data[257:262]) == "ustar" {
-		return "", nil, Problem{Reason: "an archive (tar), whatever its name says", Fix: "unpack it first"}
 	}
 	for _, o := range otherFiles {
 		if bytes.HasPrefix(data, []byte(o.magic)) {

@@ -1,6 +1,7 @@
 package document
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
@@ -12,76 +13,21 @@ import (
 // parseOpenFDA reads drug labels as openFDA gives them (open.fda.gov,
 // "drug/label"): a reply or a bulk file {"results": […]}, an array of records,
 // or one record.
-func (r *reader) parseOpenFDA(base string, text []byte) error {
-	if err := jsonDepth(text, r.opt.MaxDepth); err != nil {
-		return err
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	start, err := dec.Token()
-	if err != nil {
-		return jsonProblem(text, err)
-	}
-	if start == json.Delim('[') {
-		return r.labels(base, text, dec)
-	}
-	// An object: either it holds "results", or it is a record itself.
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return jsonProblem(text, err)
-		}
-		if key == "results" {
-			open, err := dec.Token()
-			if err != nil {
-				return jsonProblem(text, err)
-			}
-			if open != json.Delim('[') {
-				return Problem{Field: "results", Reason: "is not a list", Fix: "give the file as openFDA publishes it"}
-			}
-			return r.labels(base, text, dec)
-		}
-		var skip json.RawMessage
-		if err := dec.Decode(&skip); err != nil {
-			return jsonProblem(text, err)
-		}
-	}
-	if _, err := dec.Token(); err != nil {
-		return jsonProblem(text, err)
-	}
-	d, err := openFDALabel(base, text)
-	return r.one(d, err)
+func (r *reader) parseOpenFDA(base string, src *bufio.Reader) error {
+	return newRecords(src, r.opt).each(func(n, line int, raw []byte) error {
+		d, err := openFDALabel(base, raw)
+		return r.recorded(n, line, r.one(d, err))
+	}, r.problem)
 }
 
-// labels reads the records of a list, each for itself.
-func (r *reader) labels(base string, text []byte, dec *json.Decoder) error {
-	seen := map[string]bool{}
-	for n := 1; dec.More(); n++ {
-		line, _ := place(text, int(dec.InputOffset()))
-		var raw json.RawMessage
-		if err := dec.Decode(&raw); err != nil {
-			p := jsonProblem(text, err)
-			p.Record = n
-			return p
-		}
-		d, err := openFDALabel(base, raw)
-		if err == nil && seen[d.ID] {
-			err = Problem{Field: "set_id", Reason: "the same set id as an earlier record of this file", Fix: "leave one of them out"}
-		}
-		if err == nil {
-			seen[d.ID] = true
-			err = r.emit(d)
-		}
-		if p, ok := err.(Problem); ok {
-			p.Record, p.Line, p.Column = n, line, 0
-			r.problem(p)
-		} else if err != nil {
-			return err
-		}
+// recorded keeps what is wrong with the n-th record of a file, so that the rest goes on.
+func (r *reader) recorded(n, line int, err error) error {
+	if p, ok := err.(Problem); ok && n > 0 {
+		p.Record, p.Line, p.Column = n, line, 0
+		r.problem(p)
+		return nil
 	}
-	if _, err := dec.Token(); err != nil {
-		return jsonProblem(text, err)
-	}
-	return nil
+	return err
 }
 
 // notSections are the fields of a record that hold no text of the label.

@@ -14,14 +14,21 @@ type Options struct {
 	MaxSections  int   // of one document; 20,000
 	MaxDepth     int   // nesting of XML, HTML and JSON; 256
 	MaxElements  int   // markup elements, or JSONL records, of one file; 1,000,000
-	// MaxStreamBytes of a file that is never held in memory as a whole (PDF); 4 GiB
-	MaxStreamBytes int64
-	MaxFileTime    time.Duration // for one PDF; 30 minutes
+	// MaxStreamBytes of a file that is never held in memory as a whole (PDF, openFDA
+	// JSON, an archive in an archive); 4 GiB
+	MaxStreamBytes   int64
+	MaxArchiveBytes  int64         // of an archive; 64 GiB
+	MaxUnpackedBytes int64         // of all that is in one; 128 GiB
+	MaxFileTime      time.Duration // for one PDF; 30 minutes
 	// CacheDir keeps the compiled PDF engine (20 MiB); "" is the user's own cache
 	// folder. Without either it is compiled in each process, which takes seconds.
 	CacheDir string
+	// TempDir is where an archive in an archive lies while it is read, where it is over
+	// 8 MiB: in a file without a name, of at most MaxStreamBytes. "" is the system's own.
+	TempDir string
 	// Progress, where it is set, is called from Read's own goroutine before
-	// each file, after each page of a file of pages, and once at the end.
+	// each file, after each page of a file of pages, after each MiB of an archive or of
+	// a bulk file, and once at the end.
 	Progress func(Progress)
 }
 
@@ -56,6 +63,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxStreamBytes <= 0 {
 		o.MaxStreamBytes = 4 << 30
+	}
+	if o.MaxArchiveBytes <= 0 {
+		o.MaxArchiveBytes = 64 << 30
+	}
+	if o.MaxUnpackedBytes <= 0 {
+		o.MaxUnpackedBytes = 128 << 30
 	}
 	if o.MaxFileTime <= 0 {
 		o.MaxFileTime = 30 * time.Minute

@@ -1,6 +1,7 @@
 package document
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -11,23 +12,28 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+
+	"rxedge/index/document/archive"
 )
 
 // Read reads one file, or every file under a folder in the order of their
 // names, and yields each Document as it is complete: whole or not at all. What
 // cannot be read becomes a Problem and the rest goes on. Files and folders
 // whose names start with a dot are passed over; a link inside a folder is not
-// followed.
+// followed. Archives, and archives in them, are read as folders are.
+//
+// Of a label that comes more than once, by its set id, the newest version counts: one
+// that is yielded under an id that was yielded before takes its place. An older one is
+// a Problem, one that says the same is nothing.
 //
 // The error is that of ctx, of yield, or of a path that cannot be opened. The
 // Problems found until then are returned with it.
 func Read(ctx context.Context, path string, opt Options, yield func(*Document) error) ([]Problem, error) {
-	opt = opt.withDefaults()
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading documents: %w", err)
 	}
-	r := &reader{ctx: ctx, opt: opt, yield: yield, derived: map[string]string{}}
+	r := newReader(ctx, opt, yield)
 	if !info.IsDir() {
 		r.total = Progress{FilesTotal: 1, BytesTotal: info.Size()}
 		err = r.file(found{name: path, size: info.Size(), mode: info.Mode()}, func() (io.ReadCloser, error) { return os.Open(path) })
@@ -58,14 +64,17 @@ func Read(ctx context.Context, path string, opt Options, yield func(*Document) e
 // ReadBytes reads the documents in data, as Read would from a file of that
 // name.
 func ReadBytes(ctx context.Context, name string, data []byte, opt Options, yield func(*Document) error) ([]Problem, error) {
-	return ReadReader(ctx, name, bytes.NewReader(data), opt, yield)
+	r := newReader(ctx, opt, yield)
+	err := r.content(name, bytes.NewReader(data), int64(len(data)))
+	r.finish()
+	return r.problems, err
 }
 
 // ReadReader reads the documents that come from src, as Read would from a file
-// of that name. At most opt.MaxFileBytes are taken. The error is that of ctx,
-// of yield or of src.
+// of that name. At most opt.MaxFileBytes are taken, of an archive MaxStreamBytes. The
+// error is that of ctx, of yield or of src.
 func ReadReader(ctx context.Context, name string, src io.Reader, opt Options, yield func(*Document) error) ([]Problem, error) {
-	r := &reader{ctx: ctx, opt: opt.withDefaults(), yield: yield, derived: map[string]string{}}
+	r := newReader(ctx, opt, yield)
 	err := r.content(name, src, -1)
 	r.finish()
 	return r.problems, err
@@ -85,8 +94,17 @@ type reader struct {
 	problems []Problem
 	total    Progress
 	derived  map[string]string // ids made from file names → file
+	stated   map[string]stated // ids that labels state
 	file0    string            // name shown for the file that is being read
 	first    int               // its first problem
+	inside   bool              // it lies in an archive
+	outer    string            // the file as it was given
+	told     int64             // bytes of it that Progress was told of
+	peek     *bufio.Reader
+}
+
+func newReader(ctx context.Context, opt Options, yield func(*Document) error) *reader {
+	return &reader{ctx: ctx, opt: opt.withDefaults(), yield: yield, derived: map[string]string{}, stated: map[string]stated{}}
 }
 
 func (r *reader) finish() {
@@ -160,10 +178,6 @@ func (r *reader) file(f found, open func() (io.ReadCloser, error)) error {
 		r.problems = append(r.problems, Problem{File: f.name, Reason: "not a regular file", Fix: "give a file or a folder"})
 		return nil
 	}
-	if f.size > r.opt.MaxStreamBytes {
-		r.problems = append(r.problems, tooLarge(f.name, f.size, r.opt.MaxStreamBytes))
-		return nil
-	}
 	src, err := open()
 	if err != nil {
 		r.problems = append(r.problems, Problem{File: f.name, Reason: "cannot be opened: " + plainError(err), Fix: "check that the service may read it"})
@@ -198,21 +212,36 @@ func megabytes(n int64) string {
 func (r *reader) content(name string, src io.Reader, size int64) error {
 	r.file0 = name
 	r.first = len(r.problems)
-	head := make([]byte, 4096)
-	n, err := io.ReadFull(ctxReader{r.ctx, src}, head)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	counted := &ctxReader{r: r, src: src}
+	if !r.inside {
+		r.outer, r.told, counted.counts = name, 0, true
+	}
+	in := r.peeker(counted)
+	head, err := in.Peek(headBytes)
+	if err != nil && err != io.EOF {
 		return err
 	}
-	head = head[:n]
+	if archive.Kind(head) != "" && !r.inside {
+		return r.unpack(name, src, in, size)
+	}
+	if size > r.opt.MaxStreamBytes {
+		r.problem(tooLarge(name, size, r.opt.MaxStreamBytes))
+		return nil
+	}
 	if seeker, ok := src.(io.ReadSeeker); ok && size > 0 && looksLikePDF(head) {
 		return r.kept(r.parsePDF(filepath.Base(name), seeker, size))
+	}
+	if isBulk(name, head, err == io.EOF) {
+		return r.kept(r.parseOpenFDA(filepath.Base(name), r.bounded(in)))
 	}
 	if size > r.opt.MaxFileBytes {
 		r.problem(tooLarge(name, size, r.opt.MaxFileBytes))
 		return nil
 	}
-	data, err := io.ReadAll(io.LimitReader(io.MultiReader(bytes.NewReader(head), ctxReader{r.ctx, src}), r.opt.MaxFileBytes+1))
-	if err != nil {
+	var data []byte
+	if m, ok := src.(memberReader); ok && m.bytes != nil {
+		data = m.bytes
+	} else if data, err = io.ReadAll(io.LimitReader(in, r.opt.MaxFileBytes+1)); err != nil {
 		return err
 	}
 	if int64(len(data)) > r.opt.MaxFileBytes {
@@ -223,6 +252,24 @@ func (r *reader) content(name string, src io.Reader, size int64) error {
 		return r.kept(r.parsePDF(filepath.Base(name), bytes.NewReader(data), int64(len(data))))
 	}
 	return r.kept(r.parse(name, data))
+}
+
+// unpack reads the documents of an archive; rest is src from its beginning.
+func (r *reader) unpack(name string, src, rest io.Reader, size int64) error {
+	at, ok := src.(io.ReaderAt)
+	if !ok || size < 0 {
+		held, err := archive.Hold(rest, -1, 8<<20, r.opt.MaxStreamBytes, r.opt.TempDir)
+		if archive.TooLarge(err) {
+			r.problem(tooLarge(name, 0, r.opt.MaxStreamBytes))
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		defer held.Close()
+		at, size = held, held.Size()
+	}
+	return r.archive(name, at, size, r.member)
 }
 
 // kept keeps an error that is a Problem; any other ends the Read.
@@ -249,7 +296,7 @@ func (r *reader) parseKind(kind, name string, text []byte) error {
 	case KindSPL:
 		return r.one(parseSPL(base, text, r.opt))
 	case KindOpenFDA:
-		return r.parseOpenFDA(base, text)
+		return r.parseOpenFDA(base, bufio.NewReader(bytes.NewReader(text)))
 	case KindJSONL:
 		return r.parseJSONL(base, text)
 	case KindMarkdown:
@@ -279,12 +326,17 @@ func (r *reader) emit(d *Document) error {
 	if len(d.Sections) > r.opt.MaxSections {
 		return Problem{Reason: fmt.Sprintf("%d sections are over the limit of %d for one document", len(d.Sections), r.opt.MaxSections), Fix: "split the document"}
 	}
+	d.Source = sourceName(r.file0)
 	switch d.Kind {
 	case KindMarkdown, KindHTML, KindText, KindPDF:
 		if other, taken := r.derived[d.ID]; taken {
 			return Problem{Reason: fmt.Sprintf("gives the document id %q, which %s has already", d.ID, other), Fix: "rename one of the files, or state an id in it (front matter: id: …)"}
 		}
 		r.derived[d.ID] = r.file0
+	case KindSPL, KindOpenFDA:
+		if again, err := r.again(d); again || err != nil {
+			return err
+		}
 	}
 	return r.yield(d)
 }
@@ -305,16 +357,23 @@ func (r *reader) problem(p Problem) {
 	r.problems = append(r.problems, p)
 }
 
+// ctxReader ends with the reader's context, and tells how far a file was read.
 type ctxReader struct {
-	ctx context.Context
-	r   io.Reader
+	r      *reader
+	src    io.Reader
+	n      int64
+	counts bool
 }
 
-func (c ctxReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
+func (c *ctxReader) Read(p []byte) (int, error) {
+	if err := c.r.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return c.r.Read(p)
+	n, err := c.src.Read(p)
+	if c.n += int64(n); c.counts {
+		c.r.advance(c.n)
+	}
+	return n, err
 }
 
 // plainError is err without the path, which the Problem names already.
