@@ -29,6 +29,7 @@ var pure = map[string][]string{
 	"index/dense":        {"os", "net", "net/http", "github.com/dgraph-io/badger/v4"},
 	"inference/quantity": {"os", "net", "net/http"},
 	"centre/check":       {"os", "net", "net/http", "database/sql"},
+	"centre/compare":     {"os", "net", "net/http", "database/sql"},
 	"inference/extract":  {"os", "net", "net/http"},
 }
 
