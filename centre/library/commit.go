@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -34,6 +37,7 @@ type prepared struct {
 	hash, said string
 	doc        []byte
 	bytes      int
+	signature  *check.Signature // nil where it says too little
 }
 
 // Said is the SHA-256, in hexadecimal, of the texts of d's sections alone: equal for
@@ -67,6 +71,9 @@ func prepare(it Item) (*prepared, error) {
 		return nil, fmt.Errorf("committing a document: %w", err)
 	}
 	p.doc = encoder.EncodeAll(b, nil)
+	if s, ok := check.Sign(d); ok {
+		p.signature = &s
+	}
 	return p, nil
 }
 
@@ -148,6 +155,11 @@ func (l *Library) insert(ctx context.Context, tx *sql.Tx, p *prepared, at time.T
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
 	}
+	copies, err := copyOf(ctx, tx, p)
+	if err != nil {
+		return nil, err
+	}
+	v.Findings = append(slices.Clone(v.Findings), copies...)
 	if check.Held(v.Findings) {
 		v.State = Quarantined
 	}
@@ -159,7 +171,19 @@ func (l *Library) insert(ctx context.Context, tx *sql.Tx, p *prepared, at time.T
 	if v.Seq, err = r.LastInsertId(); err != nil {
 		return nil, err
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO body (n, doc) VALUES (?,?)`, v.Seq, p.doc); err != nil {
+	var signature []byte
+	if p.signature != nil {
+		signature = make([]byte, 0, 4*len(p.signature))
+		for _, x := range p.signature {
+			signature = binary.LittleEndian.AppendUint32(signature, x)
+		}
+		for _, b := range p.signature.Bands() {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO band (hash, n) VALUES (?,?) ON CONFLICT DO NOTHING`, b, v.Seq); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO body (n, doc, signature) VALUES (?,?,?)`, v.Seq, p.doc, signature); err != nil {
 		return nil, err
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO document (id) VALUES (?) ON CONFLICT DO NOTHING`, d.ID); err != nil {
@@ -172,6 +196,58 @@ func (l *Library) insert(ctx context.Context, tx *sql.Tx, p *prepared, at time.T
 		}
 	}
 	return v, nil
+}
+
+// copyOf finds another document that says the same, or nearly.
+func copyOf(ctx context.Context, tx *sql.Tx, p *prepared) ([]check.Finding, error) {
+	const alive = ` AND v.id <> ? AND v.state NOT IN ('rejected', 'discarded', 'superseded')`
+	var id, title string
+	err := tx.QueryRowContext(ctx, `SELECT v.id, v.title FROM version v WHERE v.said = ?`+alive+` ORDER BY v.n LIMIT 1`, p.said, p.Document.ID).Scan(&id, &title)
+	if err == nil {
+		return []check.Finding{check.Copy(id, title, true, 1)}, nil
+	}
+	if !errors.Is(err, sql.ErrNoRows) || p.signature == nil {
+		return nil, ignore(err, sql.ErrNoRows)
+	}
+	bands := p.signature.Bands()
+	args := make([]any, 0, len(bands)+1)
+	for _, b := range bands {
+		args = append(args, b)
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT DISTINCT v.id, v.title, b.signature FROM band a JOIN version v ON v.n = a.n JOIN body b ON b.n = v.n
+		WHERE a.hash IN (?`+strings.Repeat(",?", len(bands)-1)+`)`+alive+` ORDER BY v.n`, append(args, p.Document.ID)...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	best := 0.0
+	for rows.Next() {
+		var i, t string
+		var b []byte
+		if err := rows.Scan(&i, &t, &b); err != nil {
+			return nil, err
+		}
+		var s check.Signature
+		for k := range s {
+			if len(b) >= 4*k+4 {
+				s[k] = binary.LittleEndian.Uint32(b[4*k:])
+			}
+		}
+		if a := p.signature.Alike(&s); a >= check.NearAlike && a > best {
+			best, id, title = a, i, t
+		}
+	}
+	if err := rows.Err(); err != nil || best == 0 {
+		return nil, err
+	}
+	return []check.Finding{check.Copy(id, title, false, best)}, nil
+}
+
+func ignore(err, this error) error {
+	if errors.Is(err, this) {
+		return nil
+	}
+	return err
 }
 
 // Refuse notes a file, or a record of one, that could not be read: it is in quarantine

@@ -6,8 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -236,7 +239,7 @@ func TestManyAtOnce(t *testing.T) {
 		}
 		wg.Go(func() {
 			for j := range 10 {
-				items := []library.Item{item("r", fmt.Sprint("d", j), "1", "x"), item("r", fmt.Sprint("d", j), "2", "y")}
+				items := []library.Item{item("r", fmt.Sprint("d", j), "1", fmt.Sprint("x", j)), item("r", fmt.Sprint("d", j), "2", fmt.Sprint("y", j))}
 				if _, err := libs[i%2].CommitAll(context.Background(), items); err != nil {
 					errs <- err
 				}
@@ -274,5 +277,102 @@ func TestRefusesANewerLibrary(t *testing.T) {
 	}
 	if _, err := library.Open(filepath.Join(dir, "nowhere")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a centre that is not there: %v", err)
+	}
+}
+
+// words makes a text of its own of n words.
+func words(seed uint64, n int) string {
+	r := rand.New(rand.NewPCG(seed, 1))
+	var b strings.Builder
+	for range n {
+		fmt.Fprintf(&b, "w%d ", r.IntN(5000))
+	}
+	return b.String()
+}
+
+func TestDuplicatesOfEarlierRuns(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	l := open(t, t.TempDir())
+	text := words(1, 2000)
+	codes := func(it library.Item) (out []string) {
+		t.Helper()
+		for _, f := range must[library.Version](t)(l.Commit(ctx, it)).Findings {
+			out = append(out, f.Code)
+		}
+		return out
+	}
+	if c := codes(item("r1", "a", "1", text)); c != nil {
+		t.Errorf("the first: %v", c)
+	}
+	if c := codes(item("r1", "other", "1", words(2, 2000))); c != nil {
+		t.Errorf("another text: %v", c)
+	}
+	if c := codes(item("r2", "b", "1", text)); !slices.Equal(c, []string{check.Duplicate}) {
+		t.Errorf("the same under another id: %v", c)
+	}
+	near := item("r2", "c", "1", text+"and a little more")
+	if c := codes(near); !slices.Equal(c, []string{check.NearDuplicate}) {
+		t.Errorf("nearly the same under another id: %v", c)
+	}
+	if v, err := l.Find(ctx, "c", ""); err != nil || v.State != library.Candidate {
+		t.Errorf("nearly the same waits for review: %+v, %v", v, err)
+	}
+	if c := codes(item("r3", "a", "2", text+"and a little more of it")); !slices.Equal(c, []string{check.NearDuplicate}) {
+		t.Errorf("the next version of a is like c, not like itself: %v", c)
+	}
+	// half of the words are others
+	if c := codes(item("r3", "d", "1", text[:len(text)/2]+words(3, 1000))); c != nil {
+		t.Errorf("half the same: %v", c)
+	}
+}
+
+// TestNearDuplicatesOfRealLabels puts a copy of each real label with a changed sentence
+// under another id, and finds it; the labels themselves are not copies of one another,
+// but for Lipitor's two.
+func TestNearDuplicatesOfRealLabels(t *testing.T) {
+	t.Parallel()
+	dir := os.Getenv("RXEDGE_TESTDATA")
+	if dir == "" {
+		dir = "../../../shared/data"
+	}
+	var docs []*document.Document
+	for _, p := range []string{"spl_xml", "labels"} {
+		if _, err := document.Read(t.Context(), filepath.Join(dir, p), document.Options{}, func(d *document.Document) error {
+			docs = append(docs, d)
+			return nil
+		}); err != nil {
+			t.Skip("the real labels are not here: ", err)
+		}
+	}
+	l := open(t, t.TempDir())
+	var items, copies []library.Item
+	for i, d := range docs {
+		items = append(items, library.Item{Document: d, Source: source(d.ID), Run: "real"})
+		c := *d
+		c.ID, c.Sections = "copy of "+d.ID, slices.Clone(d.Sections)
+		c.Sections[0].Text += fmt.Sprintf(" Repackaged by company %d.", i)
+		if _, ok := check.Sign(&c); ok {
+			copies = append(copies, library.Item{Document: &c, Source: source(c.ID), Run: "copies"})
+		}
+	}
+	alike := func(vs []library.Version) (out []string) {
+		for _, v := range vs {
+			for _, f := range v.Findings {
+				out = append(out, v.Title+" "+f.Code+" "+f.Reason)
+			}
+		}
+		return out
+	}
+	for _, s := range alike(must[[]library.Version](t)(l.CommitAll(t.Context(), items))) {
+		t.Log(s)
+		if !strings.HasPrefix(s, "LIPITOR") || !strings.Contains(s, check.NearDuplicate) {
+			t.Errorf("not a copy: %s", s)
+		}
+	}
+	found := alike(must[[]library.Version](t)(l.CommitAll(t.Context(), copies)))
+	t.Logf("%d labels, %d copies, %d found", len(docs), len(copies), len(found))
+	if len(found) != len(copies) {
+		t.Errorf("%d of %d copies found", len(found), len(copies))
 	}
 }
