@@ -1,6 +1,6 @@
-// Package synctest holds what tests of sync need beside the real hub and the
-// real site: a line that can be made bad, and a fleet on this machine.
-package synctest
+// Package relay is a line to a hub that can be made bad: for tests, and for fleets
+// that are simulated.
+package relay
 
 import (
 	"io"
@@ -42,8 +42,8 @@ func (x *Line) note(b []byte) {
 	}
 }
 
-// NewLine listens on a loopback port and relays to target.
-func NewLine(target string) (*Line, error) {
+// New listens on a loopback port and relays to target, host:port.
+func New(target string) (*Line, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
