@@ -215,6 +215,7 @@ func (u *Uplink) publish(ctx context.Context, m *nats.Msg) error {
 	if ack.Error != nil {
 		return fmt.Errorf("the hub could not keep it: %s", ack.Error.Description)
 	}
+	u.opt.Acknowledged(time.Since(sent))
 	return nil
 }
 

@@ -34,8 +34,12 @@ type Options struct {
 	// News is called when the hub has something new, and at each connection. It
 	// must not block.
 	News func()
-	Now  func() time.Time // for certificates; nil: time.Now
-	Log  *slog.Logger     // nil: silent
+	// Acknowledged hears of each message that the hub has, and how long after it was sent
+	// that came; nil: nobody does. It must not block.
+	Acknowledged func(took time.Duration)
+
+	Now func() time.Time // for certificates; nil: time.Now
+	Log *slog.Logger     // nil: silent
 }
 
 // Status of the uplink.
@@ -92,6 +96,9 @@ func Start(opt Options) (*Uplink, error) {
 	}
 	if opt.News == nil {
 		opt.News = func() {}
+	}
+	if opt.Acknowledged == nil {
+		opt.Acknowledged = func(time.Duration) {}
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	u := &Uplink{opt: opt, stop: stop, since: time.Now(), tell: make(chan struct{}, 1)}
@@ -226,8 +233,8 @@ func (u *Uplink) wait(ctx context.Context) (context.Context, bool) {
 	return u.epoch, ctx.Err() == nil
 }
 
-// Status says how it stands.
-func (u *Uplink) Status(ctx context.Context) Status {
+// Link says how the connection stands: Status without what waits.
+func (u *Uplink) Link() Status {
 	u.mu.Lock()
 	st := Status{Connected: u.up, Since: u.since.UTC(), Attempts: u.tries, LastAck: u.lastAck}
 	if u.up {
@@ -237,6 +244,12 @@ func (u *Uplink) Status(ctx context.Context) Status {
 	}
 	u.mu.Unlock()
 	st.BytesIn, st.BytesOut, st.Sent = u.read.Load(), u.wrote.Load(), u.sent.Load()
+	return st
+}
+
+// Status says how it stands.
+func (u *Uplink) Status(ctx context.Context) Status {
+	st := u.Link()
 	if u.opt.Spool != nil {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
