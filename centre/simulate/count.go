@@ -1,0 +1,251 @@
+package simulate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rxedge/sync/central"
+	"rxedge/sync/spool"
+)
+
+// stream of the hub that holds what sites sent.
+func (r *runner) stream(ctx context.Context, name string, do func(jetstream.Stream) error) error {
+	nc, err := r.centre.Connect(r.hubs, false)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	s, err := js.Stream(ctx, name)
+	if err != nil {
+		return err
+	}
+	return do(s)
+}
+
+// lastReport is the sequence of the latest message of a site at the hub.
+func (r *runner) lastReport(ctx context.Context) (n uint64, err error) {
+	err = r.stream(ctx, central.StreamTelemetry, func(s jetstream.Stream) error { n = s.CachedInfo().State.LastSeq; return nil })
+	return n, err
+}
+
+// stored is what the hub keeps of what sites sent, in bytes of one copy.
+func (r *runner) stored(ctx context.Context) (n int64, err error) {
+	err = r.stream(ctx, central.StreamTelemetry, func(s jetstream.Stream) error { n = int64(s.CachedInfo().State.Bytes); return nil })
+	return n, err
+}
+
+// takeUp measures what the centre needs for what sites sent.
+func (r *runner) takeUp(ctx, _ context.Context) error {
+	was, err := r.centre.Taken()
+	if err != nil {
+		return err
+	}
+	cpu, at := ownCPU(), time.Now()
+	t, err := r.centre.TakeReports(ctx, r.hubs, r.Readers)
+	if err != nil {
+		return err
+	}
+	x := &TakeUp{Windows: t.Windows - was.Windows, Again: t.Again - was.Again, Refused: refusedIn(t) - refusedIn(was), Took: time.Since(at).Seconds(), CPU: (ownCPU() - cpu).Seconds()}
+	if n := x.Windows + x.Again + x.Refused; n > 0 {
+		x.PerSecond = float64(n) / x.Took
+	}
+	r.note(func(p *Report) {
+		if days := int64(p.Days.Days); days > 0 && x.PerSecond > 0 {
+			x.PerDay = float64(p.Days.Windows/days) / x.PerSecond
+		}
+		p.TakeUp = x
+	})
+	return nil
+}
+
+func refusedIn(t *central.Taken) (n int64) {
+	for _, codes := range t.Refused {
+		for _, x := range codes {
+			n += x.Count
+		}
+	}
+	return n
+}
+
+// count looks for each message that was put into a spool at the hub, by its id.
+func (r *runner) count(ctx context.Context) error {
+	waits, err := r.empty(ctx, time.Second)
+	if err != nil {
+		return err
+	}
+	t := r.sum()
+	c := &Counted{Waiting: waits, Dropped: t.Spools.Dropped}
+	put := map[string]int{} // how often the hub has each
+	type day struct {
+		site int
+		day  time.Time
+	}
+	windows := map[day]bool{}
+	for k := range r.Processes {
+		if err := readLedger(filepath.Join(r.ran, fmt.Sprint(k)), func(e entry) {
+			put[e.ID] = 0
+			if !e.Day.IsZero() {
+				windows[day{e.Site, e.Day}] = true
+			}
+		}); err != nil {
+			return err
+		}
+	}
+	c.Put = int64(len(put))
+	if err := r.reports(ctx, func(id string) {
+		if n, ok := put[id]; ok {
+			put[id] = n + 1
+		} else {
+			c.Unnoted++
+		}
+	}); err != nil {
+		return err
+	}
+	for _, n := range put {
+		switch {
+		case n == 0:
+			c.Lost++
+		case n > 1:
+			c.Twice++
+			c.Hub++
+		default:
+			c.Hub++
+		}
+	}
+	// What was put and not noted may be among what waits.
+	c.Lost = max(0, c.Lost-c.Waiting-c.Dropped)
+	if c.States, err = r.states(ctx, &t); err != nil {
+		return err
+	}
+	r.note(func(p *Report) {
+		if p.TakeUp != nil {
+			c.Missed = max(0, int64(len(windows))-p.TakeUp.Windows-p.TakeUp.Again)
+		}
+		p.Counted = c
+	})
+	return nil
+}
+
+// reports are the ids of the messages of simulated sites that came since the start, each
+// time that the hub has it whole.
+func (r *runner) reports(ctx context.Context, do func(id string)) error {
+	nc, err := r.centre.Connect(r.hubs, false)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	s, err := js.Stream(ctx, central.StreamTelemetry)
+	if err != nil {
+		return err
+	}
+	last := s.CachedInfo().State.LastSeq
+	if last <= r.begun {
+		return nil
+	}
+	cons, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.begun + 1})
+	if err != nil {
+		return err
+	}
+	mine := map[string]bool{}
+	for i := range r.plan.Sites {
+		mine[r.plan.Sites[i].ID] = true
+	}
+	var parts spool.Assembler
+	for at := r.begun; at < last; {
+		b, err := cons.Fetch(500, jetstream.FetchMaxWait(5*time.Second))
+		if err != nil {
+			return err
+		}
+		got := 0
+		for m := range b.Messages() {
+			meta, err := m.Metadata()
+			if err != nil {
+				return err
+			}
+			at = meta.Sequence.Stream
+			got++
+			site := strings.Split(m.Subject(), ".")[1]
+			if id, _, whole := parts.Add(site, m.Headers(), m.Data()); whole && mine[site] {
+				do(id)
+			}
+			if at >= last {
+				break
+			}
+		}
+		if err := b.Error(); err != nil {
+			return err
+		}
+		if got == 0 {
+			return errors.New("the hub gives no more of what it has")
+		}
+	}
+	return nil
+}
+
+// states counts the sites whose state at the hub names the bundle that they have in use;
+// the last change may be on its way, so it is looked at for a while.
+func (r *runner) states(ctx context.Context, t *told) (agree int, err error) {
+	for range 20 {
+		active := map[int64]int{}
+		if err := r.stateOf(ctx, active); err != nil {
+			return 0, err
+		}
+		agree = 0
+		for n, k := range t.Active {
+			agree += min(k, active[n])
+		}
+		if agree >= r.Sites {
+			break
+		}
+		pause(ctx, 500*time.Millisecond)
+		now := r.sum()
+		*t = now
+	}
+	return agree, nil
+}
+
+func (r *runner) stateOf(ctx context.Context, active map[int64]int) error {
+	mine := map[string]bool{}
+	for i := range r.plan.Sites {
+		mine[r.plan.Sites[i].ID] = true
+	}
+	return r.stream(ctx, central.StreamState, func(s jetstream.Stream) error {
+		left := int(s.CachedInfo().State.Msgs)
+		cons, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy})
+		for err == nil && left > 0 {
+			var b jetstream.MessageBatch
+			if b, err = cons.Fetch(min(500, left), jetstream.FetchMaxWait(5*time.Second)); err != nil {
+				break
+			}
+			got := 0
+			for m := range b.Messages() {
+				got++
+				var x state
+				if _, site, _ := strings.Cut(m.Subject(), "."); mine[site] && json.Unmarshal(m.Data(), &x) == nil {
+					active[x.Active]++
+				}
+			}
+			if left -= got; got == 0 {
+				return b.Error()
+			}
+		}
+		return err
+	})
+}

@@ -1,0 +1,382 @@
+package simulate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"rxedge/daemon/rollout"
+	"rxedge/sync/bundle"
+	"rxedge/sync/enroll"
+	"rxedge/sync/relay"
+	"rxedge/sync/spool"
+	"rxedge/sync/uplink"
+)
+
+// site is one site of the fleet: the link, spool and receiver of a box, and in the place
+// of its index and models what they would come to.
+type site struct {
+	w     *worker
+	place int
+	plan  *Site
+	id    *enroll.Identity
+
+	poke chan struct{} // there is news
+	due  chan struct{} // of the days
+
+	mu    sync.Mutex // of what follows
+	r     *bundle.Receiver
+	sp    *spool.Spool
+	up    *uplink.Uplink
+	line  *relay.Line
+	sent  int64 // of uplinks before this one
+	in    int64
+	out   int64
+	day   time.Time // the first that is not sent yet
+	state state
+	heard string // state as it was told
+
+	restarting sync.Mutex
+	life       context.CancelFunc
+	wg         sync.WaitGroup
+}
+
+// state of a site as a box tells it; what the simulator has nothing of is left out.
+type state struct {
+	Version    string               `json:"version"`
+	Profile    string               `json:"profile"`
+	Channel    string               `json:"channel"`
+	Active     int64                `json:"active"`
+	Staged     int64                `json:"staged,omitempty"`
+	Newest     int64                `json:"newest"`
+	Refusal    *bundle.Event        `json:"refusal,omitempty"`
+	Quarantine []bundle.Quarantined `json:"quarantine,omitempty"`
+	Generation string               `json:"generation"`
+	Documents  int                  `json:"documents"`
+	Rollout    *step                `json:"rollout,omitempty"`
+}
+
+// step of a bundle at a site, as its state and its reports tell it.
+type step struct {
+	Bundle    int64        `json:"bundle,omitempty"`
+	Pair      string       `json:"pair,omitempty"`
+	Slot      rollout.Slot `json:"slot"`
+	At        time.Time    `json:"at,omitzero"`
+	Since     time.Time    `json:"since,omitzero"`
+	Check     string       `json:"check,omitempty"`
+	Reason    string       `json:"reason,omitempty"`
+	Confirmed int64        `json:"confirmed,omitempty"`
+	Previous  int64        `json:"previous,omitempty"`
+	Asked     int          `json:"asked,omitempty"`
+}
+
+// clock of the box beside that of this machine, for certificates and signed metadata.
+func (s *site) clock() time.Time {
+	if s.plan.Dead {
+		return time.Unix(0, 0).Add(time.Since(s.w.began))
+	}
+	return time.Now().Add(s.plan.Clock)
+}
+
+func (s *site) folder() string { return filepath.Join(s.w.set.Folder, s.plan.ID) }
+
+// open what the site keeps, and connect.
+func (s *site) open(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.line == nil && s.plan.Line {
+		l, err := relay.New(s.w.set.Hubs[s.place%len(s.w.set.Hubs)])
+		if err != nil {
+			return err
+		}
+		if s.line = l; s.plan.Slow {
+			l.Slow(64_000/8, 300*time.Millisecond)
+		}
+	}
+	id := *s.id
+	id.Hubs = s.w.set.Hubs
+	if s.line != nil {
+		id.Hubs = []string{s.line.Address()}
+	}
+	var err error
+	s.sp, err = spool.Open(filepath.Join(s.folder(), "spool"), spool.Options{MaxBytes: 16 << 20})
+	if err != nil {
+		return err
+	}
+	s.r, err = bundle.Open(filepath.Join(s.folder(), "bundles"), bundle.Config{Channel: id.Channel, Site: id.Site, Root: id.Root, Least: id.Floor, Issued: id.Issued, Now: s.clock,
+		Event: func(e bundle.Event) {
+			if b, err := json.Marshal(e); err == nil {
+				s.put(spool.High, "bundle", b, time.Time{})
+			}
+		}})
+	if err == nil {
+		s.up, err = uplink.Start(uplink.Options{Identity: &id, Spool: s.sp, Now: s.r.Now, Acknowledged: s.w.acknowledged, News: func() {
+			select {
+			case s.poke <- struct{}{}:
+			default:
+			}
+		}})
+	}
+	if err != nil {
+		return errors.Join(err, s.sp.Close())
+	}
+	s.heard = "" // whoever comes back tells again
+	var life context.Context
+	life, s.life = context.WithCancel(ctx)
+	s.wg.Go(func() { s.run(life) })
+	return nil
+}
+
+// close in good order; what waits stays in the spool.
+func (s *site) close() {
+	s.mu.Lock()
+	life, up, sp := s.life, s.up, s.sp
+	s.mu.Unlock()
+	if life == nil {
+		return
+	}
+	life()
+	s.wg.Wait()
+	st := up.Link()
+	up.Close()
+	s.mu.Lock()
+	s.sent, s.in, s.out = s.sent+int64(st.Sent), s.in+st.BytesIn, s.out+st.BytesOut
+	s.up, s.life = nil, nil
+	s.mu.Unlock()
+	if err := sp.Close(); err != nil {
+		s.w.trouble(s, err)
+	}
+}
+
+// put a message for the centre into the spool, and note that it is there.
+func (s *site) put(class spool.Class, kind string, data []byte, day time.Time) {
+	id, err := s.sp.Put(context.Background(), class, kind, data)
+	if err == nil {
+		err = s.w.ledger.note(entry{Site: s.place, Kind: kind, ID: id, Day: day})
+	}
+	if err != nil {
+		s.w.trouble(s, fmt.Errorf("a %s for the centre: %w", kind, err))
+		return
+	}
+	s.w.put.Add(1)
+}
+
+const (
+	spread = 500 * time.Millisecond // as a box waits after news
+	retry  = time.Second
+	// lookEvery is how often a box looks where no news came; the simulated ones come no
+	// closer together than leastLook, as a hub would be asked faster than any is.
+	lookEvery = 15 * time.Minute
+	leastLook = 30 * time.Second
+)
+
+// run is what daemon/box's loop does, until ctx ends.
+func (s *site) run(ctx context.Context) {
+	never := time.Hour
+	wait := never
+	var ends time.Time // of watching
+	for {
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-t.C:
+		case <-s.due:
+			t.Stop()
+			s.days(ctx)
+			continue
+		case <-s.poke:
+			t.Stop()
+			pause(ctx, rand.N(spread))
+		}
+		err := s.look(ctx, &ends)
+		switch every := s.w.lookEvery(); {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.w.refused(s, err)
+			if wait = retry; bundle.CodeOf(err) != "" {
+				wait = time.Minute
+			}
+		case !ends.IsZero():
+			wait = max(time.Until(ends), 0)
+		case every == 0:
+			wait = never
+		default:
+			wait = every/2 + rand.N(every)
+		}
+	}
+}
+
+// look for what is new, take it, and tell.
+func (s *site) look(ctx context.Context, ends *time.Time) error {
+	if err := s.judge(ends); err != nil {
+		return err
+	}
+	var err error
+	if s.up.Link().Connected {
+		var res bundle.Result
+		if ends.IsZero() {
+			if res, err = s.r.Pull(ctx, s.up.Source()); res.Staged != 0 {
+				s.w.have(res.Staged, res.Bytes)
+				*ends = s.offer(res.Staged)
+			}
+		} else { // on trial: nothing newer is fetched, but the centre may call it back
+			err = s.r.Refresh(ctx, s.up.Source())
+		}
+		s.w.looks.Add(1)
+	}
+	s.tell()
+	return err
+}
+
+// offer a bundle that came: it is checked, and watched until then.
+func (s *site) offer(number int64) time.Time {
+	for _, slot := range []rollout.Slot{rollout.Staged, rollout.Validated, rollout.Provisional} {
+		s.step(number, slot, "")
+	}
+	return time.Now().Add(s.w.set.Options.watching())
+}
+
+// judge the bundle that was watched, when that is over.
+func (s *site) judge(ends *time.Time) error {
+	st, err := s.r.Staged()
+	switch {
+	case err != nil:
+		return err
+	case st == nil:
+		*ends = time.Time{}
+		return nil
+	case ends.IsZero(): // as after a start
+		*ends = s.offer(st.Number)
+		return nil
+	case time.Now().Before(*ends):
+		return nil
+	}
+	*ends = time.Time{}
+	if s.rollsBack(st.Number) {
+		s.step(st.Number, rollout.RolledBack, "too many of its answers were doubted")
+		s.r.Reject(st.Number, &bundle.Error{Code: bundle.RolledBack, Reason: "too many of its answers were doubted"})
+		s.w.rolledBack.Add(1)
+		return nil
+	}
+	if err := s.r.Activate(st.Number); err != nil {
+		return err
+	}
+	s.step(st.Number, rollout.Confirmed, "")
+	s.w.confirmed.Add(1)
+	return nil
+}
+
+// rollsBack follows from the seed, the site and the bundle. The first, without which
+// there is nothing to go back to, stays.
+func (s *site) rollsBack(number int64) bool {
+	o := s.w.set.Options
+	rng := rand.New(rand.NewPCG(o.Seed^uint64(number)<<32, uint64(s.place)))
+	return number > s.w.set.Kept && rng.Float64() < o.RollBack
+}
+
+// step of a bundle, told at once as a report and later by the state.
+func (s *site) step(number int64, slot rollout.Slot, reason string) {
+	now := time.Now().UTC()
+	e := step{Bundle: number, Pair: fmt.Sprintf("bundle-%d", number), Slot: slot, At: now, Reason: reason}
+	if reason != "" {
+		e.Check = "flagged"
+	}
+	b, err := json.Marshal(e)
+	if err != nil {
+		return
+	}
+	s.put(spool.High, "rollout", b, time.Time{})
+	v := e
+	v.Pair, v.At, v.Since = "", time.Time{}, now
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.Rollout = &v
+}
+
+// tell the centre what this site has, where it has changed.
+func (s *site) tell() {
+	st := s.r.Status()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := &s.state
+	x.Version, x.Profile, x.Generation, x.Documents = "simulated", "simulated", "gen-000001", 0
+	x.Channel, x.Newest, x.Refusal, x.Quarantine, x.Active, x.Staged = st.Channel, st.Newest, st.Refusal, st.Quarantine, 0, 0
+	if st.Active != nil {
+		x.Active = st.Active.Number
+	}
+	if st.Staged != nil {
+		x.Staged = st.Staged.Number
+	}
+	if x.Rollout != nil {
+		x.Rollout.Confirmed = x.Active
+	}
+	b, err := json.Marshal(x)
+	if err != nil || string(b) == s.heard {
+		return
+	}
+	s.heard = string(b)
+	s.up.Tell(b)
+}
+
+// days that are over by this site's clock are sent.
+func (s *site) days(ctx context.Context) {
+	for ctx.Err() == nil {
+		s.mu.Lock()
+		day := s.day
+		s.mu.Unlock()
+		if !s.w.over(s.place, day) {
+			return
+		}
+		w, err := s.plan.window(s.w.set.Options.Seed, s.place, day)
+		if err != nil {
+			s.w.trouble(s, err)
+			return
+		}
+		if w != nil {
+			data, err := w.MarshalBinary()
+			if err == nil {
+				data, err = s.id.Sign("window", data)
+			}
+			if err != nil {
+				s.w.trouble(s, err)
+				return
+			}
+			s.put(spool.Normal, "window", data, day)
+			s.w.windows.Add(1)
+			s.w.questions.Add(w.Questions)
+		}
+		s.mu.Lock()
+		s.day = day.AddDate(0, 0, 1)
+		s.mu.Unlock()
+	}
+}
+
+// figures of the link now.
+func (s *site) figures() (st uplink.Status, active int64, sent, in, out int64) {
+	s.mu.Lock()
+	up, r := s.up, s.r
+	sent, in, out, active = s.sent, s.in, s.out, s.state.Active
+	s.mu.Unlock()
+	if up == nil || r == nil {
+		return st, active, sent, in, out
+	}
+	st = up.Link()
+	return st, active, sent + int64(st.Sent), in + st.BytesIn, out + st.BytesOut
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
