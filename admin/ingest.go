@@ -13,7 +13,7 @@ func (a *app) ingest() *cobra.Command {
 		Use:   "ingest PATH...",
 		Short: "Read labels and guidelines into the index",
 		Long: `Read documents into the index: SPL XML, openFDA label JSON, JSONL of sections,
-Markdown, HTML, plain text, PDF with a text layer; folders are read whole. The new generation of the
+Markdown, HTML, plain text, PDF with a text layer, Word (.docx); folders are read whole. The new generation of the
 index serves once all of it is written; until then, and on Ctrl-C, the old one does.
 
 A file that can't be read is named with its place and kept in quarantine, the

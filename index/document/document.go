@@ -13,6 +13,7 @@ const (
 	KindHTML     = "html"
 	KindText     = "text"
 	KindPDF      = "pdf"
+	KindDOCX     = "docx"
 )
 
 // Document is one label, guideline or table.

@@ -12,21 +12,23 @@ func fuzzRead(f *testing.F, name string, seeds ...string) {
 	for _, s := range seeds {
 		f.Add([]byte(s))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		problems, err := ReadBytes(context.Background(), name, data, Options{MaxFileBytes: 1 << 20}, func(d *Document) error {
-			wellFormed(t, d)
-			Hash(d)
-			return nil
-		})
-		if err != nil {
-			t.Error(err)
-		}
-		for _, p := range problems {
-			if p.Reason == "" || p.Fix == "" || !strings.HasPrefix(p.File, name) {
-				t.Errorf("%+v", p)
-			}
-		}
+	f.Fuzz(func(t *testing.T, data []byte) { fuzzOne(t, name, data) })
+}
+
+func fuzzOne(t *testing.T, name string, data []byte) {
+	problems, err := ReadBytes(context.Background(), name, data, Options{MaxFileBytes: 1 << 20}, func(d *Document) error {
+		wellFormed(t, d)
+		Hash(d)
+		return nil
 	})
+	if err != nil {
+		t.Error(err)
+	}
+	for _, p := range problems {
+		if p.Reason == "" || p.Fix == "" || !strings.HasPrefix(p.File, name) {
+			t.Errorf("%+v", p)
+		}
+	}
 }
 
 func FuzzSPL(f *testing.F) {
@@ -48,6 +50,27 @@ func FuzzMarkdown(f *testing.F) {
 
 func FuzzHTML(f *testing.F) {
 	fuzzRead(f, "a.html", "<html><title>t</title><body><h1>A</h1><ol type=i><li>x<ul><li>y</ul></ol><h2>B</h2><table><tr><td colspan=3>a<td>b</table><pre>c\nd</pre><sup>2</sup>")
+}
+
+// FuzzDOCX: what stands in the parts of a Word file, in a zip that is whole.
+func FuzzDOCX(f *testing.F) {
+	f.Add(wp("Titel", "T")+wli("1", "0", "x")+wp("berschrift1", "H")+`<w:p><w:r><w:t>a</w:t><w:footnoteReference w:id="2"/><w:lastRenderedPageBreak/></w:r></w:p><w:tbl><w:tr><w:tc><w:tcPr><w:gridSpan w:val="2"/></w:tcPr>`+wp("", "c")+`</w:tc><w:tc/></w:tr></w:tbl>`, `<w:footnote w:id="2">`+wp("", "n")+`</w:footnote>`, wordStyles, wordLists)
+	f.Add(`<w:p><w:r><w:fldChar w:fldCharType="begin"/><w:sym w:font="Symbol" w:char="F0B3"/></w:r><m:oMath><m:sSup><m:e/><m:sup/></m:sSup></m:oMath><w:ins><w:r><mc:AlternateContent><mc:Choice><w:drawing><w:txbxContent><w:p/></w:txbxContent></w:drawing></mc:Choice></mc:AlternateContent></w:r></w:ins></w:p>`, "", "", "")
+	f.Fuzz(func(t *testing.T, body, notes, styles, lists string) {
+		data := wordFile(t, body, notes, "word/extra.xml", "")
+		if styles != wordStyles || lists != wordLists {
+			data = wordFileOf(t, body, notes, styles, lists)
+		}
+		fuzzOne(t, "a.docx", data)
+	})
+}
+
+// FuzzOffice: any bytes that call themselves an Office file.
+func FuzzOffice(f *testing.F) {
+	f.Add(wordFile(f, wp("", "x"), ""))
+	f.Add([]byte("PK\x03\x04"))
+	f.Add([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"))
+	f.Fuzz(func(t *testing.T, data []byte) { fuzzOne(t, "a.docx", data) })
 }
 
 func FuzzText(f *testing.F) {

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
+
+	"rxedge/index/document/ooxml"
 )
 
 // archives of a kind that cannot be read, told by their first bytes, whatever the file
@@ -21,7 +23,6 @@ var archives = []struct{ magic, what string }{
 }
 
 var otherFiles = []struct{ magic, what, fix string }{
-	{"\xd0\xcf\x11\xe0", "an old Microsoft Office file", "save it as HTML or plain text"},
 	{"\x89PNG", "a picture", "give the text it shows"}, {"\xff\xd8\xff", "a picture", "give the text it shows"},
 	{"GIF8", "a picture", "give the text it shows"}, {"\x7fELF", "a program", "give a label or guideline"},
 	{"{\\rtf", "an RTF file", "save it as HTML or plain text"}, {"SQLite format 3\x00", "a database", "export the documents from it"},
@@ -37,6 +38,9 @@ func detect(name string, data []byte) (kind string, text []byte, err error) {
 		if bytes.HasPrefix(data, []byte(a.magic)) {
 			return "", nil, Problem{Reason: "a compressed archive (" + a.what + "), whatever its name says", Fix: "unpack it first, or pack it as zip"}
 		}
+	}
+	if bytes.HasPrefix(data, []byte(ooxml.CompoundMagic)) {
+		return "", nil, officeProblem(ooxml.Compound(data))
 	}
 	for _, o := range otherFiles {
 		if bytes.HasPrefix(data, []byte(o.magic)) {

@@ -47,8 +47,31 @@ const (
 	placeEnd   = '\uFDD1'
 )
 
-func pageMark(page int) string {
-	return string(placeStart) + "p" + strconv.Itoa(page) + string(placeEnd)
+func pageMark(page int) string { return placeMark(page, "") }
+
+// placeMark says that what follows comes from a page, an element, or an element of a page.
+func placeMark(page int, element string) string {
+	s := string(placeStart)
+	if page > 0 {
+		s += "p" + strconv.Itoa(page)
+	}
+	if element != "" {
+		s += "e" + oneLine(element)
+	}
+	return s + string(placeEnd)
+}
+
+// leadingMark parts a mark that a text begins with from the text.
+func leadingMark(s string) (mark, text string) {
+	if !strings.HasPrefix(s, string(placeStart)) {
+		return "", s
+	}
+	end := strings.IndexRune(s, placeEnd)
+	if end < 0 {
+		return "", s
+	}
+	end += utf8.RuneLen(placeEnd)
+	return s[:end], s[end:]
 }
 
 // settlePlaces takes the marks out of the text of a document's sections.
@@ -74,11 +97,9 @@ func settlePlaces(d *Document) {
 				break
 			}
 			p := Place{At: b.Len()}
-			if v, ok := strings.CutPrefix(text[:j], "p"); ok {
-				p.Page, _ = strconv.Atoi(v)
-			} else {
-				p.Element = strings.TrimPrefix(text[:j], "e")
-			}
+			page, element, _ := strings.Cut(text[:j], "e")
+			p.Page, _ = strconv.Atoi(strings.TrimPrefix(page, "p"))
+			p.Element = element
 			text = text[j+utf8.RuneLen(placeEnd):]
 			if n := len(s.Places); n > 0 && s.Places[n-1].At == p.At {
 				s.Places[n-1] = p

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"rxedge/index/document/archive"
+	"rxedge/index/document/ooxml"
 )
 
 // Read reads one file, or every file under a folder in the order of their
@@ -251,6 +252,11 @@ func (r *reader) content(name string, src io.Reader, size int64) error {
 	if looksLikePDF(head) {
 		return r.kept(r.parsePDF(filepath.Base(name), bytes.NewReader(data), int64(len(data))))
 	}
+	if ooxml.Looks(head) {
+		if done, err := r.parseOffice(name, bytes.NewReader(data), int64(len(data))); done {
+			return r.kept(err)
+		}
+	}
 	return r.kept(r.parse(name, data))
 }
 
@@ -328,7 +334,7 @@ func (r *reader) emit(d *Document) error {
 	}
 	d.Source = sourceName(r.file0)
 	switch d.Kind {
-	case KindMarkdown, KindHTML, KindText, KindPDF:
+	case KindMarkdown, KindHTML, KindText, KindPDF, KindDOCX:
 		if other, taken := r.derived[d.ID]; taken {
 			return Problem{Reason: fmt.Sprintf("gives the document id %q, which %s has already", d.ID, other), Fix: "rename one of the files, or state an id in it (front matter: id: …)"}
 		}

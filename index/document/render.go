@@ -27,7 +27,10 @@ func newRenderer(root *node) *renderer {
 // is written.
 func (r *renderer) number(n *node) {
 	if n.name == "footnote" {
-		mark := footnoteMark(len(r.marks))
+		mark := n.get("mark") // as the source prints it
+		if mark == "" {
+			mark = footnoteMark(len(r.marks))
+		}
 		r.marks[n] = mark
 		if id := n.get("ID"); id != "" {
 			r.byID[id] = mark
@@ -76,7 +79,7 @@ func (r *renderer) node(n *node, w *writer) {
 	switch n.name {
 	case "":
 		w.text(n.text)
-	case "script", "style", "nav", "head", "noscript", "template", "svg", "iframe", "object", "math", "select", "button", "observationMedia", "observationmedia":
+	case "script", "style", "nav", "head", "noscript", "del", "s", "strike", "template", "svg", "iframe", "object", "math", "select", "button", "observationMedia", "observationmedia":
 	case "br":
 		w.br()
 	case "paragraph", "p", "div", "section", "article", "main", "header", "footer", "aside", "blockquote", "figure", "figcaption",
@@ -116,7 +119,8 @@ func (r *renderer) node(n *node, w *writer) {
 		r.notes = append(r.notes, "")
 		var sub writer
 		r.kids(n, &sub)
-		r.notes[at] = strings.TrimSpace(r.marks[n] + " " + strings.Join(strings.Fields(sub.String()), " "))
+		place, text := leadingMark(sub.String())
+		r.notes[at] = place + strings.TrimSpace(r.marks[n]+" "+strings.Join(strings.Fields(text), " "))
 	case "footnoteRef", "footnoteref":
 		id := n.get("IDREF")
 		if id == "" {
@@ -206,7 +210,7 @@ func (r *renderer) item(n *node, w *writer, label string) {
 		r.node(k, &sub)
 	}
 	r.inItem--
-	s := sub.String()
+	place, s := leadingMark(sub.String())
 	if s == "" {
 		return
 	}
@@ -223,7 +227,7 @@ func (r *renderer) item(n *node, w *writer, label string) {
 	if !strings.HasPrefix(s, "• ") {
 		s = "• " + label + s
 	}
-	w.raw(s)
+	w.raw(place + s)
 	w.line()
 }
 

@@ -79,6 +79,7 @@ func (r *renderer) rowLine(row []cell, used []bool) string {
 	var b strings.Builder
 	bars := 0 // columns passed that have not been written yet
 	col := 0
+	place := "" // of the row: it begins before the bars
 	for _, c := range row {
 		if c.empty {
 			continue
@@ -89,6 +90,9 @@ func (r *renderer) rowLine(row []cell, used []bool) string {
 			}
 		}
 		text := r.cellText(c.nodes)
+		if b.Len() == 0 {
+			place, text = leadingMark(text)
+		}
 		if text == "" {
 			continue
 		}
@@ -103,7 +107,7 @@ func (r *renderer) rowLine(row []cell, used []bool) string {
 		}
 		b.WriteString(text)
 	}
-	return b.String()
+	return place + b.String()
 }
 
 // flatTable writes a table that stands in a cell of another on that cell's line.

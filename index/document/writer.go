@@ -11,9 +11,10 @@ import (
 // of indented XML) goes.
 type writer struct {
 	b       strings.Builder
-	pending byte // what to write before the next character: 0, ' ', 'l'ine, 'p'aragraph
-	last    rune // last character written
-	soft    bool // a pending line break came from <br/>: it may join a sentence
+	pending byte   // what to write before the next character: 0, ' ', 'l'ine, 'p'aragraph
+	last    rune   // last character written
+	soft    bool   // a pending line break came from <br/>: it may join a sentence
+	mark    string // of the place that the next character comes from
 }
 
 func (w *writer) String() string { return w.b.String() }
@@ -51,6 +52,15 @@ func (w *writer) text(s string) {
 			i += n
 			continue
 		}
+		if r == placeStart {
+			var rest string
+			if w.mark, rest = leadingMark(s[i:]); w.mark == "" {
+				i += n
+			} else {
+				i = len(s) - len(rest)
+			}
+			continue
+		}
 		w.break_(r, s[i+n:])
 		w.b.WriteString(s[i : i+n])
 		w.last = r
@@ -58,8 +68,14 @@ func (w *writer) text(s string) {
 	}
 }
 
-// break_ writes the pending break before r.
+// break_ writes the pending break before r, and where r comes from.
 func (w *writer) break_(r rune, rest string) {
+	w.pause(r, rest)
+	w.b.WriteString(w.mark)
+	w.mark = ""
+}
+
+func (w *writer) pause(r rune, rest string) {
 	p := w.pending
 	w.pending = 0
 	if w.b.Len() == 0 || p == 0 {
@@ -84,6 +100,9 @@ func (w *writer) break_(r rune, rest string) {
 // raw writes s as it is, after the pending break; s is one line or paragraphs
 // already in order.
 func (w *writer) raw(s string) {
+	if mark, text := leadingMark(s); mark != "" {
+		w.mark, s = mark, text
+	}
 	if s == "" {
 		return
 	}
