@@ -142,7 +142,8 @@ func source(c answer.Citation) string {
 	s := c.DocumentTitle + ", " + c.SectionTitle
 	if c.Page > 0 {
 		s += fmt.Sprintf(", page %d", c.Page)
-	} else if c.Element != "" {
+	}
+	if c.Element != "" {
 		s += ", " + c.Element
 	}
 	if c.EffectiveDate != "" {

@@ -9,21 +9,47 @@ import (
 )
 
 func (a *app) ingest() *cobra.Command {
-	return &cobra.Command{
+	mapping := ""
+	cmd := &cobra.Command{
 		Use:   "ingest PATH...",
 		Short: "Read labels and guidelines into the index",
 		Long: `Read documents into the index: SPL XML, openFDA label JSON, JSONL of sections,
-Markdown, HTML, plain text, PDF with a text layer, Word (.docx); folders are read whole. The new generation of the
+Markdown, HTML, plain text, PDF with a text layer, Word (.docx), tables of interactions (CSV, .xlsx);
+folders are read whole. The new generation of the
 index serves once all of it is written; until then, and on Ctrl-C, the old one does.
+
+A table needs a mapping that says what its columns are: FILE.map.toml beside it, or
+--mapping. Without one its error shows one to begin with, made of the table's header:
+
+  table = "interactions"
+  [columns]
+  drug_a = "Drug A"
+  drug_b = "Drug B"
+  severity = "Severity"
+  effect = "Effect"
+  [severities]
+  "3" = "major"
+
+A row that lacks what is required, or gives two medicines another severity than another
+row does, is named and left out; the rest goes in.
 
 A file that can't be read is named with its place and kept in quarantine, the
 rest goes in, and the exit code is 4. Reading the same again changes nothing.`,
-		Example: `  rxedge ingest labels/ guideline.md`,
-		Args:    args(cobra.MinimumNArgs(1)),
+		Example: `  rxedge ingest labels/ guideline.md
+  rxedge ingest --mapping columns.toml interactions.csv`,
+		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, given []string) error {
 			paths, err := absolute(given)
 			if err != nil {
 				return fmt.Errorf("%w: %w", errNotFound, err)
+			}
+			columns := mapping
+			if columns != "" {
+				of, err := absolute([]string{columns})
+				if err != nil {
+					return fmt.Errorf("%w: %w", errNotFound, err)
+				}
+				columns = of[0]
 			}
 			st, err := a.open(c.Context())
 			if err != nil {
@@ -31,7 +57,7 @@ rest goes in, and the exit code is 4. Reading the same again changes nothing.`,
 			}
 			defer st.Close()
 			bar := a.progress()
-			rep, err := st.Ingest(c.Context(), paths, func(p box.IngestProgress) {
+			rep, err := st.IngestMapped(c.Context(), paths, columns, func(p box.IngestProgress) {
 				bar.set(p.Stage, p.Done, p.Total)
 			})
 			bar.finish()
@@ -51,11 +77,16 @@ rest goes in, and the exit code is 4. Reading the same again changes nothing.`,
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&mapping, "mapping", "", "file that says what the columns of tables are that have no FILE.map.toml beside them")
+	return cmd
 }
 
 func (a *app) showIngest(rep box.IngestReport) {
 	for _, p := range rep.Problems {
 		a.note("%s\n", p.Error())
+		if p.Mapping != "" {
+			a.note("\n%s\n", p.Mapping)
+		}
 	}
 	g := rep.Generation
 	if !rep.Changed {

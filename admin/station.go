@@ -41,7 +41,7 @@ type station interface {
 	Disk(context.Context) (box.DiskReport, error)
 	CollectDisk(context.Context, box.CollectRequest) (box.CollectReport, error)
 	Rollback(context.Context) (index.GenerationInfo, error)
-	Ingest(context.Context, []string, func(box.IngestProgress)) (box.IngestReport, error)
+	IngestMapped(context.Context, []string, string, func(box.IngestProgress)) (box.IngestReport, error)
 	Withdraw(context.Context, []string, func(box.IngestProgress)) (box.IngestReport, error)
 	Quarantined(context.Context) ([]document.Quarantined, error)
 	ForgetQuarantined(ctx context.Context, id string) (int, error)

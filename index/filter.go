@@ -66,7 +66,7 @@ func unknown(field, format string, args ...any) error {
 }
 
 // kinds that documents can be of.
-var kinds = []string{document.KindSPL, document.KindOpenFDA, document.KindJSONL, document.KindMarkdown, document.KindHTML, document.KindText, document.KindPDF, document.KindDOCX}
+var kinds = []string{document.KindSPL, document.KindOpenFDA, document.KindJSONL, document.KindMarkdown, document.KindHTML, document.KindText, document.KindPDF, document.KindDOCX, document.KindCSV, document.KindXLSX}
 
 func (f *Filter) none() bool {
 	return len(f.Drugs)+len(f.Documents)+len(f.Sections)+len(f.Sources)+len(f.Kinds) == 0 && f.From == "" && f.To == ""

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -39,10 +41,24 @@ const samplePrefix = "sample-"
 // Ingest reads the documents under paths into a new generation, whole or not
 // at all. What can't be read goes to quarantine and into the report.
 func (b *Box) Ingest(ctx context.Context, paths []string, progress func(IngestProgress)) (IngestReport, error) {
+	return b.IngestMapped(ctx, paths, "", progress)
+}
+
+// IngestMapped is Ingest with the file of a mapping for the tables that have none
+// beside them; "" is none.
+func (b *Box) IngestMapped(ctx context.Context, paths []string, mapping string, progress func(IngestProgress)) (IngestReport, error) {
 	if len(paths) == 0 {
 		return IngestReport{}, errors.New("name at least one file or folder")
 	}
+	var columns []byte
+	if mapping != "" {
+		var err error
+		if columns, err = readAtMost(mapping, 1<<20); err != nil {
+			return IngestReport{}, fmt.Errorf("reading the mapping: %w", err)
+		}
+	}
 	read := func(opt document.Options, yield func(*document.Document) error) ([]document.Problem, error) {
+		opt.Mapping, opt.MappingName = columns, mapping
 		var problems []document.Problem
 		for _, p := range paths {
 			ps, err := document.Read(ctx, p, opt, yield)
@@ -54,6 +70,19 @@ func (b *Box) Ingest(ctx context.Context, paths []string, progress func(IngestPr
 		return problems, nil
 	}
 	return b.apply(ctx, read, b.sampleIDs(), true, progress)
+}
+
+func readAtMost(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, most))
+	if b == nil {
+		b = []byte{} // an empty mapping is one, and is refused as such
+	}
+	return b, err
 }
 
 // Withdraw takes documents out of the index.

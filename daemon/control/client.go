@@ -263,9 +263,14 @@ func (c *Client) ForgetQuarantined(ctx context.Context, id string) (int, error) 
 	return plain[int](ctx, c, "quarantine-forget", id)
 }
 
+// IngestMapped reads documents, tables by the file of a mapping ("" for none).
+func (c *Client) IngestMapped(ctx context.Context, paths []string, mapping string, progress func(box.IngestProgress)) (box.IngestReport, error) {
+	return do[box.IngestReport](ctx, c, "ingest", IngestRequest{Paths: paths, Mapping: mapping}, progress)
+}
+
 // Ingest reads documents.
 func (c *Client) Ingest(ctx context.Context, paths []string, progress func(box.IngestProgress)) (box.IngestReport, error) {
-	return do[box.IngestReport](ctx, c, "ingest", IngestRequest{Paths: paths}, progress)
+	return c.IngestMapped(ctx, paths, "", progress)
 }
 
 // Withdraw takes documents out.

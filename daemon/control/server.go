@@ -114,6 +114,8 @@ func toFailure(err error) *failure {
 // IngestRequest names files and folders by absolute path.
 type IngestRequest struct {
 	Paths []string `json:"paths"`
+	// Mapping is a file that says what the columns of tables are; "" is none.
+	Mapping string `json:"mapping,omitempty"`
 }
 
 // ImportRequest names a model file by absolute path.
@@ -134,7 +136,7 @@ func Handler(b *box.Box, public http.Handler, lines func() []supportbundle.Line)
 	mux := http.NewServeMux()
 	mux.Handle("/", public)
 	call(mux, "ingest", func(ctx context.Context, r IngestRequest, p func(any)) (any, error) {
-		return b.Ingest(ctx, r.Paths, func(v box.IngestProgress) { p(v) })
+		return b.IngestMapped(ctx, r.Paths, r.Mapping, func(v box.IngestProgress) { p(v) })
 	})
 	call(mux, "withdraw", func(ctx context.Context, ids []string, p func(any)) (any, error) {
 		return b.Withdraw(ctx, ids, func(v box.IngestProgress) { p(v) })

@@ -14,6 +14,8 @@ const (
 	KindText     = "text"
 	KindPDF      = "pdf"
 	KindDOCX     = "docx"
+	KindCSV      = "csv"  // interactions, by a mapping of its columns
+	KindXLSX     = "xlsx" // the same in a workbook
 )
 
 // Document is one label, guideline or table.

@@ -16,7 +16,11 @@ func fuzzRead(f *testing.F, name string, seeds ...string) {
 }
 
 func fuzzOne(t *testing.T, name string, data []byte) {
-	problems, err := ReadBytes(context.Background(), name, data, Options{MaxFileBytes: 1 << 20}, func(d *Document) error {
+	fuzzWith(t, name, data, Options{MaxFileBytes: 1 << 20})
+}
+
+func fuzzWith(t *testing.T, name string, data []byte, opt Options) {
+	problems, err := ReadBytes(context.Background(), name, data, opt, func(d *Document) error {
 		wellFormed(t, d)
 		Hash(d)
 		return nil
@@ -71,6 +75,20 @@ func FuzzOffice(f *testing.F) {
 	f.Add([]byte("PK\x03\x04"))
 	f.Add([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"))
 	f.Fuzz(func(t *testing.T, data []byte) { fuzzOne(t, "a.docx", data) })
+}
+
+// FuzzTable: a table and its mapping.
+func FuzzTable(f *testing.F) {
+	f.Add([]byte("Drug A,Drug B,Severity,Effect,Advice\nWarfarin,Aspirin,major,E,\"A\"\n\nAspirin,Digoxin,minor,,A\n"), []byte(plainMapping))
+	f.Add([]byte("sep=;\na;b;c\n1;x;y\n"), []byte("table = \"interactions\"\nencoding = \"windows-1252\"\nskip_rows = [3]\ndate_format = \"DD.MM.YYYY\"\n[columns]\ndrug_a = \"a\"\ndrug_b = \"b\"\n[constants]\nseverity = \"major\"\n[[further]]\ncolumn = \"c\"\nunit = \"%\""))
+	f.Add([]byte("a\tb\n"), []byte{})
+	f.Fuzz(func(t *testing.T, table, mapping []byte) {
+		opt := Options{MaxFileBytes: 1 << 20, Mapping: mapping, MappingName: "a.csv"}
+		if len(mapping) == 0 {
+			opt.Mapping = nil
+		}
+		fuzzWith(t, "a.csv", table, opt)
+	})
 }
 
 func FuzzText(f *testing.F) {

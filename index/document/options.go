@@ -26,6 +26,10 @@ type Options struct {
 	// TempDir is where an archive in an archive lies while it is read, where it is over
 	// 8 MiB: in a file without a name, of at most MaxStreamBytes. "" is the system's own.
 	TempDir string
+	// Mapping says what the columns of tables are that have no mapping beside them
+	// (NAME.map.toml); MappingName is what problems with it call it.
+	Mapping     []byte
+	MappingName string
 	// Progress, where it is set, is called from Read's own goroutine before
 	// each file, after each page of a file of pages, after each MiB of an archive or of
 	// a bulk file, and once at the end.
@@ -83,12 +87,16 @@ type Problem struct {
 	File   string `json:"file"`
 	Line   int    `json:"line,omitempty"`   // from 1, 0 where unknown
 	Column int    `json:"column,omitempty"` // in bytes, from 1
-	Record int    `json:"record,omitempty"` // from 1: the n-th record of the file
+	Record int    `json:"record,omitempty"` // from 1: the n-th record of the file, the n-th row of a table
+	Sheet  string `json:"sheet,omitempty"`  // of a workbook
 	Field  string `json:"field,omitempty"`
 	Reason string `json:"reason"`
 	Fix    string `json:"fix"`
 	// More counts further records of the file with the same reason.
 	More int `json:"more,omitempty"`
+	// Mapping is one to begin with, of the words of a table's header, where the
+	// table has none.
+	Mapping string `json:"mapping,omitempty"`
 }
 
 // Error makes a Problem an error, for callers that read one document only.
@@ -102,7 +110,12 @@ func (p Problem) Error() string {
 		fmt.Fprintf(&b, ":%d", p.Line)
 	}
 	b.WriteString(": ")
-	if p.Record > 0 {
+	switch {
+	case p.Sheet != "" && p.Record > 0:
+		fmt.Fprintf(&b, "sheet %q, row %d: ", p.Sheet, p.Record)
+	case p.Sheet != "":
+		fmt.Fprintf(&b, "sheet %q: ", p.Sheet)
+	case p.Record > 0:
 		fmt.Fprintf(&b, "record %d: ", p.Record)
 	}
 	if p.Field != "" {

@@ -37,6 +37,7 @@ func Read(ctx context.Context, path string, opt Options, yield func(*Document) e
 	r := newReader(ctx, opt, yield)
 	if !info.IsDir() {
 		r.total = Progress{FilesTotal: 1, BytesTotal: info.Size()}
+		r.beside = func(name string) ([]byte, error) { return readMapping(os.Open(name)) }
 		err = r.file(found{name: path, size: info.Size(), mode: info.Mode()}, func() (io.ReadCloser, error) { return os.Open(path) })
 		r.finish()
 		return r.problems, err
@@ -54,6 +55,9 @@ func Read(ctx context.Context, path string, opt Options, yield func(*Document) e
 	}
 	for _, f := range files {
 		open := func() (io.ReadCloser, error) { return root.Open(f.rel) }
+		r.beside = func(name string) ([]byte, error) {
+			return readMapping(root.Open(filepath.Join(filepath.Dir(f.rel), filepath.Base(name))))
+		}
 		if err := r.file(f, open); err != nil {
 			return r.problems, err
 		}
@@ -102,6 +106,9 @@ type reader struct {
 	outer    string            // the file as it was given
 	told     int64             // bytes of it that Progress was told of
 	peek     *bufio.Reader
+	// beside opens a file that lies beside the one that is being read; nil where
+	// nothing does.
+	beside func(name string) ([]byte, error)
 }
 
 func newReader(ctx context.Context, opt Options, yield func(*Document) error) *reader {
@@ -213,6 +220,9 @@ func megabytes(n int64) string {
 func (r *reader) content(name string, src io.Reader, size int64) error {
 	r.file0 = name
 	r.first = len(r.problems)
+	if isMapping(name) {
+		return nil // it is read with the table beside it
+	}
 	counted := &ctxReader{r: r, src: src}
 	if !r.inside {
 		r.outer, r.told, counted.counts = name, 0, true
@@ -256,6 +266,9 @@ func (r *reader) content(name string, src io.Reader, size int64) error {
 		if done, err := r.parseOffice(name, bytes.NewReader(data), int64(len(data))); done {
 			return r.kept(err)
 		}
+	}
+	if isValues(name) {
+		return r.kept(r.parseValues(name, data))
 	}
 	return r.kept(r.parse(name, data))
 }
@@ -334,7 +347,7 @@ func (r *reader) emit(d *Document) error {
 	}
 	d.Source = sourceName(r.file0)
 	switch d.Kind {
-	case KindMarkdown, KindHTML, KindText, KindPDF, KindDOCX:
+	case KindMarkdown, KindHTML, KindText, KindPDF, KindDOCX, KindCSV, KindXLSX:
 		if other, taken := r.derived[d.ID]; taken {
 			return Problem{Reason: fmt.Sprintf("gives the document id %q, which %s has already", d.ID, other), Fix: "rename one of the files, or state an id in it (front matter: id: …)"}
 		}
@@ -349,15 +362,21 @@ func (r *reader) emit(d *Document) error {
 
 // problem adds p for the file that is being read; records that fail alike are
 // counted, not listed.
-func (r *reader) problem(p Problem) {
-	p.File = r.file0
-	if p.Record > 0 {
-		for i := r.first; i < len(r.problems); i++ {
-			q := &r.problems[i]
-			if q.Reason == p.Reason && q.Field == p.Field && q.Record > 0 {
-				q.More++
-				return
-			}
+func (r *reader) problem(p Problem) { r.listed(p, 1) }
+
+// listed adds p; of records that fail alike so many are listed, and more are counted.
+func (r *reader) listed(p Problem, most int) {
+	if p.File == "" {
+		p.File = r.file0
+	}
+	for i := r.first; i < len(r.problems) && p.Record > 0; i++ {
+		q := &r.problems[i]
+		if q.Reason != p.Reason || q.Field != p.Field || q.Sheet != p.Sheet || q.Record == 0 {
+			continue
+		}
+		if most--; most == 0 {
+			q.More++
+			return
 		}
 	}
 	r.problems = append(r.problems, p)

@@ -28,7 +28,7 @@ function sourcesOf(claims) {
 }
 
 /** Where in the source the cited words stand, where it has pages or the like. */
-const placeOf = (c) => (c.page ? `page ${c.page}` : (c.element ?? ""));
+const placeOf = (c) => [c.page ? `page ${c.page}` : "", c.element ?? ""].filter(Boolean).join(", ");
 const dated = (c) => (c.effective_date ? `effective ${day(c.effective_date)}` : "no effective date");
 
 /** The view of the answer section. It shows one entry at a time. */
