@@ -1,8 +1,8 @@
 package document
 
 import (
+	"bytes"
 	"errors"
-	"io"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,8 +13,8 @@ import (
 
 // parseOffice reads a file that Office programs write; done is false where it is a
 // zip of another kind.
-func (r *reader) parseOffice(name string, src io.ReaderAt, size int64) (done bool, err error) {
-	p, err := ooxml.Open(src, size)
+func (r *reader) parseOffice(name string, data []byte) (done bool, err error) {
+	p, err := ooxml.Open(bytes.NewReader(data), int64(len(data)))
 	if errors.Is(err, ooxml.ErrNotOffice) {
 		return false, nil
 	}
@@ -29,6 +29,8 @@ func (r *reader) parseOffice(name string, src io.ReaderAt, size int64) (done boo
 			return true, officeProblem(err)
 		}
 		return true, r.one(fromDOCX(base, d, r.opt))
+	case ooxml.Workbook:
+		return true, r.parseWorkbook(name, p, data)
 	case ooxml.BinaryBook:
 		return true, Problem{Reason: "a binary Excel workbook (.xlsb), which cannot be read", Fix: "save it as .xlsx"}
 	case ooxml.Presentation:

@@ -263,7 +263,7 @@ func (r *reader) content(name string, src io.Reader, size int64) error {
 		return r.kept(r.parsePDF(filepath.Base(name), bytes.NewReader(data), int64(len(data))))
 	}
 	if ooxml.Looks(head) {
-		if done, err := r.parseOffice(name, bytes.NewReader(data), int64(len(data))); done {
+		if done, err := r.parseOffice(name, data); done {
 			return r.kept(err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"rxedge/index/document/ooxml"
 	"rxedge/index/document/sheet"
 )
 
@@ -85,6 +86,33 @@ func (r *reader) parseValues(name string, data []byte) error {
 		return sheetProblem("", err)
 	}
 	return r.interactions(filepath.Base(name), KindCSV, "", rows, m)
+}
+
+// parseWorkbook reads a sheet of a workbook.
+func (r *reader) parseWorkbook(name string, p *ooxml.Package, data []byte) error {
+	m, err := r.mapping(name)
+	if err != nil {
+		return err
+	}
+	columns := m
+	if m == nil {
+		columns = &sheet.Mapping{}
+	}
+	b, err := sheet.XLSX(r.ctx, p, data, columns, superscript)
+	if err != nil {
+		return officeProblem(sheetProblem("", err))
+	}
+	defer b.Close()
+	if m == nil {
+		if err := b.FindHeader(); err != nil {
+			return officeProblem(sheetProblem(b.Sheet, err))
+		}
+		return unmapped(name, b.Header, b.Sheet)
+	}
+	if n := len(b.Hidden); n > 0 {
+		r.listed(Problem{Sheet: b.Sheet, Record: b.Hidden[0], Reason: fmt.Sprintf("%d hidden rows, of which this is the first, are left out", n), Fix: "show them if they are to be read, else delete them"}, 1)
+	}
+	return officeProblem(r.interactions(filepath.Base(name), KindXLSX, b.Sheet, b, m))
 }
 
 // unmapped is the Problem of a table without a mapping.

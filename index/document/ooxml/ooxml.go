@@ -74,8 +74,10 @@ func Open(r io.ReaderAt, size int64) (*Package, error) {
 	if err != nil {
 		head := make([]byte, min(size, 4096))
 		n, _ := r.ReadAt(head, 0)
-		if bytes.Contains(head[:n], []byte(typesPart)) || bytes.Contains(head[:n], []byte("_rels/.rels")) || bytes.Contains(head[:n], []byte("mimetypeapplication/vnd.oasis.opendocument")) {
-			return nil, Damaged("an Office file", "")
+		for _, part := range []string{typesPart, "_rels/.rels", "docProps/", "word/", "xl/"} {
+			if bytes.Contains(head[:n], []byte(part)) {
+				return nil, Damaged("an Office file", "")
+			}
 		}
 		return nil, ErrNotOffice
 	}
@@ -94,6 +96,9 @@ func Open(r io.ReaderAt, size int64) (*Package, error) {
 		p.files[name] = f
 	}
 	if p.files[typesPart] == nil {
+		if p.files["mimetype"] != nil && p.files["content.xml"] != nil {
+			return nil, &Error{"an OpenDocument file (LibreOffice), which cannot be read", "save it as .docx, .xlsx or PDF"}
+		}
 		return nil, ErrNotOffice
 	}
 	return p, p.types()

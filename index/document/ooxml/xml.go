@@ -269,3 +269,39 @@ func Reason(what string, err error) *Error {
 	}
 	return Damaged(what, "")
 }
+
+// Each reads a part to its end: the children of the element named of as trees, one
+// after another, and every other element by itself, without what stands in it.
+func (d *Decoder) Each(of string, tree func(*Node) error, other func(*Element)) error {
+	inside := false
+	for {
+		t, err := d.token()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch t := t.(type) {
+		case xml.StartElement:
+			e := &Element{t.Name.Space, t.Name.Local, t.Attr}
+			if inside {
+				n, err := d.Tree(e)
+				if err != nil {
+					return err
+				}
+				if err := tree(n); err != nil {
+					return err
+				}
+			} else if named(t.Name) == of {
+				inside = true
+			} else {
+				other(e)
+			}
+		case xml.EndElement:
+			if named(t.Name) == of {
+				inside = false
+			}
+		}
+	}
+}

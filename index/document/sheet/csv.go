@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/htmlindex"
@@ -20,6 +21,8 @@ type Row struct {
 	Cells  []string
 	// Bad cells say by their columns what is wrong with them.
 	Bad map[int]string
+	// Dates that cells hold, by their columns, where the table knows days as such.
+	Dates map[int]time.Time
 }
 
 // Rows gives the rows of a table, in order; io.EOF behind the last. A *Problem

@@ -51,6 +51,13 @@ func Interactions(rows Rows, m *Mapping, fold, same func(string) string, bad fun
 	if err != nil {
 		return nil, err
 	}
+	if b, ok := rows.(*Book); ok {
+		for _, c := range columns {
+			if c.at >= 0 && b.HiddenColumn(c.at) || c.unitAt >= 0 && b.HiddenColumn(c.unitAt) {
+				return nil, &Problem{Column: c.label, Reason: "a column that the mapping names is hidden", Fix: "show it, or take it out of the mapping"}
+			}
+		}
+	}
 	skip := map[int]bool{}
 	for _, n := range m.SkipRows {
 		skip[n] = true
@@ -210,7 +217,10 @@ func (m *Mapping) pair(row Row, width int, columns []column, fold, same func(str
 				text = level + " (" + text + ")"
 			}
 		case Date:
-			t, ok := m.date(text)
+			t, ok := row.Dates[c.at]
+			if !ok {
+				t, ok = m.date(text)
+			}
 			if !ok {
 				return p, &Problem{Column: c.label, Reason: "a date that can't be read, or whose day and month can't be told apart", Fix: `state date_format in the mapping, such as "DD.MM.YYYY"`}
 			}
