@@ -3,6 +3,7 @@ package document
 import (
 	"bytes"
 	"errors"
+	"io"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -37,6 +38,16 @@ func (r *reader) parseOffice(name string, data []byte) (done bool, err error) {
 		return true, Problem{Reason: "a PowerPoint presentation, which cannot be read", Fix: "save it as PDF"}
 	}
 	return true, Problem{Reason: "an Office file of a kind that cannot be read", Fix: "save it as .docx, .xlsx or PDF"}
+}
+
+// isOffice says whether src, a zip, is an Office file, damaged ones among them.
+func isOffice(src any, size int64) bool {
+	at, ok := src.(io.ReaderAt)
+	if !ok {
+		return false
+	}
+	_, err := ooxml.Open(at, size)
+	return !errors.Is(err, ooxml.ErrNotOffice)
 }
 
 // officeProblem makes a Problem of an error of the packages that read Office files.

@@ -234,6 +234,11 @@ func TestDOCXThatAreRefused(t *testing.T) {
 			}
 		})
 	}
+	// One in an archive, whatever its parts begin with.
+	docs, problems := readAll(t, "all.zip", officeZip(t, "a/b.docx", string(whole), "c.docx", string(officeZip(t, "odd", "", "[Content_Types].xml", "<Types/>", "word/document.xml", `<w:document `+wordNS+`><w:body>`+wp("", "More.")+`</w:body></w:document>`))))
+	if len(docs) != 2 || len(problems) != 0 || docs[0].Source != "all.zip!/a/b.docx" || docs[1].Sections[0].Text != "More." {
+		t.Errorf("%d documents, %v", len(docs), problems)
+	}
 	// A wrong name, and macros, which nobody runs, are no reason.
 	if d := readOne(t, "a.txt", whole); d.Kind != KindDOCX {
 		t.Errorf("%+v", d)

@@ -68,7 +68,7 @@ func TestHostileInput(t *testing.T) {
 		"broken JSON":         {"a.json", "{\"results\":[\n{\"set_id\":]}]}", "broken JSON", 2},
 		"cut JSON":            {"a.json", `{"set_id":"x"`, "cut short", 1},
 		"JSON of another use": {"a.json", `{"name":"x"}`, "no set id", 0},
-		"unknown kind":        {"a.csv", "a,b\n1,2\n", "no kind", 0},
+		"unknown kind":        {"a.dat", "a,b\n1,2\n", "no kind", 0},
 		"deep Markdown":       {"a.md", strings.Repeat("> ", 5000) + "x", "too deep", 1},
 		"many definitions":    {"a.md", strings.Repeat("[a]: b\n", 5000), "link definitions", 2001},
 		"bad front matter":    {"a.md", "---\nid: x\nnonsense\n---\ntext", "front matter", 3},

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"rxedge/index/document/archive"
+	"rxedge/index/document/ooxml"
 )
 
 // Member is a part of a file that is read by itself: a file in an archive, a record of a
@@ -61,7 +62,7 @@ func Members(ctx context.Context, name string, src io.ReaderAt, size int64, opt 
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	if archive.Kind(head[:n]) != "" {
+	if archive.Kind(head[:n]) != "" && !(ooxml.Looks(head[:n]) && isOffice(src, size)) {
 		err = r.archive(name, src, size, sum)
 	} else {
 		err = r.kept(r.part(whole{io.NewSectionReader(src, 0, size)}, name, sum))

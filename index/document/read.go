@@ -232,7 +232,11 @@ func (r *reader) content(name string, src io.Reader, size int64) error {
 	if err != nil && err != io.EOF {
 		return err
 	}
-	if archive.Kind(head) != "" && !r.inside {
+	office := ooxml.Looks(head) || r.inside && bytes.HasPrefix(head, []byte("PK\x03\x04"))
+	if archive.Kind(head) != "" && !r.inside && !office {
+		return r.unpack(name, src, in, size)
+	}
+	if office && size > r.opt.MaxFileBytes && !r.inside && !isOffice(src, size) {
 		return r.unpack(name, src, in, size)
 	}
 	if size > r.opt.MaxStreamBytes {
@@ -262,9 +266,12 @@ func (r *reader) content(name string, src io.Reader, size int64) error {
 	if looksLikePDF(head) {
 		return r.kept(r.parsePDF(filepath.Base(name), bytes.NewReader(data), int64(len(data))))
 	}
-	if ooxml.Looks(head) {
+	if office {
 		if done, err := r.parseOffice(name, data); done {
 			return r.kept(err)
+		}
+		if !r.inside {
+			return r.unpack(name, bytes.NewReader(data), nil, int64(len(data)))
 		}
 	}
 	if isValues(name) {

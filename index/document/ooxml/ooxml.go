@@ -61,10 +61,20 @@ var ErrNotOffice = errors.New("no Office file")
 
 const typesPart = "[Content_Types].xml"
 
-// Looks says whether a file that begins with head may be an Office file: a zip
-// whose names of parts begin as those of one do. Open decides.
+// Looks says whether a file that begins with head may be an Office file: a zip of
+// which the first entry has a name that the parts of one have. Open decides.
 func Looks(head []byte) bool {
-	return bytes.HasPrefix(head, []byte("PK\x03\x04"))
+	if len(head) < 30 || !bytes.HasPrefix(head, []byte("PK\x03\x04")) {
+		return false
+	}
+	n := int(head[26]) | int(head[27])<<8
+	name := strings.ReplaceAll(string(head[30:min(len(head), 30+n)]), `\`, "/")
+	for _, p := range []string{typesPart, "_rels/", "docProps/", "word/", "xl/", "ppt/", "customXml/", "mimetype"} {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return false
 }
 
 // Open reads the list of parts. A zip that is no Office file gives ErrNotOffice,
@@ -73,11 +83,8 @@ func Open(r io.ReaderAt, size int64) (*Package, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
 		head := make([]byte, min(size, 4096))
-		n, _ := r.ReadAt(head, 0)
-		for _, part := range []string{typesPart, "_rels/.rels", "docProps/", "word/", "xl/"} {
-			if bytes.Contains(head[:n], []byte(part)) {
-				return nil, Damaged("an Office file", "")
-			}
+		if n, _ := r.ReadAt(head, 0); Looks(head[:n]) {
+			return nil, Damaged("an Office file", "")
 		}
 		return nil, ErrNotOffice
 	}
