@@ -25,6 +25,7 @@ import (
 	"rxedge/inference/catalog"
 	"rxedge/sync/bundle"
 	"rxedge/sync/enroll"
+	"rxedge/sync/local"
 )
 
 // ErrUnreachable: no daemon answers on the socket.
@@ -39,7 +40,7 @@ type Client struct {
 // Dial finds the daemon of the data folder. The error is ErrUnreachable where
 // none answers.
 func Dial(dir string) (*Client, error) {
-	path, done, err := address(dir)
+	path, done, err := local.Address(dir, SocketName)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
