@@ -1,0 +1,194 @@
+package flow
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"rxedge/index/document"
+)
+
+// A test starts its own program again, as a run or as a worker of one.
+const (
+	asEnv     = "RXEDGE_FLOW_AS"
+	centreEnv = "RXEDGE_FLOW_CENTRE"
+	pathsEnv  = "RXEDGE_FLOW_PATHS"
+	hubEnv    = "RXEDGE_FLOW_HUB"
+)
+
+func TestMain(m *testing.M) {
+	var err error
+	switch os.Getenv(asEnv) {
+	case "worker":
+		err = workerProcess()
+	case "run":
+		err = runProcess()
+	default:
+		os.Exit(m.Run())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func hubOf() *Hub {
+	if a := os.Getenv(hubEnv); a != "" {
+		return &Hub{Addresses: strings.Split(a, ",")}
+	}
+	return nil
+}
+
+// workerProcess reads as a worker does, but for what is called poison: that kills it.
+func workerProcess() error {
+	ctx := context.Background()
+	nc, err := Dial(Folder(os.Getenv(centreEnv)), "worker")
+	if h := hubOf(); h != nil {
+		nc, err = h.Connect("worker")
+	}
+	if err != nil {
+		return err
+	}
+	q, err := JoinQueue(ctx, nc)
+	if err != nil {
+		return err
+	}
+	o := WorkerOptions{MaxTries: 3}
+	o.reads = func(ctx context.Context, name string, src io.Reader, size int64, opt document.Options, yield func(*document.Document) error) ([]document.Problem, error) {
+		if strings.Contains(name, "poison") {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		}
+		time.Sleep(2 * time.Millisecond) // so that a kill finds something under way
+		return readSource(ctx, name, src, size, opt, yield)
+	}
+	return ServeWorker(ctx, q, o, os.Stdin, os.Stdout)
+}
+
+func self(as, centre string) *exec.Cmd {
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), asEnv+"="+as, centreEnv+"="+centre)
+	return c
+}
+
+func runProcess() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	centre := os.Getenv(centreEnv)
+	o := Options{Centre: centre, Workers: 2, Queue: QueueOptions{AckWait: 2 * time.Second}, Command: func() *exec.Cmd { return self("worker", centre) },
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Hub: hubOf()}
+	last := ""
+	o.Progress = func(p Progress) {
+		if s := fmt.Sprintf("%+v", p); s != last {
+			o.Log.Info(s)
+			last = s
+		}
+	}
+	if p := os.Getenv(pathsEnv); p != "" {
+		o.Paths = strings.Split(p, ":")
+	}
+	sum, err := Run(ctx, o)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(sum)
+}
+
+// children of a process that are there now.
+func children(pid int) (out []int) {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, t := range tasks {
+		b, _ := os.ReadFile(t)
+		for _, f := range strings.Fields(string(b)) {
+			if n, err := strconv.Atoi(f); err == nil {
+				out = append(out, n)
+			}
+		}
+	}
+	return out
+}
+
+// Workers are killed at any moment, and so is the run with its bus and its library, some
+// times; two labels kill whoever reads them. In the end each good label is in the library
+// once, the bad ones are in quarantine, the poison is given up, and nothing else.
+func TestKills(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("processes are killed for some seconds")
+	}
+	p, centre := plant(t, 240, 12), t.TempDir()
+	for _, n := range []string{"poison-1.txt", "poison-2.md"} {
+		if err := os.WriteFile(filepath.Join(p.dir, n), []byte("# "+n), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rnd := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
+	killedWorkers, killedRuns := 0, 0
+	var sum *Summary
+	for sum == nil {
+		var out, log bytes.Buffer
+		c := self("run", centre)
+		c.Env = append(c.Env, pathsEnv+"="+p.dir)
+		c.Stdout, c.Stderr = &out, &log
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- c.Wait() }()
+		for running, beats := true, 0; running; {
+			select {
+			case err := <-ended:
+				running = false
+				if err == nil {
+					sum = &Summary{}
+					if err := json.Unmarshal(out.Bytes(), sum); err != nil {
+						t.Fatal(err)
+					}
+				} else if beats >= 0 {
+					t.Fatalf("the run ended: %v\n%s", err, &log)
+				}
+			case <-time.After(time.Duration(100+rnd.IntN(300)) * time.Millisecond):
+				beats++
+				if beats > 3+rnd.IntN(6) && killedRuns < 2 {
+					_ = c.Process.Kill()
+					killedRuns, beats = killedRuns+1, -1000
+					continue
+				}
+				if ws := children(c.Process.Pid); len(ws) > 0 && killedWorkers < 8 {
+					if syscall.Kill(ws[rnd.IntN(len(ws))], syscall.SIGKILL) == nil {
+						killedWorkers++
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d workers and %d runs were killed", killedWorkers, killedRuns)
+	p.verify(t, centre, sum, 2)
+	q, stop := opened(t, centre)
+	defer stop()
+	dead, err := q.DeadLetters(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range dead {
+		if !strings.HasPrefix(filepath.Base(d.Source.Name), "poison") || d.Stage != Read || d.Tries != 3 || !d.Kept {
+			t.Errorf("%+v", d)
+		}
+	}
+	info, err := q.blobs.Info(t.Context())
+	if err != nil || info.State.Msgs != 0 {
+		t.Errorf("%d messages of content are left on the bus: %v", info.State.Msgs, err)
+	}
+}
