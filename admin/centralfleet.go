@@ -12,7 +12,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
-	"rxedge/daemon/telemetry"
+	"rxedge/centre/survey"
 	"rxedge/daemon/telemetry/explain"
 	"rxedge/daemon/telemetry/fleet"
 	"rxedge/sync/central"
@@ -30,28 +30,6 @@ or answers have changed; each such request, and who approved it, is a signed rec
   rxedge central fleet approve retrain-3 --note "new class of medicines"`, RunE: group}
 	c.AddCommand(a.fleetDrift(dir), a.fleetFairness(dir), a.fleetQuality(dir), a.fleetRun(dir), a.fleetRequests(dir), a.fleetDecide(dir, true), a.fleetDecide(dir, false), a.fleetPropose(dir), a.fleetThresholds(dir), a.fleetRecord(dir))
 	return c
-}
-
-// fleetReaders read what sites send.
-func fleetReaders() central.Readers {
-	return central.Readers{
-		Window: func(b []byte) (central.WindowOf, error) {
-			w, err := fleet.ReadWindow(b)
-			switch {
-			case errors.Is(err, telemetry.ErrSchema):
-				return central.WindowOf{}, &central.ReportError{Code: central.ReportSchema, Reason: err.Error()}
-			case errors.Is(err, fleet.ErrUncovered):
-				return central.WindowOf{}, &central.ReportError{Code: central.ReportUncovered, Reason: err.Error()}
-			case err != nil:
-				return central.WindowOf{}, &central.ReportError{Code: central.ReportDamaged, Reason: err.Error()}
-			}
-			return central.WindowOf{From: w.From, To: w.To, Model: w.Model, Generation: w.Generation, Questions: w.Questions}, nil
-		},
-		Alarm: func(b []byte) error {
-			_, err := fleet.ReadAlarm(b)
-			return err
-		},
-	}
 }
 
 // fleetQuery is what is asked of the fleet's days.
@@ -73,104 +51,45 @@ func (q *fleetQuery) flags(c *cobra.Command) {
 
 // fleetData is what was read.
 type fleetData struct {
-	days    []fleet.Day
-	told    []fleet.Told
-	opt     fleet.Options
-	taken   *central.Taken
-	damaged int
+	*survey.Days
+	taken *central.Taken
 }
 
-// read takes up what is new, and reads the days that q asks for and those before.
+// readFleet takes up what is new, and reads the days that q asks for and those before.
 func (a *app) readFleet(ctx context.Context, f *central.Folder, q *fleetQuery) (*fleetData, error) {
-	d := &fleetData{}
 	set, drop, err := parseLabels(q.labels)
 	if err != nil || len(drop) > 0 {
 		return nil, usage("--label: write KEY=VALUE")
 	}
+	ask := survey.Query{Sites: q.sites, Labels: set}
+	if q.until != "" {
+		if ask.Until, err = time.Parse(time.DateOnly, q.until); err != nil {
+			return nil, usage("--until: %q is no date; write such as 2026-03-31", q.until)
+		}
+	}
+	if _, err := fmt.Sscanf(q.since, "%dd", &ask.Last); err != nil || ask.Last < 1 || ask.Last > 366 || q.since != fmt.Sprintf("%dd", ask.Last) {
+		if ask.Since, err = time.Parse(time.DateOnly, q.since); err != nil {
+			return nil, usage("--since: %q is neither days such as 14d nor a date", q.since)
+		}
+	}
 	if !q.local {
-		if _, err := f.TakeReports(ctx, q.hubs, fleetReaders()); errors.Is(err, central.ErrTaking) {
+		if _, err := f.TakeReports(ctx, q.hubs, survey.Readers()); errors.Is(err, central.ErrTaking) {
 			a.note("%v; this is what was taken up so far\n", err)
 		} else if err != nil {
 			return nil, fmt.Errorf("%w; --local shows what was taken up before", err)
 		}
 	}
+	d := &fleetData{}
 	if d.taken, err = f.Taken(); err != nil {
 		return nil, err
 	}
-	sites, err := f.Sites()
-	if err != nil {
+	if d.Days, err = survey.Read(ctx, f, ask); errors.Is(err, survey.ErrNoDays) {
+		return nil, usage("--since: %w", err)
+	} else if err != nil {
 		return nil, err
 	}
-	known := map[string]bool{}
-	for _, s := range sites {
-		known[s.ID] = true
-		for k, v := range set {
-			known[s.ID] = known[s.ID] && s.Labels[k] == v
-		}
-	}
-	for _, s := range q.sites {
-		if !known[s] {
-			return nil, fmt.Errorf("%s: %w with those labels", s, central.ErrNoSite)
-		}
-	}
-	var newest time.Time
-	until, since := time.Time{}, time.Time{}
-	if q.until != "" {
-		if until, err = time.Parse(time.DateOnly, q.until); err != nil {
-			return nil, usage("--until: %q is no date; write such as 2026-03-31", q.until)
-		}
-	}
-	var days int
-	if _, err := fmt.Sscanf(q.since, "%dd", &days); err != nil || days < 1 || days > 366 || q.since != fmt.Sprintf("%dd", days) {
-		if since, err = time.Parse(time.DateOnly, q.since); err != nil {
-			return nil, usage("--since: %q is neither days such as 14d nor a date", q.since)
-		}
-	}
-	from := since
-	if from.IsZero() {
-		from = time.Now().UTC().AddDate(0, 0, -days-60)
-		if !until.IsZero() {
-			from = until.AddDate(0, 0, -days)
-		}
-	}
-	if err := f.Windows(from.Add(-fleet.LookBack), until, func(s string) bool { return known[s] }, func(k central.Kept) error {
-		w, err := fleet.ReadWindow(k.Data)
-		if err != nil {
-			d.damaged++
-			return nil
-		}
-		d.days = append(d.days, fleet.Day{Site: k.Site, Hash: k.Hash.String(), Window: w})
-		if w.To.After(newest) {
-			newest = w.To
-		}
-		return nil
-	}); err != nil {
-		return nil, err
-	}
-	if until.IsZero() {
-		until = newest
-	}
-	d.opt = fleet.DefaultOptions(until)
-	d.opt.Since = d.opt.Until.AddDate(0, 0, -days)
-	if !since.IsZero() {
-		d.opt.Since = since
-	}
-	if !d.opt.Since.Before(d.opt.Until) && len(d.days) > 0 {
-		return nil, usage("--since: no day was sent from %s on", d.opt.Since.Format(time.DateOnly))
-	}
-	if err := f.Alarms(d.opt.Since, d.opt.Until.AddDate(0, 0, 2), func(s string) bool { return known[s] }, func(k central.Kept) error {
-		o, err := fleet.ReadAlarm(k.Data)
-		if err != nil {
-			d.damaged++
-			return nil
-		}
-		d.told = append(d.told, fleet.Told{Site: k.Site, Day: k.Day, Alarm: o.Alarm})
-		return nil
-	}); err != nil {
-		return nil, err
-	}
-	if d.damaged > 0 {
-		a.note("%d windows or alarms in the centre's folder are damaged and were left out\n", d.damaged)
+	if d.Damaged > 0 {
+		a.note("%d windows or alarms in the centre's folder are damaged and were left out\n", d.Damaged)
 	}
 	return d, nil
 }
@@ -182,7 +101,7 @@ type received struct {
 }
 
 func (d *fleetData) received() received {
-	r := received{d.damaged, d.taken.Refused}
+	r := received{d.Damaged, d.taken.Refused}
 	if r.Refused == nil {
 		r.Refused = map[string]map[central.ReportCode]*central.Refusals{}
 	}
@@ -225,7 +144,7 @@ func (a *app) fleetOf(dir *string, c *cobra.Command, report func(d *fleetData, q
 		if a.json {
 			return a.print(out)
 		}
-		if len(d.days) == 0 {
+		if len(d.Days.Days) == 0 {
 			a.printf("No site has sent a day yet. A day is sent once it is over, in UTC.\n")
 		} else {
 			show()
@@ -261,7 +180,7 @@ func (a *app) outliers(out []fleet.Outlier, left []fleet.Left) {
 func (a *app) fleetDrift(dir *string) *cobra.Command {
 	return a.fleetOf(dir, &cobra.Command{Use: "drift", Short: "What has changed beside the first week, where, and which sites are unlike the others",
 		Example: `  rxedge central fleet drift --label region=north --since 14d --json`}, func(d *fleetData, q *fleetQuery) (any, func(), error) {
-		r, err := fleet.Drift(d.days, d.opt)
+		r, err := fleet.Drift(d.Days.Days, d.Options)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -270,7 +189,7 @@ func (a *app) fleetDrift(dir *string) *cobra.Command {
 			m.Sites = only(m.Sites, q.sites, func(s fleet.SiteDrift) string { return s.Site })
 			m.StandingOut, m.LeftOut = q.outliers(m.StandingOut), q.left(m.LeftOut)
 		}
-		told := only(append([]fleet.Told{}, d.told...), q.sites, func(t fleet.Told) string { return t.Site })
+		told := only(append([]fleet.Told{}, d.Told...), q.sites, func(t fleet.Told) string { return t.Site })
 		return struct {
 				*fleet.DriftReport
 				Told []fleet.Told `json:"told"`
@@ -311,7 +230,7 @@ func (a *app) fleetFairness(dir *string) *cobra.Command {
 somebody said whether the answer was bad, the rates of the guard's decisions with 95 %
 intervals. What is undefined stays so and passes nothing.`,
 		Example: `  rxedge central fleet fairness --since 28d`}, func(d *fleetData, q *fleetQuery) (any, func(), error) {
-		r, err := fleet.Fairness(d.days, d.opt)
+		r, err := fleet.Fairness(d.Days.Days, d.Options)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -361,7 +280,7 @@ asked twice in which a model agrees with itself at full precision: at least, whe
 disagreements wait at the sites as can be too few to be sent, and as far as was sent. Below it is what made the
 guard doubt: exact Shapley values, added up by cohort, of eleven answers at least.`,
 		Example: `  rxedge central fleet quality --site pharmacy-17`}, func(d *fleetData, q *fleetQuery) (any, func(), error) {
-		r, err := fleet.Quality(d.days, d.opt)
+		r, err := fleet.Quality(d.Days.Days, d.Options)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -29,12 +29,12 @@ func (a *app) lookAtFleet(ctx context.Context, f *central.Folder, q *fleetQuery,
 	if err != nil {
 		return nil, err
 	}
-	r, err := fleet.Drift(d.days, d.opt)
+	r, err := fleet.Drift(d.Days.Days, d.Options)
 	if err != nil {
 		return nil, err
 	}
 	l := &fleetLook{At: time.Now().UTC(), Windows: d.taken.Windows, Requested: []*central.Matter{}, Standing: []string{}}
-	for _, c := range fleet.Causes(r, d.days, d.told) {
+	for _, c := range fleet.Causes(r, d.Days.Days, d.Told) {
 		by.Reason = c.Found[0].Text[:min(len(c.Found[0].Text), 400)]
 		m, fresh, err := f.OpenMatter(central.RetrainRequested, c.Key(), c, cooldown, by)
 		switch {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"rxedge/centre/survey"
 	"rxedge/sync/bundle"
 	"rxedge/sync/synctest"
 	"rxedge/sync/uplink"
@@ -83,7 +84,7 @@ func TestRolloutCommands(t *testing.T) {
 	if out := cmd(0, "publish", "--hold", file("two")); !strings.Contains(out, "rollout create --bundle 2") {
 		t.Fatal(out)
 	}
-	var behind []standing
+	var behind []survey.Standing
 	if err := json.Unmarshal([]byte(cmd(0, "--json", "updates")), &behind); err != nil || len(behind) != 1 || behind[0].Behind || behind[0].Newest != 1 || behind[0].Held != 2 {
 		t.Fatalf("%+v, %v", behind, err)
 	}

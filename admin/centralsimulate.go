@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"rxedge/centre/simulate"
+	"rxedge/centre/survey"
 )
 
 func (a *app) centralSimulate(dir *string) *cobra.Command {
@@ -76,7 +77,7 @@ by its id: exit code 4 where one is lost or there twice. Ctrl-C tells what there
 				x.Stderr = a.err
 				return x
 			}
-			if run.Readers = fleetReaders(); !a.json {
+			if run.Readers = survey.Readers(); !a.json {
 				run.Progress = a.simulated
 			}
 			rep, err := simulate.Simulate(c.Context(), run)

@@ -11,81 +11,19 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
-	"rxedge/sync/bundle"
+	"rxedge/centre/survey"
 	"rxedge/sync/central"
 )
 
-// standing is what the centre knows of one site.
-type standing struct {
-	Site    string     `json:"site"`
-	Channel string     `json:"channel"`
-	Status  string     `json:"status"` // waiting, expired, enrolled, revoked
-	Told    *time.Time `json:"told,omitempty"`
-	Version string     `json:"version,omitempty"`
-	Active  int64      `json:"active"`
-	Newest  int64      `json:"newest"`         // that the centre has signed for it
-	Held    int64      `json:"held,omitempty"` // a newer one, for which its wave has not come
-	Behind  bool       `json:"behind"`
-	Code    string     `json:"code,omitempty"`
-	Why     string     `json:"why,omitempty"`
-}
-
-func (a *app) standings(ctx context.Context, f *central.Folder, hubs []string) ([]standing, error) {
-	sites, err := f.Sites()
-	if err != nil {
-		return nil, err
-	}
+func (a *app) standings(ctx context.Context, f *central.Folder, hubs []string) ([]survey.Standing, error) {
 	states, err := f.States(ctx, hubs)
 	if err != nil {
 		return nil, err
 	}
-	allowed, err := f.Allowed()
-	if err != nil {
-		return nil, err
-	}
-	out := []standing{}
-	for _, s := range sites {
-		may, newest := allowed(s)
-		st := standing{Site: s.ID, Channel: s.Channel, Status: s.Status(time.Now()), Newest: may}
-		if may < newest {
-			st.Held = newest
-		}
-		if t, ok := states[s.ID]; ok {
-			var told struct {
-				Version    string               `json:"version"`
-				Active     int64                `json:"active"`
-				Refusal    *bundle.Event        `json:"refusal"`
-				Quarantine []bundle.Quarantined `json:"quarantine"`
-			}
-			if json.Unmarshal(t.State, &told) == nil {
-				at := t.At
-				st.Told, st.Version, st.Active = &at, told.Version, told.Active
-				switch {
-				case len(told.Quarantine) > 0:
-					q := told.Quarantine[len(told.Quarantine)-1]
-					st.Code, st.Why = string(q.Code), fmt.Sprintf("bundle %d: %s", q.Number, q.Reason)
-				case told.Refusal != nil:
-					st.Code, st.Why = string(told.Refusal.Code), told.Refusal.Reason
-				}
-			}
-		}
-		st.Behind = s.Revoked == nil && st.Active < st.Newest
-		if st.Behind && st.Code == "" {
-			switch {
-			case st.Status != "enrolled":
-				st.Why = "it is not enrolled"
-			case st.Told == nil:
-				st.Why = "it has told nothing yet"
-			default:
-				st.Why = "it has not come to it, or is cut off; it told last " + ago(*st.Told)
-			}
-		}
-		out = append(out, st)
-	}
-	return out, nil
+	return survey.Standings(f, states)
 }
 
-func (s *standing) row() table.Row {
+func standingRow(s *survey.Standing) table.Row {
 	told := "never"
 	if s.Told != nil {
 		told = s.Told.Local().Format(time.DateTime)
@@ -119,7 +57,7 @@ func (a *app) centralUpdates(dir *string) *cobra.Command {
 				return err
 			}
 			if behind {
-				all = slices.DeleteFunc(all, func(s standing) bool { return !s.Behind })
+				all = slices.DeleteFunc(all, func(s survey.Standing) bool { return !s.Behind })
 			}
 			if a.json {
 				return a.print(all)
@@ -130,7 +68,7 @@ func (a *app) centralUpdates(dir *string) *cobra.Command {
 			}
 			rows := []table.Row{}
 			for i := range all {
-				rows = append(rows, all[i].row())
+				rows = append(rows, standingRow(&all[i]))
 			}
 			a.table(table.Row{"site", "channel", "status", "bundle", "told", "code", "why"}, rows)
 			return nil
@@ -149,7 +87,7 @@ func (a *app) centralWatch(dir *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			before := map[string]standing{}
+			before := map[string]survey.Standing{}
 			for {
 				all, err := a.standings(c.Context(), f, hubs)
 				if err != nil {

@@ -167,20 +167,20 @@ func (a *app) reportFleet(ctx context.Context, r *report.Report, folder string, 
 		return err
 	}
 	if r.Kind == "model-card" {
-		d.days = slices.DeleteFunc(d.days, func(x fleet.Day) bool { return x.Window.Model != r.Model })
+		d.Days.Days = slices.DeleteFunc(d.Days.Days, func(x fleet.Day) bool { return x.Window.Model != r.Model })
 	}
-	if len(d.days) == 0 {
+	if len(d.Days.Days) == 0 {
 		return fmt.Errorf("no site has sent a day of this: %w", errNotFound)
 	}
-	drift, err := fleet.Drift(d.days, d.opt)
+	drift, err := fleet.Drift(d.Days.Days, d.Options)
 	if err != nil {
 		return err
 	}
-	fair, err := fleet.Fairness(d.days, d.opt)
+	fair, err := fleet.Fairness(d.Days.Days, d.Options)
 	if err != nil {
 		return err
 	}
-	quality, err := fleet.Quality(d.days, d.opt)
+	quality, err := fleet.Quality(d.Days.Days, d.Options)
 	if err != nil {
 		return err
 	}
@@ -189,8 +189,8 @@ func (a *app) reportFleet(ctx context.Context, r *report.Report, folder string, 
 		r.Of += fmt.Sprint(", sites with ", q.labels)
 	}
 	of := map[string]*telemetry.Slice{}
-	for _, x := range d.days {
-		if x.Window.From.Before(d.opt.Since) {
+	for _, x := range d.Days.Days {
+		if x.Window.From.Before(d.Options.Since) {
 			continue
 		}
 		for v, s := range x.Window.Slices[telemetry.Cohort] {
@@ -212,8 +212,8 @@ func (a *app) reportFleet(ctx context.Context, r *report.Report, folder string, 
 		for _, s := range m.Sites {
 			x.Alarms = append(x.Alarms, named(s)...)
 		}
-		for _, w := range d.days {
-			if w.Window.Model == m.Model && !w.Window.From.Before(d.opt.Since) {
+		for _, w := range d.Days.Days {
+			if w.Window.Model == m.Model && !w.Window.From.Before(d.Options.Since) {
 				x.Windows = append(x.Windows, fleet.WindowHash{Site: w.Site, Day: w.Window.From.Format(time.DateOnly), Generation: w.Window.Generation, SHA256: w.Hash})
 			}
 		}

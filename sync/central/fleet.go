@@ -278,7 +278,7 @@ func (f *Folder) keep(sites map[string]*Site, r *Report, read Readers) (fresh bo
 			return false, err
 		}
 		day := r.Here.UTC().Format(dayForm)
-		return f.keepFile(filepath.Join("fleet/alarms", r.Site), day, day+"."+hex.EncodeToString(sum[:8])+".json", r.Data, func([]byte) error { return nil })
+		return f.keepFile(filepath.Join(alarmsDir, r.Site), day, day+"."+hex.EncodeToString(sum[:8])+".json", r.Data, func([]byte) error { return nil })
 	}
 	w, err := read.Window(data)
 	if err := coded(err); err != nil {
@@ -292,7 +292,7 @@ func (f *Folder) keep(sites map[string]*Site, r *Report, read Readers) (fresh bo
 		return false, refuse(ReportTime, "it is of %s, and came on %s", w.From.Format(dayForm), now.Format(dayForm))
 	}
 	of := sha256.Sum256([]byte(w.Model + "\x00" + w.Generation))
-	return f.keepFile(filepath.Join("fleet/windows", r.Site), day.Format(dayForm), day.Format(dayForm)+"."+hex.EncodeToString(of[:8])+".rxw", r.Data, func(old []byte) error {
+	return f.keepFile(filepath.Join(windowsDir, r.Site), day.Format(dayForm), day.Format(dayForm)+"."+hex.EncodeToString(of[:8])+".rxw", r.Data, func(old []byte) error {
 		was, err := read.Window(enroll.SignedData(old))
 		if err == nil && was.Questions >= w.Questions {
 			return refuse(ReportOlder, "there is one of %s with %d questions; this has %d", day.Format(dayForm), was.Questions, w.Questions)
@@ -347,33 +347,78 @@ type Kept struct {
 	Data []byte
 }
 
-// Windows that were taken up of the days from since on and before until, of the
-// sites that want says, in order of sites and days. Zero times are no bounds; want
-// may be nil.
+// WindowName is a window that was taken up, by the names of its folder and file.
+type WindowName struct {
+	Site string
+	Day  time.Time
+	Name string
+}
+
+// WindowNames of the days from since on and before until, of the sites that want says,
+// in order of sites and days. Zero times are no bounds; want may be nil.
+func (f *Folder) WindowNames(since, until time.Time, want func(site string) bool) ([]WindowName, error) {
+	return f.keptNames(windowsDir, since, until, want)
+}
+
+// Window of a name.
+func (f *Folder) Window(n WindowName) (Kept, error) { return f.keptFile(windowsDir, n) }
+
+// Windows that were taken up, as WindowNames.
 func (f *Folder) Windows(since, until time.Time, want func(site string) bool, do func(Kept) error) error {
-	return f.kept("fleet/windows", since, until, want, do)
+	return f.kept(windowsDir, since, until, want, do)
 }
 
 // Alarms that were taken up, as Windows; Day is when they came.
 func (f *Folder) Alarms(since, until time.Time, want func(site string) bool, do func(Kept) error) error {
-	return f.kept("fleet/alarms", since, until, want, do)
+	return f.kept(alarmsDir, since, until, want, do)
 }
 
+const (
+	windowsDir = "fleet/windows"
+	alarmsDir  = "fleet/alarms"
+)
+
 func (f *Folder) kept(under string, since, until time.Time, want func(site string) bool, do func(Kept) error) error {
-	sites, err := os.ReadDir(f.path(under))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	names, err := f.keptNames(under, since, until, want)
 	if err != nil {
 		return err
 	}
+	for _, n := range names {
+		k, err := f.keptFile(under, n)
+		if err != nil {
+			return err
+		}
+		if err := do(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *Folder) keptFile(under string, n WindowName) (Kept, error) {
+	b, err := os.ReadFile(filepath.Join(f.path(under), n.Site, n.Name))
+	if err != nil {
+		return Kept{}, err
+	}
+	return Kept{n.Site, n.Day, bundle.HashOf(b), enroll.SignedData(b)}, nil
+}
+
+func (f *Folder) keptNames(under string, since, until time.Time, want func(site string) bool) ([]WindowName, error) {
+	sites, err := os.ReadDir(f.path(under))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []WindowName
 	for _, s := range sites {
 		if want != nil && !want(s.Name()) {
 			continue
 		}
 		files, err := os.ReadDir(filepath.Join(f.path(under), s.Name()))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, e := range files {
 			d, _, _ := strings.Cut(e.Name(), ".")
@@ -381,22 +426,16 @@ func (f *Folder) kept(under string, since, until time.Time, want func(site strin
 			if err != nil || !since.IsZero() && day.Before(since) || !until.IsZero() && !day.Before(until) {
 				continue // or a file that is being written
 			}
-			b, err := os.ReadFile(filepath.Join(f.path(under), s.Name(), e.Name()))
-			if err != nil {
-				return err
-			}
-			if err := do(Kept{s.Name(), day, bundle.HashOf(b), enroll.SignedData(b)}); err != nil {
-				return err
-			}
+			out = append(out, WindowName{s.Name(), day, e.Name()})
 		}
 	}
-	return nil
+	return out, nil
 }
 
 // tidyWindows removes what is older than keptWindows.
 func (f *Folder) tidyWindows() error {
 	before := f.now().Add(-keptWindows)
-	for _, under := range []string{"fleet/windows", "fleet/alarms"} {
+	for _, under := range []string{windowsDir, alarmsDir} {
 		names, err := filepath.Glob(filepath.Join(f.path(under), "*", "*"))
 		if err != nil {
 			return err

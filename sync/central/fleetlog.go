@@ -35,7 +35,11 @@ const (
 	ThresholdsProposed = record.ThresholdsProposed
 	ThresholdsApproved = record.ThresholdsApproved
 	ThresholdsDeclined = record.ThresholdsDeclined
+	AccessChanged      = record.AccessChanged
 )
+
+// notes are actions that stand by themselves.
+var notes = map[FleetAction]bool{AccessChanged: true}
 
 // opens says which action a decision answers to; "" for those that open.
 var opens = map[FleetAction]FleetAction{
@@ -139,15 +143,14 @@ func (l *fleetLog) add(s Signed, keys map[string]bool) error {
 		return err
 	}
 	m, state := l.matter(c.ID), stateOf(c.Action)
-	if m == nil {
+	switch {
+	case notes[c.Action]:
+	case m == nil:
 		l.matters = append(l.matters, &Matter{FleetRecord: c, Hash: s.Hash, State: state})
-	} else {
-		m.State = state
-		if follows[c.Action] != nil {
-			m.Steps = append(m.Steps, &c)
-		} else {
-			m.Decided = &c
-		}
+	case follows[c.Action] != nil:
+		m.State, m.Steps = state, append(m.Steps, &c)
+	default:
+		m.State, m.Decided = state, &c
 	}
 	l.signed, l.last, l.head = append(l.signed, s), c, s.Hash
 	return nil
@@ -162,7 +165,7 @@ func (l *fleetLog) may(c *FleetRecord) error {
 		if m == nil || !slices.Contains(follows[c.Action], m.State) {
 			return fmt.Errorf("%s is not for %s", c.Action, c.ID)
 		}
-	case !known:
+	case !known && !notes[c.Action]:
 		return fmt.Errorf("there is no action %q", c.Action)
 	case opener == "" && m != nil, opener != "" && (m == nil || m.Decided != nil || m.Action != opener):
 		return fmt.Errorf("%s is not for %s", c.Action, c.ID)
@@ -241,6 +244,19 @@ func (f *Folder) record(l *fleetLog, c FleetRecord) error {
 	}
 	l.whole += int64(len(line)) + 1
 	return nil
+}
+
+// Note what was done and wants no decision; about is what it was done to.
+func (f *Folder) Note(action FleetAction, about string, by By) error {
+	if !notes[action] {
+		return fmt.Errorf("%q is no action that stands by itself", action)
+	}
+	l, unlock, err := f.lockedLog()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return f.record(l, FleetRecord{Who: by.Who, Action: action, Cause: about, Reason: by.Reason})
 }
 
 // Open a matter. Where one of the same action and cause was opened less than cooldown

@@ -511,3 +511,11 @@ func (f *Folder) sweepStore() error {
 	}
 	return nil
 }
+
+// BundleName is how a bundle is called in lists: CHANNEL/NUMBER; none has the number 0.
+func BundleName(channel string, number int64) string {
+	if number == 0 {
+		return channel + ", none yet"
+	}
+	return fmt.Sprintf("%s/%d", channel, number)
+}

@@ -210,6 +210,7 @@ type heard struct {
 type stated struct {
 	told told
 	at   time.Time
+	raw  []byte
 }
 
 func newHeard() *heard {
@@ -232,7 +233,7 @@ func (h *heard) state(site string, b []byte, at time.Time) {
 	if json.Unmarshal(b, &t) != nil {
 		return
 	}
-	h.states[site] = stated{t, at}
+	h.states[site] = stated{t, at, b}
 	for _, q := range t.Quarantine {
 		h.note(site, q.Number, t.read(q.Number, at))
 	}

@@ -6,14 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"slices"
-	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
 )
 
@@ -64,15 +60,8 @@ type RunOptions struct {
 
 // controller of rollouts.
 type controller struct {
-	f    *Folder
-	opt  RunOptions
-	nc   *nats.Conn
-	wake chan struct{}
-
-	mu    sync.Mutex
-	heard *heard
-	fresh *heard // what was told while all was read
-	stale bool   // the connection was lost since it was read whole
+	*listener
+	opt RunOptions
 
 	unsent bool // what is signed may not be at the hub
 	told   map[string]string
@@ -105,46 +94,20 @@ func (f *Folder) RunRollouts(ctx context.Context, opt RunOptions) error {
 	if err := unix.Flock(int(l.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return ErrController
 	}
-	c := &controller{f: f, opt: opt, wake: make(chan struct{}, 1), heard: newHeard(), fresh: newHeard(), stale: true, unsent: true, told: map[string]string{}}
-	c.nc, err = f.Connect(opt.Hubs, !opt.Once, nats.ReconnectHandler(func(*nats.Conn) { c.reread() }), nats.ConnectHandler(func(*nats.Conn) { c.reread() }))
+	n, err := f.listen(opt.Hubs, !opt.Once)
 	if err != nil {
 		return err
 	}
-	defer c.nc.Close()
-	for _, subject := range []string{"state.*", "tel.*.high.rollout"} {
-		if _, err := c.nc.Subscribe(subject, func(m *nats.Msg) {
-			c.mu.Lock()
-			c.heard.hear(m, time.Now())
-			c.fresh.hear(m, time.Now())
-			c.mu.Unlock()
-			c.poke()
-		}); err != nil {
-			return err
-		}
-	}
+	defer n.close()
+	c := &controller{listener: n, opt: opt, unsent: true, told: map[string]string{}}
 	return c.run(ctx)
-}
-
-func (c *controller) poke() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (c *controller) reread() {
-	c.mu.Lock()
-	c.stale = true
-	c.mu.Unlock()
-	c.poke()
 }
 
 func (c *controller) run(ctx context.Context) error {
 	tick := time.NewTicker(c.opt.Every)
 	defer tick.Stop()
-	whole := time.Time{}
 	for {
-		err := c.look(ctx, &whole)
+		err := c.look(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -162,24 +125,13 @@ func (c *controller) run(ctx context.Context) error {
 	}
 }
 
-// rereadEvery so that nothing that was missed stays so.
-const rereadEvery = time.Minute
-
-func (c *controller) look(ctx context.Context, whole *time.Time) error {
+func (c *controller) look(ctx context.Context) error {
 	try, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	c.mu.Lock()
-	stale := c.stale
-	c.mu.Unlock()
-	var rerr error
-	if stale || time.Since(*whole) > rereadEvery {
-		if rerr = c.read(try); rerr == nil {
-			*whole = time.Now()
-		}
-	}
+	rerr := c.readAgain(try)
 	// What was heard before counts even where the hub is not reached now: a halt
 	// is signed here and given to the hub as soon as it is back.
-	if rerr != nil && whole.IsZero() {
+	if rerr != nil && !c.once() {
 		return rerr
 	}
 	signed, err := c.step()
@@ -189,68 +141,6 @@ func (c *controller) look(ctx context.Context, whole *time.Time) error {
 		}
 	}
 	return errors.Join(err, rerr)
-}
-
-// read all that lies at the hub.
-func (c *controller) read(ctx context.Context) error {
-	c.mu.Lock()
-	c.stale = false // before reading: what is lost meanwhile says so again
-	c.fresh = newHeard()
-	c.mu.Unlock()
-	h, err := c.f.hear(ctx, c.nc)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err != nil {
-		c.stale = true
-		return err
-	}
-	maps.Copy(h.states, c.fresh.states)
-	for site, m := range c.heard.failures {
-		for n, o := range m {
-			h.note(site, n, o)
-		}
-	}
-	c.heard = h
-	return nil
-}
-
-// hear what lies at the hub: the last state of each site, and its reports.
-func (f *Folder) hear(ctx context.Context, nc *nats.Conn) (*heard, error) {
-	states, err := f.states(ctx, nc)
-	if err != nil {
-		return nil, err
-	}
-	h := newHeard()
-	for site, s := range states {
-		h.state(site, s.State, s.At)
-	}
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return nil, err
-	}
-	s, err := js.Stream(ctx, StreamTelemetry)
-	if err != nil {
-		return nil, fmt.Errorf("the hub has no reports yet: %w", err)
-	}
-	con, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{FilterSubjects: []string{"tel.*.high.rollout"}})
-	if err != nil {
-		return nil, err
-	}
-	for {
-		b, err := con.FetchNoWait(500)
-		if err != nil {
-			return nil, err
-		}
-		got := 0
-		for m := range b.Messages() {
-			got++
-			r := report(m)
-			h.report(r.Site, r.Data, r.Here)
-		}
-		if b.Error() != nil || got == 0 {
-			return h, b.Error()
-		}
-	}
 }
 
 // step does all that there is to do now.
@@ -347,4 +237,20 @@ func (f *Folder) PushGates(ctx context.Context, hubs []string) error {
 	}
 	defer nc.Close()
 	return f.pushMetadata(ctx, nc)
+}
+
+// UnderWay says whether a rollout is neither done nor given up.
+func (s *Standing) UnderWay() bool { return s.unfinished() }
+
+// Steps that a person can take of a rollout as it stands.
+func (s *Standing) Steps() []string {
+	out := []string{}
+	for _, a := range []Action{ActApprove, ActPause, ActResume, ActAbort} {
+		for _, t := range transitions {
+			if t.Action == a && slices.Contains(t.From, s.State) {
+				out = append(out, string(a))
+			}
+		}
+	}
+	return out
 }

@@ -78,6 +78,10 @@ const (
 	ThresholdsDeclined Action = "thresholds.declined"
 )
 
+// AccessChanged stands by itself, and opens no matter: an account of the fleet page was
+// made, changed or removed.
+const AccessChanged Action = "access.changed"
+
 // Fleet is one step of the fleet's record.
 type Fleet struct {
 	Seq    int64     `json:"seq"` // 1, 2, …

@@ -99,6 +99,10 @@ type Outlier struct {
 	Peers      float64  `json:"peers"`
 	N          int64    `json:"n"`
 	Text       string   `json:"text"`
+	// PeerSites is how many sites it was compared with, Pool which: those compared, less
+	// those that differ more.
+	PeerSites int      `json:"peer_sites"`
+	Pool      []string `json:"-"`
 }
 
 // model is the days of one model.

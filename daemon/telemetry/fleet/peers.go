@@ -59,12 +59,14 @@ func peel(names []string, q float64, test func(site string, pool []string) []Out
 		if site == "" {
 			break
 		}
+		pool = slices.DeleteFunc(pool, func(s string) bool { return s == site })
+		peers := slices.Clone(pool)
 		for _, o := range all {
 			if o.Site == site && o.Q <= q && large(&o) >= 1 {
+				o.Pool, o.PeerSites = peers, len(peers)
 				out = append(out, o)
 			}
 		}
-		pool = slices.DeleteFunc(pool, func(s string) bool { return s == site })
 	}
 	return out
 }
