@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -90,7 +91,7 @@ func TestCitationsPointAtBytes(t *testing.T) {
 		p.do(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll(".chip")[` + string(rune('0'+i)) + `].click()`))
 		// A row of a table is marked cell by cell.
 		want := strings.ReplaceAll(quote, " | ", "")
-		p.until(`[...document.querySelectorAll("mark")].map((m) => m.textContent).join("") === ` + quoteJS(want))
+		p.until(`[...document.querySelectorAll("mark")].map((m) => m.textContent).join("") === ` + strconv.Quote(want))
 	}
 	same(t, "the label's title", p.text("#label-title"), []string{"Ödd <b>label</b> & co"})
 
@@ -98,8 +99,8 @@ func TestCitationsPointAtBytes(t *testing.T) {
 	links := eval[[]string](p, `[...document.querySelectorAll(".chip")].map((a) => a.hash)`)
 	alone := openTab(t, b.URL, "/", 1280, 900)
 	for i, quote := range quotes {
-		alone.do(chromedp.Evaluate[chromedp.Void](`location.hash = ` + quoteJS(links[i])))
-		alone.until(`[...document.querySelectorAll("mark")].map((m) => m.textContent).join("") === ` + quoteJS(strings.ReplaceAll(quote, " | ", "")))
+		alone.do(chromedp.Evaluate[chromedp.Void](`location.hash = ` + strconv.Quote(links[i])))
+		alone.until(`[...document.querySelectorAll("mark")].map((m) => m.textContent).join("") === ` + strconv.Quote(strings.ReplaceAll(quote, " | ", "")))
 	}
 	alone.clean()
 	same(t, "cells", p.text("#label td"), []string{"Weight", "Dose", "≥ 40 kg 💊", "500 mg", "< 40 kg", "25 mg/kg"})
@@ -401,7 +402,7 @@ func TestLinkOpensAlone(t *testing.T) {
 		{"no place", "#doc=sample-warfarin", "#label-title", "Warfarin sodium tablets"},
 	} {
 		other := openTab(t, b.URL, "/"+tt.hash, 1280, 900)
-		other.until(`[...document.querySelectorAll(` + quoteJS(tt.selector) + `)].some((n) => n.textContent === ` + quoteJS(tt.want) + `)`)
+		other.until(`[...document.querySelectorAll(` + strconv.Quote(tt.selector) + `)].some((n) => n.textContent === ` + strconv.Quote(tt.want) + `)`)
 		if n := len(other.text("mark")); n != 0 {
 			t.Errorf("%s: something is marked", tt.name)
 		}

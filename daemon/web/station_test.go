@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -107,25 +108,10 @@ func TestStationPage(t *testing.T) {
 			if n := eval[int](p, `[...document.querySelectorAll(".chart canvas")].filter((c) => c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v, i) => i % 4 === 3 && v)).length`); n != 5 {
 				t.Errorf("%d of 5 charts are drawn", n)
 			}
-			if dir := os.Getenv("RXEDGE_SCREENSHOTS"); dir != "" {
-				png, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("station-cards-%d-%s.png", c.width, c.scheme)), png, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			p.do(chromedp.Evaluate[chromedp.Void](axe))
+			p.Shoot(fmt.Sprintf("station-cards-%d-%s", c.width, c.scheme), true)
 			look := func(state string) {
 				t.Helper()
-				report := eval[string](p, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"]}).then((r) =>
-					JSON.stringify(r.violations.map((v) => v.id + ": " + v.help + ": " + v.nodes.map((n) => n.html.slice(0, 160) + " " + (n.any[0]?.message ?? "")).join(" | "))))`)
-				var found []string
-				if err := json.Unmarshal([]byte(report), &found); err != nil {
-					t.Fatal(err)
-				}
-				for _, v := range found {
+				for _, v := range p.Violations() {
 					t.Errorf("%s: %s", state, v)
 				}
 			}
@@ -140,7 +126,7 @@ func TestStationPage(t *testing.T) {
 				}
 			}
 			p.keys(kb.ArrowDown)
-			p.until(`document.getElementById("chart-feature").getAttribute("aria-label") !== ` + quoteJS(was))
+			p.until(`document.getElementById("chart-feature").getAttribute("aria-label") !== ` + strconv.Quote(was))
 			if n := eval[int](p, `document.querySelectorAll("#bins tbody tr").length`); n < 2 {
 				t.Errorf("the distribution's table has %d rows", n)
 			}

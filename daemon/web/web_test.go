@@ -36,7 +36,7 @@ func body(t *testing.T, res *http.Response) string {
 
 func TestHandlerServes(t *testing.T) {
 	t.Parallel()
-	files, version := load()
+	files, version := own().files, own().version
 	for _, tt := range []struct {
 		method, target string
 		status         int
@@ -116,7 +116,7 @@ func TestUnchangedFileIsNotSentAgain(t *testing.T) {
 // script or style, no other host, no markup from strings, nothing kept.
 func TestFilesKeepTheRules(t *testing.T) {
 	t.Parallel()
-	files, _ := load()
+	files := own().files
 	forbidden := map[string][]*regexp.Regexp{
 		".html": {
 			regexp.MustCompile(`(?i)\sstyle=`), regexp.MustCompile(`(?i)\son[a-z]+=`),
@@ -152,7 +152,7 @@ const chartsFile = "station/uPlot.iife.min.js"
 // uPlot 1.6.32 is served as its makers publish it, with its licence.
 func TestVendoredCharts(t *testing.T) {
 	t.Parallel()
-	files, _ := load()
+	files := own().files
 	for name, want := range map[string]string{
 		chartsFile:                  "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
 		"station/uPlot.min.css":     "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",

@@ -1,15 +1,21 @@
-package web
+// Package webtest drives pages in a real Chromium, for tests, and looks at them with
+// axe-core. Where there is no Chromium its tests are skipped.
+package webtest
 
 import (
 	"context"
+	_ "embed"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -30,7 +36,8 @@ var browser struct {
 	err  error
 }
 
-func TestMain(m *testing.M) {
+// Main is for TestMain: it runs the tests, and ends the browser.
+func Main(m *testing.M) {
 	code := m.Run()
 	if browser.stop != nil {
 		browser.stop()
@@ -72,10 +79,11 @@ func startBrowser() {
 	browser.ctx, browser.err = ctx, chromedp.Do(ctx, chromedp.Navigate("about:blank"))
 }
 
-// tab drives the page as a person does, and keeps what the browser reports.
-type tab struct {
-	t    *testing.T
-	ctx  context.Context
+// Tab drives a page as a person does, and keeps what the browser reports.
+type Tab struct {
+	Ctx context.Context
+
+	t    testing.TB
 	home string
 
 	mu       sync.Mutex
@@ -83,8 +91,8 @@ type tab struct {
 	trouble  []string
 }
 
-// openTab opens address (under home) in a window of the given size.
-func openTab(t *testing.T, home, address string, width, height int64) *tab {
+// Open opens address (under home) in a window of the given size.
+func Open(t testing.TB, home, address string, width, height int64) *Tab {
 	t.Helper()
 	browser.once.Do(startBrowser)
 	if browser.skip != "" {
@@ -95,7 +103,7 @@ func openTab(t *testing.T, home, address string, width, height int64) *tab {
 	}
 	ctx, closeTab := chromedp.NewContext(browser.ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(closeTab)
-	p := &tab{t: t, ctx: ctx, home: home}
+	p := &Tab{t: t, Ctx: ctx, home: home}
 	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, height)); err != nil {
 		t.Fatal(err)
 	}
@@ -105,11 +113,26 @@ func openTab(t *testing.T, home, address string, width, height int64) *tab {
 	if _, err := chromedp.Call(ctx, network.Enable, network.EnableParams{}); err != nil {
 		t.Fatal(err)
 	}
-	p.do(chromedp.Navigate(home + address))
+	p.Do(chromedp.Navigate(home + address))
 	return p
 }
 
-func (p *tab) observe(ev any) {
+// Requests that the page has made, by their addresses.
+func (p *Tab) Requests() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.requests...)
+}
+
+// Trouble that the browser has reported: of the policy, of requests that failed, of
+// exceptions.
+func (p *Tab) Trouble() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.trouble...)
+}
+
+func (p *Tab) observe(ev any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch ev := ev.(type) {
@@ -124,9 +147,9 @@ func (p *tab) observe(ev any) {
 	}
 }
 
-// clean fails the test if the browser complained (of the policy, of a failed
+// Clean fails the test if the browser complained (of the policy, of a failed
 // request, of an exception) or the page asked anything of another origin.
-func (p *tab) clean(except ...string) {
+func (p *Tab) Clean(except ...string) {
 	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -146,18 +169,20 @@ next:
 	}
 }
 
-func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+// Do steps of chromedp.
+func (p *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.Ctx, patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		p.t.Fatal(err)
 	}
 }
 
-func eval[T any](p *tab, js string) T {
+// Eval runs a script on the page and gives its value, awaited.
+func Eval[T any](p *Tab, js string) T {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.Ctx, patience)
 	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](js, chromedp.EvalAwaitPromise))
 	if err != nil {
@@ -166,41 +191,98 @@ func eval[T any](p *tab, js string) T {
 	return v
 }
 
-// until waits for an expression to become true. (chromedp.Poll makes its
+// Until waits for an expression to become true. (chromedp.Poll makes its
 // predicate with new Function, which the page's policy forbids.)
-func (p *tab) until(js string) {
+func (p *Tab) Until(js string) {
 	p.t.Helper()
-	if !eval[bool](p, `new Promise((done) => {
+	if !Eval[bool](p, `new Promise((done) => {
 		const end = performance.now() + 60000;
 		const look = () => ((`+js+`) ? done(true) : performance.now() > end ? done(false) : setTimeout(look, 10));
 		look();
 	})`) {
-		p.t.Fatalf("never came true: %s\nthe page: %s", js, eval[string](p, "document.body.innerText"))
+		p.t.Fatalf("never came true: %s\nthe page: %s", js, Eval[string](p, "document.body.innerText"))
 	}
 }
 
-func (p *tab) keys(keys string) {
+// Keys are typed.
+func (p *Tab) Keys(keys string) {
 	p.t.Helper()
-	p.do(chromedp.KeyEvent(keys))
+	p.Do(chromedp.KeyEvent(keys))
 }
 
-// ask types a question and waits for its end.
-func (p *tab) ask(q string) {
+// Text is what a selector's elements say, one per element.
+func (p *Tab) Text(selector string) []string {
 	p.t.Helper()
-	p.until(`document.activeElement?.id === "question"`)
-	p.keys(q + "\r")
-	p.until(`!document.getElementById("answer").hidden && !document.getElementById("answer").hasAttribute("aria-busy")`)
+	return Eval[[]string](p, `[...document.querySelectorAll(`+quoteJS(selector)+`)].map((n) => n.textContent)`)
 }
 
-// text is what a selector's elements say, one per element.
-func (p *tab) text(selector string) []string {
+// Click what a selector chooses.
+func (p *Tab) Click(selector string) {
 	p.t.Helper()
-	return eval[[]string](p, `[...document.querySelectorAll(`+quoteJS(selector)+`)].map((n) => n.textContent)`)
-}
-
-func (p *tab) click(selector string) {
-	p.t.Helper()
-	p.do(chromedp.Click(chromedp.CSS(selector)))
+	p.Do(chromedp.Click(chromedp.CSS(selector)))
 }
 
 func quoteJS(s string) string { return fmt.Sprintf("%q", s) }
+
+// Media sets what kind of medium the page is on ("": a screen) and which colours are
+// preferred, light or dark.
+func (p *Tab) Media(kind, scheme string) {
+	p.t.Helper()
+	p.Do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Media: kind, Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		})
+		return err
+	}))
+}
+
+// axe-core 4.10.3, as its makers publish it.
+//
+//go:embed axe.min.js
+var axe string
+
+// leastRules of axe-core that apply to any page: with fewer it did not run.
+const leastRules = 15
+
+// Violations that axe-core finds, a line each, by the rules of WCAG 2.0 to 2.2, A and AA,
+// and its best practices. A dialog over the page makes what is under it inert.
+func (p *Tab) Violations() []string {
+	p.t.Helper()
+	if !Eval[bool](p, `"axe" in window`) {
+		p.Do(chromedp.Evaluate[chromedp.Void](axe))
+	}
+	report := Eval[string](p, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"]}).then((r) =>
+		JSON.stringify({passes: r.passes.length, violations: r.violations.map((v) => v.id + ": " + v.help + ": " + v.nodes.map((n) => n.html.slice(0, 160) + " " + (n.any[0]?.message ?? "")).join(" | "))}))`)
+	var r struct {
+		Passes     int
+		Violations []string
+	}
+	if err := json.Unmarshal([]byte(report), &r); err != nil {
+		p.t.Fatal(err)
+	}
+	if r.Passes < leastRules {
+		p.t.Errorf("only %d rules were tried", r.Passes)
+	}
+	return r.Violations
+}
+
+// Shoot a picture of what is seen, or of the full page, into the folder named by
+// RXEDGE_SCREENSHOTS, to be looked at by a person; nothing where none is named.
+func (p *Tab) Shoot(name string, full bool) {
+	p.t.Helper()
+	dir := os.Getenv("RXEDGE_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	action := chromedp.CaptureScreenshot()
+	if full {
+		action = chromedp.FullScreenshot(100)
+	}
+	png, err := chromedp.Run(p.Ctx, action)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
