@@ -16,8 +16,16 @@ import (
 	"time"
 
 	"rxedge/inference/semantic"
+	"rxedge/inference/semantic/contrast"
 	"rxedge/inference/wordpiece"
 )
+
+// settings of the training; DESIGN.md says what they were compared with.
+type settings struct {
+	contrast.Settings
+	epochs int
+	seed   uint64
+}
 
 func main() {
 	if err := run(); err != nil {
@@ -27,13 +35,13 @@ func main() {
 }
 
 func run() error {
-	s := settings{batch: 256, workers: runtime.GOMAXPROCS(0)}
+	s := settings{Settings: contrast.Settings{Batch: 256, Workers: runtime.GOMAXPROCS(0)}}
 	data := flag.String("data", "", "folder of the training texts")
 	out := flag.String("out", "inference/semantic/builtin.bin", "the model file")
-	flag.IntVar(&s.dimension, "dimension", 256, "of the vectors")
+	flag.IntVar(&s.Dimension, "dimension", 256, "of the vectors")
 	flag.IntVar(&s.epochs, "epochs", 6, "passes over the pairs")
-	flag.Float64Var(&s.temperature, "temperature", 0.05, "of the softmax")
-	flag.Float64Var(&s.rate, "rate", 0.02, "of learning at first, in parts of the rows' root mean square")
+	flag.Float64Var(&s.Temperature, "temperature", 0.05, "of the softmax")
+	flag.Float64Var(&s.Rate, "rate", 0.02, "of learning at first, in parts of the rows' root mean square")
 	flag.Uint64Var(&s.seed, "seed", 1, "of the random numbers")
 	heldOut := flag.String("held-out", "", "write the part of MedQuAD that is not learned from to this folder, for 'rxedge eval', and train nothing")
 	flag.Parse()
@@ -85,20 +93,20 @@ func run() error {
 	}
 	rows := begin(b.whole, len(words), s)
 	say("begun with latent semantic analysis")
-	c := newContrast(s, rows)
+	c := contrast.New(s.Settings, rows)
 	for e := range s.epochs {
 		items := b.epoch()
-		steps, loss := len(items)/s.batch, 0.0
+		steps, loss := len(items)/s.Batch, 0.0
 		for i := range steps {
-			for j, it := range items[i*s.batch : (i+1)*s.batch] {
-				c.left.bags[j], c.right.bags[j] = it[0], it[1]
+			for j, it := range items[i*s.Batch : (i+1)*s.Batch] {
+				c.Set(j, it[0], it[1])
 			}
-			loss += c.step((float64(e) + float64(i)/float64(steps)) / float64(s.epochs))
+			loss += c.Step((float64(e) + float64(i)/float64(steps)) / float64(s.epochs))
 		}
 		say("epoch %d of %d, %d batches, loss %.4f", e+1, s.epochs, steps, loss/float64(steps))
 	}
-	unknown(rows[:s.dimension], s)
-	file, err := semantic.Write("rxedge-semantic-1", "Apache-2.0", "MedQuAD, RQE, SciFact, FDA labels; see MODEL_CARD.md", s.dimension, words, layTable, rows)
+	unknown(rows[:s.Dimension], s)
+	file, err := semantic.Write("rxedge-semantic-1", "Apache-2.0", "MedQuAD, RQE, SciFact, FDA labels; see MODEL_CARD.md", s.Dimension, words, layTable, rows)
 	if err != nil {
 		return err
 	}
@@ -115,16 +123,16 @@ const windowPieces = 100
 // begin with each piece's place in a latent semantic analysis of windows of the
 // texts, times its inverse document frequency.
 func begin(texts [][]int32, pieces int, s settings) []float32 {
-	var bags []bag
+	var bags []contrast.Bag
 	df := make([]int, pieces)
 	for _, t := range texts {
 		for i := 0; i < len(t); i += windowPieces {
-			b := bagOf(t[i:min(len(t), i+windowPieces)])
-			if len(b.ids) < 5 {
+			b := contrast.BagOf(t[i:min(len(t), i+windowPieces)])
+			if len(b.IDs) < 5 {
 				continue
 			}
 			bags = append(bags, b)
-			for _, id := range b.ids {
+			for _, id := range b.IDs {
 				df[id]++
 			}
 		}
@@ -135,20 +143,20 @@ func begin(texts [][]int32, pieces int, s settings) []float32 {
 	}
 	m := &semantic.Sparse{Columns: pieces}
 	for _, b := range bags {
-		w := make([]float32, len(b.ids))
-		for j, id := range b.ids {
-			w[j] = b.weights[j] * idf[id]
+		w := make([]float32, len(b.IDs))
+		for j, id := range b.IDs {
+			w[j] = b.Weights[j] * idf[id]
 		}
 		l := semantic.Norm(w)
 		for j := range w {
 			w[j] /= l
 		}
-		m.Append(b.ids, w)
+		m.Append(b.IDs, w)
 	}
-	rows := semantic.Latent(m, s.dimension, 1, s.workers, s.seed)
+	rows := semantic.Latent(m, s.Dimension, 1, s.Workers, s.seed)
 	sum := 0.0
 	for i := range pieces {
-		row := rows[i*s.dimension:][:s.dimension]
+		row := rows[i*s.Dimension:][:s.Dimension]
 		for d := range row {
 			row[d] *= idf[i]
 			sum += float64(row[d]) * float64(row[d])

@@ -1,51 +1,52 @@
-package main
+// Package contrast trains the rows of a table of static vectors so that texts which belong
+// together are nearer than all others of their batch.
+package contrast
 
 import (
 	"cmp"
 	"math"
-	"math/rand/v2"
 	"slices"
 
 	"rxedge/inference/semantic"
 )
 
-// settings of the training; DESIGN.md says what they were compared with.
-type settings struct {
-	dimension   int
-	epochs      int
-	batch       int
-	temperature float64
-	rate        float64 // Adam's, in parts of the rows' root mean square
-	workers     int
-	seed        uint64
+// Settings of the training; DESIGN.md of inference/semantic says what they were compared
+// with.
+type Settings struct {
+	Dimension   int
+	Batch       int
+	Temperature float64
+	Rate        float64 // Adam's, in parts of the rows' root mean square
+	Workers     int
 }
 
-// bag is a text as the model sees it: its distinct pieces and what each counts.
-type bag struct {
-	ids     []int32
-	weights []float32
+// Bag is a text as the model sees it: its distinct pieces and what each counts.
+type Bag struct {
+	IDs     []int32
+	Weights []float32
 }
 
-func bagOf(ids []int32) bag {
+// BagOf the ids of a text's pieces.
+func BagOf(ids []int32) Bag {
 	sorted := slices.Clone(ids)
 	slices.Sort(sorted)
-	var b bag
+	var b Bag
 	for i := 0; i < len(sorted); {
 		id, n := sorted[i], 1
 		for i++; i < len(sorted) && sorted[i] == id; i++ {
 			n++
 		}
-		b.ids = append(b.ids, id)
-		b.weights = append(b.weights, float32(1+math.Log(float64(n))))
+		b.IDs = append(b.IDs, id)
+		b.Weights = append(b.Weights, float32(1+math.Log(float64(n))))
 	}
 	return b
 }
 
-// contrast learns the rows so that texts that belong together are nearer than
+// Contrast learns the rows so that texts that belong together are nearer than
 // all others of their batch (InfoNCE over in-batch negatives, both ways; van den
 // Oord and others, 2018), by Adam on the rows that a batch has.
-type contrast struct {
-	settings
+type Contrast struct {
+	Settings
 	rows         []float32
 	mean, square []float32 // Adam's moments
 	scale        float32   // root mean square of the rows at first
@@ -55,7 +56,7 @@ type contrast struct {
 
 // side of a batch: vectors of one text of each pair.
 type side struct {
-	bags     []bag
+	bags     []Bag
 	lengths  []float32
 	unit     []float32 // batch × dimension
 	gradient []float32
@@ -67,31 +68,35 @@ type use struct {
 	weight float32
 }
 
-func newContrast(s settings, rows []float32) *contrast {
-	c := &contrast{settings: s, rows: rows, mean: make([]float32, len(rows)), square: make([]float32, len(rows)), logits: make([]float32, s.batch*s.batch)}
+// New training of rows, which it changes.
+func New(s Settings, rows []float32) *Contrast {
+	c := &Contrast{Settings: s, rows: rows, mean: make([]float32, len(rows)), square: make([]float32, len(rows)), logits: make([]float32, s.Batch*s.Batch)}
 	sum := 0.0
 	for _, x := range rows {
 		sum += float64(x) * float64(x)
 	}
 	c.scale = float32(math.Sqrt(sum / float64(len(rows))))
 	for _, sd := range []*side{&c.left, &c.right} {
-		sd.bags, sd.lengths = make([]bag, s.batch), make([]float32, s.batch)
-		sd.unit, sd.gradient = make([]float32, s.batch*s.dimension), make([]float32, s.batch*s.dimension)
+		sd.bags, sd.lengths = make([]Bag, s.Batch), make([]float32, s.Batch)
+		sd.unit, sd.gradient = make([]float32, s.Batch*s.Dimension), make([]float32, s.Batch*s.Dimension)
 	}
 	return c
 }
 
-// step learns from one batch, whose bags are set, and gives the loss. Part of
+// Set the texts of place i of the batch.
+func (c *Contrast) Set(i int, left, right Bag) { c.left.bags[i], c.right.bags[i] = left, right }
+
+// Step learns from one batch, whose texts are set, and gives the loss. Part of
 // the training is done, from 0 to 1.
-func (c *contrast) step(done float64) float64 {
-	n, dim := c.batch, c.dimension
+func (c *Contrast) Step(done float64) float64 {
+	n, dim := c.Batch, c.Dimension
 	for _, sd := range []*side{&c.left, &c.right} {
-		semantic.Parallel(n, c.workers, func(i int) {
+		semantic.Parallel(n, c.Workers, func(i int) {
 			v := sd.unit[i*dim:][:dim]
 			clear(v)
 			b := &sd.bags[i]
-			for j, id := range b.ids {
-				semantic.Axpy(v, b.weights[j], c.rows[int(id)*dim:][:dim])
+			for j, id := range b.IDs {
+				semantic.Axpy(v, b.Weights[j], c.rows[int(id)*dim:][:dim])
 			}
 			l := max(semantic.Norm(v), 1e-9)
 			sd.lengths[i] = l
@@ -101,13 +106,13 @@ func (c *contrast) step(done float64) float64 {
 		})
 	}
 	l, r := &c.left, &c.right
-	semantic.Parallel(n, c.workers, func(i int) {
+	semantic.Parallel(n, c.Workers, func(i int) {
 		for j := range n {
-			c.logits[i*n+j] = semantic.Dot(l.unit[i*dim:][:dim], r.unit[j*dim:][:dim]) / float32(c.temperature)
+			c.logits[i*n+j] = semantic.Dot(l.unit[i*dim:][:dim], r.unit[j*dim:][:dim]) / float32(c.Temperature)
 		}
 	})
 	loss := c.slopes()
-	semantic.Parallel(n, c.workers, func(i int) {
+	semantic.Parallel(n, c.Workers, func(i int) {
 		g, h := l.gradient[i*dim:][:dim], r.gradient[i*dim:][:dim]
 		clear(g)
 		clear(h)
@@ -123,8 +128,8 @@ func (c *contrast) step(done float64) float64 {
 }
 
 // slopes turns logits into the loss's derivatives by them.
-func (c *contrast) slopes() float64 {
-	n := c.batch
+func (c *Contrast) slopes() float64 {
+	n := c.Batch
 	rowTop, rowSum := make([]float64, n), make([]float64, n)
 	colTop, colSum := make([]float64, n), make([]float64, n)
 	for i := range n {
@@ -144,7 +149,7 @@ func (c *contrast) slopes() float64 {
 		}
 	}
 	loss := 0.0
-	share := 1 / (2 * float64(n) * c.temperature)
+	share := 1 / (2 * float64(n) * c.Temperature)
 	for i := range n {
 		for j := range n {
 			x := float64(c.logits[i*n+j])
@@ -170,12 +175,12 @@ func (s *side) through(i, dim int) {
 }
 
 // update the rows of the batch's pieces.
-func (c *contrast) update(done float64) {
+func (c *Contrast) update(done float64) {
 	uses := map[int32][]use{}
-	for i := range c.batch {
+	for i := range c.Batch {
 		for s, sd := range []*side{&c.left, &c.right} {
-			for j, id := range sd.bags[i].ids {
-				uses[id] = append(uses[id], use{int32(2*i + s), sd.bags[i].weights[j]})
+			for j, id := range sd.bags[i].IDs {
+				uses[id] = append(uses[id], use{int32(2*i + s), sd.bags[i].Weights[j]})
 			}
 		}
 	}
@@ -184,9 +189,9 @@ func (c *contrast) update(done float64) {
 		pieces = append(pieces, id)
 	}
 	slices.SortFunc(pieces, cmp.Compare[int32])
-	rate := float32(c.rate*(1-done)) * c.scale
-	semantic.Parallel(len(pieces), c.workers, func(p int) {
-		id, dim := pieces[p], c.dimension
+	rate := float32(c.Rate*(1-done)) * c.scale
+	semantic.Parallel(len(pieces), c.Workers, func(p int) {
+		id, dim := pieces[p], c.Dimension
 		g := make([]float32, dim)
 		for _, u := range uses[id] {
 			sd := &c.left
@@ -203,36 +208,4 @@ func (c *contrast) update(done float64) {
 			row[d] -= float32(rate * m[d] / (float32(math.Sqrt(float64(v[d]))) + 1e-9))
 		}
 	})
-}
-
-// batches are made of the pairs, of which the second text is cut to a window,
-// and of the two halves of long texts; every epoch anew.
-type batches struct {
-	rng   *rand.Rand
-	pairs [][2][]int32
-	whole [][]int32
-}
-
-func (b *batches) window(ids []int32, least, most int) []int32 {
-	n := least + b.rng.IntN(most-least)
-	if len(ids) <= n {
-		return ids
-	}
-	from := b.rng.IntN(len(ids) - n + 1)
-	return ids[from : from+n]
-}
-
-func (b *batches) epoch() [][2]bag {
-	var out [][2]bag
-	for _, p := range b.pairs {
-		out = append(out, [2]bag{bagOf(p[0]), bagOf(b.window(p[1], 30, 120))})
-	}
-	for _, i := range b.rng.Perm(len(b.whole))[:len(b.whole)/2] {
-		if t := b.whole[i]; len(t) >= 40 {
-			h := len(t) / 2
-			out = append(out, [2]bag{bagOf(b.window(t[:h], 5, 30)), bagOf(b.window(t[h:], 30, 100))})
-		}
-	}
-	b.rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
-	return out
 }
