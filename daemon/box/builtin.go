@@ -45,8 +45,14 @@ func builtinOptions() (index.Options, error) {
 	if err != nil {
 		return index.Options{}, err
 	}
+	return StaticOptions(m), nil
+}
+
+// StaticOptions are those of an index that is searched with the built-in embedder, or one
+// in its place.
+func StaticOptions(m *semantic.Model) index.Options {
 	by := sourceOf(m)
-	return index.Options{Embedder: by.Embedder, EmbedderInfo: by.Info, Fusion: builtinFusion, Feedback: builtinFeedback}, nil
+	return index.Options{Embedder: by.Embedder, EmbedderInfo: by.Info, Fusion: builtinFusion, Feedback: builtinFeedback}
 }
 
 func builtinState() api.ModelState {

@@ -39,8 +39,8 @@ func Publishable(d *document.Document) (bundle.Document, error) {
 // maxSections of a published document.
 const maxSections = 20_000
 
-// readPublished is the reverse; what is wrong is a *bundle.Error.
-func readPublished(id string, b []byte) (*document.Document, error) {
+// ReadPublished is the reverse; what is wrong is a *bundle.Error.
+func ReadPublished(id string, b []byte) (*document.Document, error) {
 	bad := func(err error, what string) (*document.Document, error) {
 		return nil, &bundle.Error{Code: bundle.BadContent, Reason: fmt.Sprintf("document %.80q: %s", id, what), Err: err}
 	}

@@ -20,7 +20,7 @@ func TestPublishedIsReadAgain(t *testing.T) {
 		t.Fatal(len(p.Parts), err)
 	}
 	whole := bytes.Join(p.Parts, nil)
-	d, err := readPublished("a", whole)
+	d, err := ReadPublished("a", whole)
 	if err != nil || !reflect.DeepEqual(d, sample()) {
 		t.Fatal(d, err)
 	}
@@ -29,11 +29,11 @@ func TestPublishedIsReadAgain(t *testing.T) {
 		"the same section twice": append(bytes.Clone(whole), p.Parts[1]...), "not UTF-8": append(bytes.Clone(whole), 0xff, '\n'),
 		"sections in the first line": []byte(`{"id":"a","sections":[{"id":"x","text":"y"}]}` + "\n"),
 	} {
-		if _, err := readPublished("a", b); bundle.CodeOf(err) != bundle.BadContent {
+		if _, err := ReadPublished("a", b); bundle.CodeOf(err) != bundle.BadContent {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if _, err := readPublished("b", whole); bundle.CodeOf(err) != bundle.BadContent {
+	if _, err := ReadPublished("b", whole); bundle.CodeOf(err) != bundle.BadContent {
 		t.Error("a document under another's id was taken", err)
 	}
 }
@@ -45,7 +45,7 @@ func FuzzReadPublished(f *testing.F) {
 	}
 	f.Add(bytes.Join(p.Parts, nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if d, err := readPublished("a", b); err == nil && (d.ID != "a" || len(d.Sections) == 0) {
+		if d, err := ReadPublished("a", b); err == nil && (d.ID != "a" || len(d.Sections) == 0) {
 			t.Fatal(d)
 		} else if err != nil && bundle.CodeOf(err) != bundle.BadContent {
 			t.Fatal(err)

@@ -143,7 +143,7 @@ func (b *Box) prepareBundle(ctx context.Context, st *bundle.Staged, progress fun
 				if err != nil {
 					return nil, err
 				}
-				d, err := readPublished(id, c)
+				d, err := ReadPublished(id, c)
 				if err != nil {
 					return nil, err
 				}

@@ -144,7 +144,7 @@ func (b *Box) reconcile(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			d, err := readPublished(id, c)
+			d, err := ReadPublished(id, c)
 			if err != nil {
 				return err
 			}

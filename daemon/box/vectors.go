@@ -48,7 +48,7 @@ const vectorBatch = 32
 
 // Make the rows of a published document's passages; those of before are taken over.
 func (p *PassageVectors) Make(ctx context.Context, id string, content, before []byte) ([]byte, error) {
-	d, err := readPublished(id, content)
+	d, err := ReadPublished(id, content)
 	if err != nil {
 		return nil, err
 	}

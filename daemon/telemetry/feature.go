@@ -143,6 +143,9 @@ var known = map[Dimension]map[string]bool{
 	Cached:   set("yes", "no"),
 }
 
+// Known says whether a value is one of those that a closed dimension can have.
+func Known(d Dimension, value string) bool { return known[d][value] }
+
 func set(words ...string) map[string]bool {
 	m := map[string]bool{None: true, Other: true}
 	for _, w := range words {
