@@ -1,5 +1,5 @@
 # Benchmarks beside peers from packages. Each prints ratios of one run.
-.PHONY: soak bench-box bench-dense bench-lexical bench-answers bench-liar bench-swaps bench-meaning bench-support
+.PHONY: soak bench-archive bench-box bench-dense bench-lexical bench-answers bench-liar bench-swaps bench-meaning bench-support
 
 # Debian: apt-get install python3-faiss libopenblas0-pthread libhnswlib-dev
 # Sizes: 'make bench-dense BENCH_DENSE="-sizes 10000,100000,500000,2000000"'.
@@ -47,6 +47,13 @@ bench-swaps: ## swap and roll back pairs of index and model under 20 questions a
 # 'make bench-box BENCH_BOX="-passages 20000 -rest 20s"'.
 bench-box: ## start a box of 100,000 passages, measure its first answer, its memory at rest, its idle processor time
 	$(GO) run ./bench/box $(BENCH_BOX)
+
+# Makes 2.5 GB under .cache/bench-archive; smaller: 'make bench-archive
+# BENCH_ARCHIVE="-labels 500 -bulk 100"'. The labels are those in ARCHIVE_DATA.
+ARCHIVE_DATA ?= ../shared/data
+bench-archive: ## measure how a DailyMed release of 5,000 labels and an openFDA file of 1 GB are read
+	@$(GO) build -o .cache/bench-archive.bin ./bench/archive
+	@.cache/bench-archive.bin -data $(ARCHIVE_DATA) $(BENCH_ARCHIVE)
 
 # SOAK=3m for a short one (its slopes say nothing); as root the data folder gets a disk
 # of its own, which is filled now and then. The series goes into .cache/soak.json.

@@ -29,7 +29,8 @@ type IngestProgress struct {
 type IngestReport struct {
 	index.ApplyResult
 	Documents int `json:"documents"` // read
-	// Problems are what could not be read; each lies in quarantine.
+	// Problems are what could not be read. They lie in quarantine, of an archive the
+	// first of each reason with the number of the others.
 	Problems []document.Problem `json:"problems"`
 	// SampleRemoved: the sample formulary gave way to real documents.
 	SampleRemoved bool `json:"sample_removed,omitempty"`
@@ -170,7 +171,9 @@ func (b *Box) batch(ctx context.Context, read readFunc, remove []string, replace
 	var rep IngestReport
 	rep.Problems = []document.Problem{}
 	var failed error
-	opt := document.Options{CacheDir: filepath.Join(b.Config.Data, "pdfium"), Progress: func(p document.Progress) {
+	// What is unpacked must leave the stores their room.
+	room := min(4<<30, max(1, int64(DiskFree(b.Config.Data))-b.diskFloor()))
+	opt := document.Options{CacheDir: filepath.Join(b.Config.Data, "pdfium"), TempDir: b.Config.Data, MaxTempBytes: room, Progress: func(p document.Progress) {
 		progress(IngestProgress{Stage: "read", File: filepath.Base(p.File), Done: p.BytesDone, Total: p.BytesTotal, Unit: "bytes"})
 	}}
 	next, stop := iter.Pull2(func(yield func(*document.Document, error) bool) {
@@ -206,10 +209,8 @@ func (b *Box) batch(ctx context.Context, read readFunc, remove []string, replace
 	rep.ApplyResult, err = do(ch, func(p index.Progress) {
 		progress(IngestProgress{Stage: p.Stage, Done: int64(p.Done), Total: int64(p.Total), Unit: unitOf(p.Stage)})
 	})
-	for _, p := range rep.Problems {
-		if _, qerr := b.Quarantine.Put(p, nil); qerr != nil {
-			b.log.Warn("could not put a file into quarantine", "error", qerr)
-		}
+	if qerr := b.Quarantine.PutAll(rep.Problems); qerr != nil {
+		b.log.Warn("could not put a file into quarantine", "error", qerr)
 	}
 	if failed != nil {
 		return rep, failed

@@ -250,7 +250,7 @@ func TestNestedArchiveOnDisk(t *testing.T) {
 	if err != nil || len(problems) > 0 || during != 0 {
 		t.Errorf("%v, %v, %d names", problems, err, during)
 	}
-	if _, problems := inAndOut(t, "a.zip.zst", outer, Options{TempDir: dir, MaxStreamBytes: 1 << 20}); len(problems) != 1 || !strings.Contains(problems[0].Reason, "over 1.0 MiB") {
+	if _, problems := inAndOut(t, "a.zip.zst", outer, Options{TempDir: dir, MaxTempBytes: 1 << 20}); len(problems) != 1 || !strings.Contains(problems[0].Reason, "over 1.0 MiB") {
 		t.Errorf("%v", problems)
 	}
 	if _, err := ReadBytes(context.Background(), "a.zip.zst", []byte(outer), Options{TempDir: filepath.Join(dir, "none")}, nil); err == nil {

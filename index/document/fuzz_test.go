@@ -1,9 +1,11 @@
 package document
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // fuzzRead: whatever comes in, every document is well formed, every problem
@@ -93,4 +95,52 @@ func FuzzTable(f *testing.F) {
 
 func FuzzText(f *testing.F) {
 	fuzzRead(f, "a.txt", "Title\n\nText\n * a\n * b\n\nA   B   C\n1   2   3\n4   5   6\n", "\xff\xfea\x00")
+}
+
+// fuzzArchive: an archive of any bytes gives members that read as Read reads them, and
+// nothing larger than may be.
+func fuzzArchive(f *testing.F, name string, seeds ...string) {
+	for _, s := range seeds {
+		f.Add([]byte(s))
+	}
+	opt := Options{MaxFileBytes: 1 << 20, MaxStreamBytes: 4 << 20, MaxTempBytes: 4 << 20, MaxUnpackedBytes: 16 << 20}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		docs := 0
+		problems, err := ReadBytes(context.Background(), name, data, opt, func(d *Document) error {
+			wellFormed(t, d)
+			docs++
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		for _, p := range problems {
+			if p.Reason == "" || p.Fix == "" || !strings.HasPrefix(p.File, name) || !utf8.ValidString(p.File) {
+				t.Errorf("%+v", p)
+			}
+		}
+		if docs == 0 && len(problems) == 0 {
+			t.Error("neither a document nor a problem")
+		}
+		if _, err := Members(context.Background(), name, bytes.NewReader(data), int64(len(data)), opt, func(m Member) error {
+			if m.Size > opt.MaxFileBytes && m.Size > opt.MaxStreamBytes {
+				t.Errorf("%s: %d bytes", m.Name, m.Size)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func FuzzZip(f *testing.F) {
+	fuzzArchive(f, "a.zip", dailyMed(f, true), dailyMed(f, false), zipOf(f, file{name: "a.tar", data: tarOf(f, file{name: "x.md", data: "# A\n\nb"})}, file{name: "x.json", data: `{"results":[{"set_id":"s","a":"b"}]}`}))
+}
+
+func FuzzTar(f *testing.F) {
+	fuzzArchive(f, "a.tar", tarOf(f, file{name: "x.md", data: "# A\n\nb"}, file{name: "y.zip", data: zipOf(f, file{name: "z.md", data: "# C\n\nd"})}), gzipOf(f, tarOf(f, file{name: "x.md", data: "# A\n\nb"})), zstdOf(f, "# A\n\nb"))
+}
+
+func FuzzBulk(f *testing.F) {
+	fuzzArchive(f, "a.json", "{\n  \"meta\": {},\n  \"results\": [\n    {\n      \"set_id\": \"s\",\n      \"a\": [\"b\"]\n    },\n    {\n      \"set_id\": \"t\",\n      \"a\": [\"b\"]\n    }\n  ]\n}", `[{"id":"x","a":"b"},7,{"id":"y","a":["]"]}]`)
 }

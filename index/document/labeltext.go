@@ -175,7 +175,7 @@ var majors = map[string]string{
 	"34093-5": "15", "34069-5": "16", "34076-0": "17",
 }
 
-var subsection = regexp.MustCompile(`(?:[a-z0-9.\])%]) (\d{1,2})\.(\d{1,2}) (?:[A-Z][a-z-]{2,}|[A-Z]{3,}|[A-Z]{2,}[- ])`)
+var subsection = regexp.MustCompile(`^[a-z0-9.\])%] (\d{1,2})\.(\d{1,2}) (?:[A-Z][a-z-]{2,}|[A-Z]{3,}|[A-Z]{2,}[- ])`)
 
 // before are words after which a number is part of the sentence.
 var before = regexp.MustCompile(`(?i)\b(?:see|sections?|tables?|figures?|and|or|to|of|than|is|was|were|by|at|in|from|approximately|about)\.? $`)
@@ -190,15 +190,28 @@ func breakAtNumbers(s, loinc string) string {
 	}
 	var b strings.Builder
 	from, last := 0, 0
-	for _, m := range subsection.FindAllStringSubmatchIndex(s, -1) {
-		minor, _ := strconv.Atoi(s[m[4]:m[5]])
-		if s[m[2]:m[3]] != major || minor <= last || minor > last+4 || before.MatchString(s[max(0, m[2]-16):m[2]]) {
+	for at, mark := 0, " "+major+"."; ; {
+		// Only where the number stands is there anything to match.
+		i := strings.Index(s[at:], mark)
+		if i < 0 {
+			break
+		}
+		i += at
+		at = i + 1
+		m := subsection.FindStringSubmatchIndex(s[max(0, i-1):min(len(s), i+64)])
+		if i == 0 || m == nil {
+			continue
+		}
+		number := i + 1
+		minor, _ := strconv.Atoi(s[i-1+m[4] : i-1+m[5]])
+		at = i - 1 + m[1]
+		if minor <= last || minor > last+4 || before.MatchString(s[max(0, number-16):number]) {
 			continue
 		}
 		last = minor
-		b.WriteString(s[from : m[2]-1])
+		b.WriteString(s[from : number-1])
 		b.WriteString("\n\n")
-		from = m[2]
+		from = number
 	}
 	b.WriteString(s[from:])
 	return b.String()

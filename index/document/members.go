@@ -81,7 +81,7 @@ func (r *reader) archive(name string, src io.ReaderAt, size int64, yield func(Me
 		return nil
 	}
 	r.outer, r.told = name, 0
-	err := archive.Walk(r.ctx, name, src, size, archive.Limits{Unpacked: r.opt.MaxUnpackedBytes, Disk: r.opt.MaxStreamBytes, Dir: r.opt.TempDir}, r.advance,
+	err := archive.Walk(r.ctx, name, src, size, archive.Limits{Unpacked: r.opt.MaxUnpackedBytes, Disk: r.opt.MaxTempBytes, Dir: r.opt.TempDir}, r.advance,
 		func(e *archive.Entry) error { return r.kept(r.part(entry{e}, e.Name, yield)) },
 		func(f archive.Fault) {
 			r.problems = append(r.problems, Problem{File: f.Name, Reason: f.Reason, Fix: f.Fix})

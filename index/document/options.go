@@ -15,7 +15,7 @@ type Options struct {
 	MaxDepth     int   // nesting of XML, HTML and JSON; 256
 	MaxElements  int   // markup elements, or JSONL records, of one file; 1,000,000
 	// MaxStreamBytes of a file that is never held in memory as a whole (PDF, openFDA
-	// JSON, an archive in an archive); 4 GiB
+	// JSON); 4 GiB
 	MaxStreamBytes   int64
 	MaxArchiveBytes  int64         // of an archive; 64 GiB
 	MaxUnpackedBytes int64         // of all that is in one; 128 GiB
@@ -24,8 +24,9 @@ type Options struct {
 	// folder. Without either it is compiled in each process, which takes seconds.
 	CacheDir string
 	// TempDir is where an archive in an archive lies while it is read, where it is over
-	// 8 MiB: in a file without a name, of at most MaxStreamBytes. "" is the system's own.
-	TempDir string
+	// 8 MiB: in a file without a name. "" is the system's own.
+	TempDir      string
+	MaxTempBytes int64 // of such a file; 4 GiB
 	// Mapping says what the columns of tables are that have no mapping beside them
 	// (NAME.map.toml); MappingName is what problems with it call it.
 	Mapping     []byte
@@ -74,6 +75,9 @@ func (o Options) withDefaults() Options {
 	if o.MaxUnpackedBytes <= 0 {
 		o.MaxUnpackedBytes = 128 << 30
 	}
+	if o.MaxTempBytes <= 0 {
+		o.MaxTempBytes = 4 << 30
+	}
 	if o.MaxFileTime <= 0 {
 		o.MaxFileTime = 30 * time.Minute
 	}
@@ -92,7 +96,8 @@ type Problem struct {
 	Field  string `json:"field,omitempty"`
 	Reason string `json:"reason"`
 	Fix    string `json:"fix"`
-	// More counts further records of the file with the same reason.
+	// More counts further records of the file, or files of the archive, with the same
+	// reason.
 	More int `json:"more,omitempty"`
 	// Mapping is one to begin with, of the words of a table's header, where the
 	// table has none.
@@ -122,8 +127,11 @@ func (p Problem) Error() string {
 		fmt.Fprintf(&b, "field %q: ", p.Field)
 	}
 	b.WriteString(p.Reason)
-	if p.More > 0 {
+	switch {
+	case p.More > 0 && p.Record > 0:
 		fmt.Fprintf(&b, " (and %d more records like it)", p.More)
+	case p.More > 0:
+		fmt.Fprintf(&b, " (and %d more like it)", p.More)
 	}
 	if p.Fix != "" {
 		b.WriteString("; ")

@@ -13,6 +13,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"rxedge/index/document/archive"
 )
 
 // Quarantine keeps what could not be read, in a folder of its own: for each
@@ -68,7 +70,7 @@ func (q *Quarantine) Put(p Problem, src io.Reader) (Quarantined, error) {
 			return Quarantined{}, fmt.Errorf("quarantine: %w", err)
 		}
 	}
-	id := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s\x00%s\x00%s\x00%d", filepath.Base(p.File), p.Record, p.Field, p.Reason, out.SHA256, out.Size))
+	id := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s\x00%s\x00%s\x00%d", sourceName(p.File), p.Record, p.Field, p.Reason, out.SHA256, out.Size))
 	out.ID = hex.EncodeToString(id[:8])
 	j, err := json.MarshalIndent(out, "", "  ")
 	if err != nil {
@@ -78,6 +80,44 @@ func (q *Quarantine) Put(p Problem, src io.Reader) (Quarantined, error) {
 		return Quarantined{}, fmt.Errorf("quarantine: %w", err)
 	}
 	return out, nil
+}
+
+// alike is how many problems of one archive that have the same reason are put one by one.
+const alike = 20
+
+// PutAll puts problems as Put does, without contents. Of those of one archive with one
+// reason only the first are put by themselves; the others are counted by one more
+// entry, so that an archive of ten thousand bad files is no ten thousand entries.
+func (q *Quarantine) PutAll(problems []Problem) error {
+	type group struct{ archive, reason string }
+	count := map[group]int{}
+	last := map[group]Problem{}
+	var order []group
+	var errs []error
+	put := func(p Problem) {
+		if _, err := q.Put(p, nil); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, p := range problems {
+		outer, _, inside := strings.Cut(p.File, archive.Inside)
+		g := group{outer, p.Reason}
+		if count[g]++; !inside || count[g] <= alike {
+			put(p)
+			continue
+		}
+		l, ok := last[g]
+		if !ok {
+			order, l = append(order, g), p
+		} else {
+			l.More += 1 + p.More
+		}
+		last[g] = l
+	}
+	for _, g := range order {
+		put(last[g])
+	}
+	return errors.Join(errs...)
 }
 
 // read returns the content to copy, or nil where it is too large or gone.

@@ -76,7 +76,7 @@ func ReadBytes(ctx context.Context, name string, data []byte, opt Options, yield
 }
 
 // ReadReader reads the documents that come from src, as Read would from a file
-// of that name. At most opt.MaxFileBytes are taken, of an archive MaxStreamBytes. The
+// of that name. At most opt.MaxFileBytes are taken, of an archive MaxTempBytes. The
 // error is that of ctx, of yield or of src.
 func ReadReader(ctx context.Context, name string, src io.Reader, opt Options, yield func(*Document) error) ([]Problem, error) {
 	r := newReader(ctx, opt, yield)
@@ -284,9 +284,9 @@ func (r *reader) content(name string, src io.Reader, size int64) error {
 func (r *reader) unpack(name string, src, rest io.Reader, size int64) error {
 	at, ok := src.(io.ReaderAt)
 	if !ok || size < 0 {
-		held, err := archive.Hold(rest, -1, 8<<20, r.opt.MaxStreamBytes, r.opt.TempDir)
+		held, err := archive.Hold(rest, -1, 8<<20, r.opt.MaxTempBytes, r.opt.TempDir)
 		if archive.TooLarge(err) {
-			r.problem(tooLarge(name, 0, r.opt.MaxStreamBytes))
+			r.problem(tooLarge(name, 0, r.opt.MaxTempBytes))
 			return nil
 		}
 		if err != nil {

@@ -70,6 +70,8 @@ func (s *records) each(do func(n, line int, raw []byte) error, bad func(Problem)
 			return s.ended(err)
 		case c == ',':
 			continue
+		case c == ']' && s.n == 0:
+			return Problem{Line: s.line, Reason: "a list without a record", Fix: "check that it is the file you meant"}
 		case c == ']':
 			return s.rest()
 		}

@@ -1,7 +1,6 @@
 package document
 
 import (
-	"fmt"
 	"strconv"
 
 	"github.com/cespare/xxhash/v2"
@@ -27,7 +26,7 @@ func (r *reader) again(d *Document) (bool, error) {
 		return true, nil
 	}
 	older := func(newer string) Problem {
-		return Problem{Field: "set id", Reason: fmt.Sprintf("an older version of a label that %s has: the newer one is read", newer), Fix: "leave the older one out"}
+		return Problem{Field: "set id", Reason: "an older version of a label that comes once more: the newer one is read", Fix: "leave it out: the newer one is " + newer}
 	}
 	switch newer := compareVersions(now, was); {
 	case newer > 0:
@@ -39,7 +38,7 @@ func (r *reader) again(d *Document) (bool, error) {
 	case newer < 0:
 		return true, older(was.file)
 	}
-	return true, Problem{Field: "set id", Reason: fmt.Sprintf("the same label and version as %s, with another text: the first one is read", was.file), Fix: "leave one of them out"}
+	return true, Problem{Field: "set id", Reason: "the same version of a label that came before, with another text: the first one is read", Fix: "leave one of them out; the first one is " + was.file}
 }
 
 // compareVersions by their number, where both state one, then by their date.

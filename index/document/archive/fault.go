@@ -73,6 +73,9 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 		s.err = err
 		return 0, err
 	}
+	if off < 0 { // where a damaged directory leads
+		return 0, zip.ErrFormat
+	}
 	n, err := s.r.ReadAt(p, off)
 	if err != nil && err != io.EOF && s.err == nil {
 		s.err = err
