@@ -36,6 +36,9 @@ const (
 	ThresholdsApproved = record.ThresholdsApproved
 	ThresholdsDeclined = record.ThresholdsDeclined
 	AccessChanged      = record.AccessChanged
+	ReviewRequested    = record.ReviewRequested
+	ReviewApproved     = record.ReviewApproved
+	ReviewDeclined     = record.ReviewDeclined
 )
 
 // notes are actions that stand by themselves.
@@ -43,9 +46,10 @@ var notes = map[FleetAction]bool{AccessChanged: true}
 
 // opens says which action a decision answers to; "" for those that open.
 var opens = map[FleetAction]FleetAction{
-	RetrainRequested: "", ThresholdsProposed: "",
+	RetrainRequested: "", ThresholdsProposed: "", ReviewRequested: "",
 	RetrainApproved: RetrainRequested, RetrainDeclined: RetrainRequested,
 	ThresholdsApproved: ThresholdsProposed, ThresholdsDeclined: ThresholdsProposed,
+	ReviewApproved: ReviewRequested, ReviewDeclined: ReviewRequested,
 }
 
 // follows says in which states of a matter a step after its decision may be made.

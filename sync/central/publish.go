@@ -68,7 +68,7 @@ type Published struct {
 	Held      bool   `json:"held,omitempty"`
 }
 
-// ErrNothingNew: the channel has all of it already.
+// ErrNothingNew: the channel has all of it already, in the bundle that is returned with it.
 var ErrNothingNew = errors.New("the channel has all of this already; nothing was published")
 
 // documents of the release, whose ids are put down in put where there is one.
@@ -186,7 +186,7 @@ func (f *Folder) Publish(rel Release) (*Published, error) {
 		news++
 	}
 	if prev != nil && news == 0 && prev.Note == rel.Note && prev.Requires.Rxedge == m.Requires.Rxedge && slices.Equal(prev.Requires.Profiles, m.Requires.Profiles) {
-		return nil, ErrNothingNew
+		return &Published{Channel: rel.Channel, Number: prev.Number}, ErrNothingNew
 	}
 	maps.Copy(more, built.New)
 	for h, b := range more {

@@ -76,6 +76,9 @@ const (
 	ThresholdsProposed Action = "thresholds.proposed"
 	ThresholdsApproved Action = "thresholds.approved"
 	ThresholdsDeclined Action = "thresholds.declined"
+	ReviewRequested    Action = "review.requested"
+	ReviewApproved     Action = "review.approved"
+	ReviewDeclined     Action = "review.declined"
 )
 
 // AccessChanged stands by itself, and opens no matter: an account of the fleet page was
