@@ -100,6 +100,10 @@ func plain(s string) string {
 	return strings.TrimSpace(b.String())
 }
 
+// Plain is a text as sentences are compared: equal for texts that differ in case, spaces,
+// references and signs alone.
+func Plain(s string) string { return plain(s) }
+
 // words of a sentence, its numbers and their units apart.
 func words(s string) []string {
 	return strings.FieldsFunc(strings.ToLower(quantity.Words(unreferred(s))), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })

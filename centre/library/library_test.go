@@ -160,8 +160,23 @@ func TestALifeOfVersions(t *testing.T) {
 	if in := must[[]library.Version](t)(l.InBundle(ctx, "stable", 1)); len(in) != 1 || in[0].Hash != v1.Hash {
 		t.Errorf("in bundle 1: %+v", in)
 	}
+	// a bundle that was taken back, and published anew
+	for range 2 {
+		if err := l.Unpublished(ctx, "stable", 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state(v1.Ref, library.Published)
+	state(v3.Ref, library.Approved)
+	if p := must[*library.Pending](t)(l.Pending(ctx, "stable")); len(p.Versions) != 1 {
+		t.Errorf("pending after the bundle was taken back: %+v", p)
+	}
+	if err := l.Published(ctx, "stable", 3, []library.Ref{v3.Ref}, nil, ann); err != nil {
+		t.Fatal(err)
+	}
+	state(v3.Ref, library.Published)
 	// a late one is not to come back
-	if err := l.Published(ctx, "stable", 3, nil, []string{"a"}, ann); err != nil {
+	if err := l.Published(ctx, "stable", 4, nil, []string{"a"}, ann); err != nil {
 		t.Fatal(err)
 	}
 	state(v3.Ref, library.Superseded)

@@ -196,3 +196,49 @@ func (l *Library) InBundle(ctx context.Context, channel string, number int64) ([
 	return l.list(ctx, `SELECT `+versionColumns+` FROM served s JOIN version v ON v.n = s.n
 		WHERE s.channel = ?1 AND s.since <= ?2 AND (s.until IS NULL OR s.until > ?2) ORDER BY v.id`, channel, number)
 }
+
+// Unpublished notes that a bundle was taken back: the channel has again what it had
+// before. The same again changes nothing.
+func (l *Library) Unpublished(ctx context.Context, channel string, number int64) error {
+	return l.write(ctx, func(tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, `DELETE FROM bundle WHERE channel = ? AND number = ?`, channel, number)
+		if err != nil {
+			return err
+		}
+		if n, _ := r.RowsAffected(); n == 0 {
+			return nil
+		}
+		for _, q := range []string{
+			`UPDATE document SET withdrawn = 0 WHERE id IN (SELECT id FROM served WHERE channel = ?1 AND until = ?2)`,
+			`UPDATE version SET state = 'published' WHERE n IN (SELECT n FROM served WHERE channel = ?1 AND until = ?2)`,
+			`UPDATE served SET until = NULL WHERE channel = ?1 AND until = ?2`,
+			`UPDATE version SET state = CASE WHEN n IN (SELECT current FROM document) THEN 'approved' ELSE 'superseded' END
+				WHERE n IN (SELECT n FROM served WHERE channel = ?1 AND since = ?2)
+				AND n NOT IN (SELECT n FROM served WHERE until IS NULL AND NOT (channel = ?1 AND since = ?2))`,
+			`DELETE FROM served WHERE channel = ?1 AND since = ?2`,
+		} {
+			if _, err := tx.ExecContext(ctx, q, channel, number); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Bundles of a channel that the library knows of, the first first.
+func (l *Library) Bundles(ctx context.Context, channel string) ([]int64, error) {
+	rows, err := l.read.QueryContext(ctx, `SELECT number FROM bundle WHERE channel = ? ORDER BY number`, channel)
+	if err != nil {
+		return nil, fmt.Errorf("reading the library: %w", err)
+	}
+	defer rows.Close()
+	var out []int64
+	for rows.Next() {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			return nil, fmt.Errorf("reading the library: %w", err)
+		}
+		out = append(out, n)
+	}
+	return out, rows.Err()
+}
