@@ -43,6 +43,7 @@ machine, 'site add' writes the file that makes a box a site, 'publish' sends doc
 	site.AddCommand(a.siteAdd(&dir), a.siteList(&dir), a.siteRevoke(&dir), a.siteLabel(&dir))
 	c.AddCommand(a.centralInit(&dir), a.centralHub(&dir), a.centralHubConfig(&dir), a.centralRoles(&dir), site, a.centralPublish(&dir), a.centralPush(&dir), a.centralUpdates(&dir), a.centralWatch(&dir), a.centralRollout(&dir), a.centralFleet(&dir), a.centralTrial(), a.centralRoot(&dir), a.centralSimulate(&dir), a.centralSites())
 	c.AddCommand(a.centralRetrain(&dir))
+	c.AddCommand(a.centralQuarantine(&dir), a.centralReview(&dir), a.centralLineage(&dir))
 	return c
 }
 

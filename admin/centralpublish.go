@@ -32,16 +32,20 @@ func (a *app) centralPublish(dir *string) *cobra.Command {
 	var rel central.Release
 	var models, adapters, profiles, golden, trials, approvals, thresholds, hubs []string
 	var version, vectors string
-	var here bool
+	var here, fromLibrary bool
 	c := &cobra.Command{Use: "publish [PATH...]", Short: "Publish documents and models to a channel",
 		Long: `Publish what is under the paths (SPL XML, openFDA JSON, JSONL, Markdown, HTML, text) to a
 channel, beside what is published there already: a document of the same id takes the
 place of the older. Sites fetch what is new to them. A file that can't be read stops it.
+With --library it is what the centre's library has approved and the channel lacks, and the
+library notes which bundle has which version; it is refused (exit code 4) while over 1 % of
+a run is in quarantine and nobody has approved the run.
 With --hold no site has it until a rollout lets it: see 'rxedge central rollout'.
 With --vectors the passages of all that is published are embedded here, where they are
 not yet, by an embedder of this machine's catalog: sites with the same one need not do
 it, the others fetch nothing of it.`,
 		Example: `  rxedge central publish labels/ --note "June labels"
+  rxedge central publish --library --hold
   rxedge central publish labels/ --golden questions.jsonl
   rxedge central publish labels/ --vectors all-MiniLM-L6-v2-Q8_0
   rxedge central publish --withdraw 5f2a-… --note recall`,
@@ -59,17 +63,34 @@ it, the others fetch nothing of it.`,
 					rel.Files = append(rel.Files, central.File{Name: filepath.Base(p), Kind: kind, Path: p, Version: version})
 				}
 			}
-			if len(given)+len(rel.Files)+len(rel.Withdraw)+len(rel.Drop) == 0 && vectors == "" && !rel.DropVectors {
-				return usage("name documents, --model, --adapter, --profile, --golden, --trial, --approval, --thresholds, --vectors, --drop-vectors, --withdraw or --drop")
+			if len(given)+len(rel.Files)+len(rel.Withdraw)+len(rel.Drop) == 0 && vectors == "" && !rel.DropVectors && !fromLibrary {
+				return usage("name documents, --library, --model, --adapter, --profile, --golden, --trial, --approval, --thresholds, --vectors, --drop-vectors, --withdraw or --drop")
 			}
 			if rel.Replace && len(given) == 0 {
 				return usage("--replace: name the documents that are all there is to be")
+			}
+			if fromLibrary && len(given) > 0 {
+				return usage("--library: name no documents beside; 'rxedge central ingest' brings them into the library")
 			}
 			paths, err := absolute(given)
 			if err != nil {
 				return fmt.Errorf("%w: %w", errNotFound, err)
 			}
 			rel.Documents = publishable(c.Context(), paths)
+			var lib *libraryRelease
+			if fromLibrary {
+				if lib, err = a.fromLibrary(c.Context(), *dir, &rel); err != nil {
+					return err
+				}
+				defer lib.Close()
+				if len(lib.pending)+len(rel.Files)+len(rel.Withdraw)+len(rel.Drop) == 0 && vectors == "" && !rel.DropVectors {
+					a.note("the channel has all that the library has approved; nothing was published\n")
+					if here {
+						return nil
+					}
+					return a.push(c.Context(), f, hubs)
+				}
+			}
 			if vectors != "" {
 				stop, err := a.embedWith(c.Context(), vectors, &rel)
 				if err != nil {
@@ -79,6 +100,9 @@ it, the others fetch nothing of it.`,
 			}
 			p, err := f.Publish(rel)
 			if errors.Is(err, central.ErrNothingNew) {
+				if err := lib.published(c.Context(), f, &rel, p.Number); err != nil {
+					return err
+				}
 				a.note("%v\n", err)
 				if here {
 					return nil
@@ -86,6 +110,9 @@ it, the others fetch nothing of it.`,
 				return a.push(c.Context(), f, hubs)
 			}
 			if err != nil {
+				return err
+			}
+			if err := lib.published(c.Context(), f, &rel, p.Number); err != nil {
 				return err
 			}
 			out := publishing{Published: p}
@@ -116,6 +143,7 @@ it, the others fetch nothing of it.`,
 	fl.StringVar(&rel.Channel, "channel", "stable", "`name` of the channel")
 	fl.StringVar(&rel.Note, "note", "", "`text` for the admins of sites")
 	fl.StringArrayVar(&rel.Withdraw, "withdraw", nil, "`id` of a document that no site may have any more")
+	fl.BoolVar(&fromLibrary, "library", false, "what the centre's library has approved and the channel lacks")
 	fl.BoolVar(&rel.Replace, "replace", false, "these documents are all: what else is published goes")
 	fl.StringArrayVar(&models, "model", nil, "`file` of a model (GGUF)")
 	fl.StringArrayVar(&adapters, "adapter", nil, "`file` of an adapter (GGUF)")

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"rxedge/centre/library"
+	"rxedge/centre/review"
 	"rxedge/daemon/answer"
 	"rxedge/daemon/backup"
 	"rxedge/daemon/box"
@@ -112,6 +114,10 @@ func classify(err error) (code int, fix string) {
 		return exitRefused, ""
 	case errors.Is(err, upgrade.ErrBad):
 		return exitRefused, "'--again' tries it once more."
+	case errors.Is(err, library.ErrState), errors.Is(err, library.ErrOlder), errors.Is(err, library.ErrChanged), errors.Is(err, library.ErrNewer), errors.Is(err, review.ErrUnsigned):
+		return exitRefused, ""
+	case errors.Is(err, library.ErrNotFound):
+		return exitNotFound, ""
 	case errors.Is(err, central.ErrNoFolder):
 		return exitNotFound, "Name its folder with --dir, or RXEDGE_CENTRAL."
 	case errors.Is(err, central.ErrNoSite), errors.Is(err, central.ErrNoRollout), errors.Is(err, central.ErrNoMatter), errors.Is(err, enroll.ErrNotEnrolled):

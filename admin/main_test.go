@@ -40,7 +40,11 @@ func TestScripts(t *testing.T) {
 			"bytes": oneLine,
 			// bomb FILE N makes a small archive that unpacks to N bytes.
 			"bomb": bomb,
-			"age":  age,
+			// library CENTRE RUN FOLDER... checks and commits what is in the folders.
+			"library": takeIn,
+			// forge CENTRE ID approves a version behind the records' back.
+			"forge": forge,
+			"age":   age,
 			// feedback FILE ID says something of the answer in FILE.
 			"feedback": sayOf,
 		},
