@@ -38,6 +38,7 @@ type prepared struct {
 	doc        []byte
 	bytes      int
 	signature  *check.Signature // nil where it says too little
+	profile    []byte
 }
 
 // Said is the SHA-256, in hexadecimal, of the texts of d's sections alone: equal for
@@ -71,6 +72,9 @@ func prepare(it Item) (*prepared, error) {
 		return nil, fmt.Errorf("committing a document: %w", err)
 	}
 	p.doc = encoder.EncodeAll(b, nil)
+	if p.profile, err = check.ProfileOf(d).MarshalBinary(); err != nil {
+		return nil, err
+	}
 	if s, ok := check.Sign(d); ok {
 		p.signature = &s
 	}
@@ -183,7 +187,7 @@ func (l *Library) insert(ctx context.Context, tx *sql.Tx, p *prepared, at time.T
 			}
 		}
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO body (n, doc, signature) VALUES (?,?,?)`, v.Seq, p.doc, signature); err != nil {
+	if _, err := tx.ExecContext(ctx, `INSERT INTO body (n, doc, signature, profile) VALUES (?,?,?,?)`, v.Seq, p.doc, signature, p.profile); err != nil {
 		return nil, err
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO document (id) VALUES (?) ON CONFLICT DO NOTHING`, d.ID); err != nil {

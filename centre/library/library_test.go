@@ -279,6 +279,45 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
+func TestDriftOfARun(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	l := open(t, t.TempDir())
+	run := func(name string, text func(i uint64) string) (vs []library.Verdict) {
+		var items []library.Item
+		for i := range uint64(20) {
+			items = append(items, item(name, fmt.Sprint(name, i), "1", text(i)))
+		}
+		for _, v := range must[[]library.Version](t)(l.CommitAll(ctx, items)) {
+			vs = append(vs, library.Verdict{Ref: v.Ref, Approve: true})
+		}
+		return vs
+	}
+	vs := run("good", func(i uint64) string { return prose(i, "abcdefghij") })
+	if r := must[*library.Run](t)(l.EndRun(ctx, "good")); r.Drift != nil {
+		t.Errorf("drift from nothing: %+v", r.Drift)
+	}
+	if err := l.Decide(ctx, vs, library.By{Who: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	run("alike", func(i uint64) string { return prose(100+i, "abcdefghij") })
+	run("unlike", func(i uint64) string { return prose(200+i, "klmnopqrst") })
+	alike, unlike := must[*library.Run](t)(l.EndRun(ctx, "alike")), must[*library.Run](t)(l.EndRun(ctx, "unlike"))
+	if alike.Drift == nil || alike.Drift.Words.Verdict != "stable" || unlike.Drift == nil || unlike.Drift.Words.Verdict != "act" || unlike.Drift.Lengths.Verdict != "insufficient" {
+		t.Errorf("alike %+v, unlike %+v", alike.Drift, unlike.Drift)
+	}
+}
+
+// prose of words of two of the letters.
+func prose(seed uint64, letters string) string {
+	r := rand.New(rand.NewPCG(seed, 2))
+	var b strings.Builder
+	for range 2000 {
+		b.WriteString(string([]byte{letters[r.IntN(len(letters))], letters[r.IntN(len(letters))], ' '}))
+	}
+	return b.String()
+}
+
 func TestRefusesANewerLibrary(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -289,6 +328,21 @@ func TestRefusesANewerLibrary(t *testing.T) {
 	l.Close()
 	if _, err := library.Open(dir); !errors.Is(err, library.ErrNewer) {
 		t.Errorf("opened: %v", err)
+	}
+	// one of the first version has its tables brought up
+	old := t.TempDir()
+	l = open(t, old)
+	v := must[library.Version](t)(l.Commit(t.Context(), item("r", "a", "1", "x")))
+	if err := library.MakeOld(l); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	l = open(t, old)
+	if r, err := l.EndRun(t.Context(), "r"); err != nil || r.Documents != 1 {
+		t.Errorf("the run of an old library: %+v, %v", r, err)
+	}
+	if _, err := l.Document(t.Context(), v.Ref); err != nil {
+		t.Error(err)
 	}
 	if _, err := library.Open(filepath.Join(dir, "nowhere")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a centre that is not there: %v", err)

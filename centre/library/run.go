@@ -3,9 +3,12 @@ package library
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
+
+	"rxedge/centre/check"
 )
 
 // AlertShare of a run's documents held back raises its alert: more than one in a hundred.
@@ -32,6 +35,9 @@ type Run struct {
 	Alert    bool      `json:"alert"`
 	Blocked  bool      `json:"blocked"`
 	Approval *Decision `json:"approval,omitempty"`
+	// Drift of what was new in it from what was approved when it ended; nil before that,
+	// and where there was nothing to compare.
+	Drift *check.Drift `json:"drift,omitempty"`
 }
 
 func needRun(ctx context.Context, tx *sql.Tx, id string, at time.Time) error {
@@ -54,11 +60,15 @@ func (l *Library) BeginRun(ctx context.Context, id string, by By) error {
 // EndRun notes that all of it was committed. A run may be ended more than once: what
 // was retried later belongs to it.
 func (l *Library) EndRun(ctx context.Context, id string) (*Run, error) {
-	err := l.write(ctx, func(tx *sql.Tx) error {
+	d, err := l.drift(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	err = l.write(ctx, func(tx *sql.Tx) error {
 		if err := needRun(ctx, tx, id, l.now()); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE run SET ended = ? WHERE id = ?`, l.now().UnixMilli(), id)
+		_, err := tx.ExecContext(ctx, `UPDATE run SET ended = ?, drift = ? WHERE id = ?`, l.now().UnixMilli(), d, id)
 		return err
 	})
 	if err != nil {
@@ -67,7 +77,47 @@ func (l *Library) EndRun(ctx context.Context, id string) (*Run, error) {
 	return l.Run(ctx, id)
 }
 
-const runQuery = `SELECT r.id, r.started, r.ended, r.who, r.note, r.approved_bad,
+// drift of the versions that came first in a run from the current ones of other runs, as
+// JSON; nil where either has none.
+func (l *Library) drift(ctx context.Context, run string) (*string, error) {
+	sum := func(q string) (*check.Profile, int, error) {
+		rows, err := l.read.QueryContext(ctx, q, run)
+		if err != nil {
+			return nil, 0, fmt.Errorf("reading the library: %w", err)
+		}
+		defer rows.Close()
+		all, n := &check.Profile{}, 0
+		for rows.Next() {
+			var b []byte
+			var p check.Profile
+			if err := rows.Scan(&b); err != nil {
+				return nil, 0, fmt.Errorf("reading the library: %w", err)
+			}
+			if err := p.UnmarshalBinary(b); err != nil {
+				return nil, 0, fmt.Errorf("reading the library: %w", err)
+			}
+			all.Add(&p)
+			n++
+		}
+		return all, n, rows.Err()
+	}
+	come, n, err := sum(`SELECT b.profile FROM version v JOIN body b ON b.n = v.n WHERE v.run = ? AND b.profile IS NOT NULL`)
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	good, n, err := sum(`SELECT b.profile FROM document d JOIN version v ON v.n = d.current JOIN body b ON b.n = v.n WHERE v.run <> ? AND b.profile IS NOT NULL`)
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	b, err := json.Marshal(good.Drift(come))
+	if err != nil {
+		return nil, err
+	}
+	s := string(b)
+	return &s, nil
+}
+
+const runQuery = `SELECT r.id, r.started, r.ended, r.who, r.note, r.approved_bad, r.drift,
 	(SELECT count(*) FROM (SELECT sha256 FROM seen WHERE run = r.id UNION SELECT sha256 FROM refused WHERE run = r.id)),
 	(SELECT count(*) FROM seen WHERE run = r.id),
 	(SELECT count(*) FROM seen WHERE run = r.id AND outcome = 'new'),
@@ -88,10 +138,16 @@ func (l *Library) runs(ctx context.Context, where string, args ...any) ([]Run, e
 		var r Run
 		var started int64
 		var ended, bad sql.NullInt64
-		if err := rows.Scan(&r.ID, &started, &ended, &r.Who, &r.Note, &bad, &r.Sources, &r.Documents, &r.New, &r.Unchanged, &r.Quarantined, &r.Refused); err != nil {
+		var drift sql.NullString
+		if err := rows.Scan(&r.ID, &started, &ended, &r.Who, &r.Note, &bad, &drift, &r.Sources, &r.Documents, &r.New, &r.Unchanged, &r.Quarantined, &r.Refused); err != nil {
 			return nil, fmt.Errorf("reading the library: %w", err)
 		}
 		r.Started = time.UnixMilli(started).UTC()
+		if drift.Valid {
+			if err := json.Unmarshal([]byte(drift.String), &r.Drift); err != nil {
+				return nil, fmt.Errorf("reading the library: the drift of run %s: %w", r.ID, err)
+			}
+		}
 		if ended.Valid {
 			r.Ended = time.UnixMilli(ended.Int64).UTC()
 		}

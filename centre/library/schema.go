@@ -7,7 +7,7 @@ import (
 )
 
 // Schema is the version of the tables.
-const Schema = 1
+const Schema = 2
 
 // pathURL is a path in a file: URL, where ? and # would end it.
 type pathURL struct{ path string }
@@ -64,6 +64,8 @@ CREATE TABLE served (
 	n INTEGER NOT NULL REFERENCES version, PRIMARY KEY (channel, id, since)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX served_version ON served (n);
+`, `
+ALTER TABLE run ADD COLUMN drift TEXT; -- JSON: of its new versions from those that were approved when it ended
 `}
 
 func (l *Library) migrate(ctx context.Context) error {
