@@ -11,6 +11,7 @@ import (
 
 	"rxedge/centre/check"
 	"rxedge/centre/library"
+	"rxedge/daemon/telemetry/drift"
 	"rxedge/sync/central"
 )
 
@@ -224,6 +225,9 @@ func (a *app) quarantineRuns(dir *string) *cobra.Command {
 				case r.Alert:
 					state = "approved by " + printableText(r.Approval.Who)
 				}
+				if d := r.Drift; d != nil && (drifted(d.Words) || drifted(d.Lengths)) {
+					state += fmt.Sprintf("; unlike what was approved: PSI %.2f of words, %.2f of lengths", d.Words.PSI, d.Lengths.PSI)
+				}
 				rows = append(rows, table.Row{printableText(r.ID), r.Started.Local().Format(time.DateTime), r.Sources, r.Documents, r.New, r.Unchanged, r.Quarantined, r.Refused, state})
 			}
 			a.table(table.Row{"run", "began", "files", "documents", "new", "unchanged", "quarantined", "unreadable", "state"}, rows)
@@ -231,6 +235,10 @@ func (a *app) quarantineRuns(dir *string) *cobra.Command {
 		}}
 	c.Flags().IntVar(&limit, "limit", 20, "`number` of the latest runs; 0: all")
 	return c
+}
+
+func drifted(m check.Measure) bool {
+	return m.Verdict == drift.VerdictInvestigate || m.Verdict == drift.VerdictAct
 }
 
 func (a *app) quarantineApproveRun(dir *string) *cobra.Command {
