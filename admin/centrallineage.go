@@ -2,12 +2,12 @@ package main
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"rxedge/centre/library"
+	"rxedge/centre/survey"
 )
 
 // lineageOf is a version with the sites that serve it.
@@ -93,7 +93,7 @@ sites that told the hub that they serve one of those. --source asks what came of
 					return err
 				}
 			}
-			var standings []standing
+			var standings []survey.Standing
 			if !local {
 				if standings, err = a.standings(ctx, d.Folder, hubs); err != nil {
 					return fmt.Errorf("%w; --local leaves the sites out", err)
@@ -129,12 +129,10 @@ sites that told the hub that they serve one of those. --source asks what came of
 }
 
 // servedBy are the sites whose last word is a bundle that has the version.
-func servedBy(l *library.Lineage, all []standing) []string {
+func servedBy(l *library.Lineage, all []survey.Standing) []string {
 	out := []string{}
 	for _, s := range all {
-		if slices.ContainsFunc(l.Bundles, func(b library.Served) bool {
-			return b.Channel == s.Channel && s.Active >= b.Since && (b.Until == 0 || s.Active < b.Until)
-		}) {
+		if l.In(s.Channel, s.Active) {
 			out = append(out, s.Site)
 		}
 	}

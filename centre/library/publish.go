@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"rxedge/index/document"
@@ -127,6 +128,13 @@ type Lineage struct {
 	Sources   []Seen     `json:"sources"`
 	Decisions []Decision `json:"decisions"`
 	Bundles   []Served   `json:"bundles"`
+}
+
+// In says whether a bundle of a channel has the version.
+func (l *Lineage) In(channel string, bundle int64) bool {
+	return slices.ContainsFunc(l.Bundles, func(s Served) bool {
+		return s.Channel == channel && bundle >= s.Since && (s.Until == 0 || bundle < s.Until)
+	})
 }
 
 // Lineage of a version.

@@ -57,8 +57,8 @@ func (d *Desk) Assess(ctx context.Context, v *library.Version) (*Report, error) 
 		}
 	}
 	r, err := d.report(ctx, v, current)
-	if err != nil || v.State != library.Candidate {
-		return r, err
+	if err != nil || v.State != library.Candidate || r.First {
+		return r, err // what has nothing before is said anew as fast as it is read
 	}
 	b, err := json.Marshal(r)
 	if err != nil {
