@@ -65,3 +65,9 @@ soak: engine ## let a box live for two hours with questions, updates and faults,
 .PHONY: broken-boxes
 broken-boxes: engine ## break boxes one by one and mend each by what doctor says; prints the table (as root: all of them)
 	RXEDGE_BROKEN_BOXES=1 $(GO) test -count 1 -timeout 20m -parallel 4 -run TestBrokenBoxes ./daemon
+
+# Debian: apt-get install chromium. The sites are filled in, the hub and the browser are real.
+.PHONY: bench-page
+bench-page: export RXEDGE_PAGE_SITES ?= 1000,5000
+bench-page: ## load the fleet page of 1,000 and 5,000 sites in Chromium, and time what is shown
+	$(GO) test -count 1 -timeout 30m -run '^TestLoad$$' -v ./centre/page

@@ -28,7 +28,7 @@ or answers have changed; each such request, and who approved it, is a signed rec
 		Example: `  rxedge central fleet drift --since 14d
   rxedge central fleet run
   rxedge central fleet approve retrain-3 --note "new class of medicines"`, RunE: group}
-	c.AddCommand(a.fleetDrift(dir), a.fleetFairness(dir), a.fleetQuality(dir), a.fleetRun(dir), a.fleetRequests(dir), a.fleetDecide(dir, true), a.fleetDecide(dir, false), a.fleetPropose(dir), a.fleetThresholds(dir), a.fleetRecord(dir))
+	c.AddCommand(a.fleetOverview(dir), a.fleetSites(dir), a.fleetDrift(dir), a.fleetFairness(dir), a.fleetQuality(dir), a.fleetRun(dir), a.fleetRequests(dir), a.fleetDecide(dir, true), a.fleetDecide(dir, false), a.fleetPropose(dir), a.fleetThresholds(dir), a.fleetRecord(dir))
 	return c
 }
 
@@ -45,8 +45,12 @@ func (q *fleetQuery) flags(c *cobra.Command) {
 	fl.StringArrayVar(&q.labels, "label", nil, "`KEY=VALUE` that the sites have which are looked at and compared")
 	fl.StringVar(&q.since, "since", "7d", "from when on: `days` such as 14d, or a date")
 	fl.StringVar(&q.until, "until", "", "`date` before which (default: all that the sites have sent)")
-	fl.BoolVar(&q.local, "local", false, "do not ask the hub for what is new")
-	fl.StringArrayVar(&q.hubs, "hub", nil, "`address` of the hub, where it is another than sites use")
+	q.hubFlags(c)
+}
+
+func (q *fleetQuery) hubFlags(c *cobra.Command) {
+	c.Flags().BoolVar(&q.local, "local", false, "do not ask the hub for what is new")
+	c.Flags().StringArrayVar(&q.hubs, "hub", nil, "`address` of the hub, where it is another than sites use")
 }
 
 // fleetData is what was read.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -89,16 +90,54 @@ type Overview struct {
 	Trouble []string
 }
 
-// Overlook a fleet once: for a command. states and heard may be nil: the hub was not
-// read.
-func Overlook(f *central.Folder, states map[string]central.SiteState, heard map[string]time.Time, rolls []central.Standing, a *Answers) (*Overview, error) {
-	l := NewLive(f, nil, nil)
-	o := &Overview{At: time.Now().UTC(), Name: f.Name, Answers: a, Rollouts: rolls}
-	if states != nil {
-		o.Hub = o.At
+// AtHub is what lies at the hub, read once. The zero value: it was not read.
+type AtHub struct {
+	Read   time.Time
+	States map[string]central.SiteState
+	Heard  map[string]time.Time
+	rolls  func([]*central.Rollout) []central.Standing
+}
+
+// Ask the hub for what lies there.
+func Ask(ctx context.Context, f *central.Folder, hubs []string) (AtHub, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	read := make(chan error, 1)
+	var w *central.Watch
+	made := make(chan struct{})
+	w, err := f.Watch(ctx, hubs, func() {
+		<-made
+		if whole, err := w.Hub(); err != nil || !whole.IsZero() {
+			select {
+			case read <- err:
+			default:
+			}
+		}
+	})
+	if err != nil {
+		return AtHub{}, err
 	}
-	if err := l.stand(o, states, heard); err != nil {
+	close(made)
+	select {
+	case err := <-read:
+		if err != nil {
+			return AtHub{}, fmt.Errorf("the hub: %w", err)
+		}
+	case <-ctx.Done():
+		return AtHub{}, ctx.Err()
+	}
+	return AtHub{time.Now().UTC(), w.States(), w.Last(), w.Standings}, nil
+}
+
+// Overlook a fleet once: for a command.
+func Overlook(f *central.Folder, at AtHub, a *Answers) (*Overview, error) {
+	l := NewLive(f, nil, nil)
+	o := &Overview{At: time.Now().UTC(), Name: f.Name, Hub: at.Read, Answers: a}
+	if err := l.stand(o, at.States, at.Heard); err != nil {
 		return nil, err
+	}
+	if at.rolls != nil {
+		o.Rollouts = at.rolls(l.rolls)
 	}
 	answers(o.Sites, a)
 	return o, nil

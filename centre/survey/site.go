@@ -3,6 +3,7 @@ package survey
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"rxedge/daemon/telemetry/fleet"
@@ -158,7 +159,7 @@ func answers(sites []Site, a *Answers) {
 			}
 		}
 		if len(s.StandsOut) > 0 {
-			s.because(HealthLook, fmt.Sprintf("it is unlike the other sites in %d features", len(s.StandsOut)))
+			s.because(HealthLook, "it is unlike the other sites in "+strings.ReplaceAll(strings.Join(s.StandsOut, ", "), "_", " "))
 		}
 	}
 }

@@ -204,6 +204,23 @@ func (p *Tab) Until(js string) {
 	}
 }
 
+// Arrive waits until the tab is at a path and an expression is true there; it lives
+// through pages that go on to others, as Until does not.
+func (p *Tab) Arrive(path, js string) {
+	p.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(p.Ctx, patience)
+		there, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`location.pathname === `+quoteJS(path)+` && (`+js+`)`))
+		cancel()
+		if err == nil && there {
+			return
+		}
+		if time.Now().After(end) {
+			p.t.Fatalf("it never came to %s where %s: %v", path, js, err)
+		}
+	}
+}
+
 // Keys are typed.
 func (p *Tab) Keys(keys string) {
 	p.t.Helper()
