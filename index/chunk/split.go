@@ -131,8 +131,17 @@ type packer struct {
 	size  int     // tokens of cur
 }
 
+// section packs what stands between sentences that could not be read in full. Those
+// are in no passage: what is in none can be neither found nor quoted, and no span
+// of a passage runs over them.
 func (p *packer) section() {
-	pieces := p.pieces()
+	for _, pieces := range p.pieces() {
+		p.pack(pieces)
+		p.cur, p.fresh, p.size = nil, 0, 0
+	}
+}
+
+func (p *packer) pack(pieces []piece) {
 	for i := 0; i < len(pieces); {
 		end, tokens := i, 0
 		for end < len(pieces) && pieces[end].para == pieces[i].para {
@@ -209,8 +218,10 @@ func (p *packer) write(pieces []piece) {
 	}
 }
 
-// pieces are the sentences of the section, those too long cut.
-func (p *packer) pieces() []piece {
+// pieces are the sentences of the section, those too long cut, parted where one
+// could not be read.
+func (p *packer) pieces() [][]piece {
+	var all [][]piece
 	var out []piece
 	para, end := 0, 0
 	for _, s := range Sentences(p.text) {
@@ -218,6 +229,12 @@ func (p *packer) pieces() []piece {
 			para++
 		}
 		end = s.End
+		if !document.Quotable(p.text[s.Start:s.End]) {
+			if len(out) > 0 {
+				all, out = append(all, out), nil
+			}
+			continue
+		}
 		n := p.counter.Count(p.text[s.Start:s.End])
 		if n <= p.budget {
 			out = append(out, piece{s, n, para})
@@ -227,7 +244,10 @@ func (p *packer) pieces() []piece {
 			out = append(out, piece{c, p.counter.Count(p.text[c.Start:c.End]), para})
 		}
 	}
-	return out
+	if len(out) > 0 {
+		all = append(all, out)
+	}
+	return all
 }
 
 // cut parts a sentence into pieces of at most the budget: after the last clause

@@ -158,3 +158,22 @@ func BenchmarkSplit(b *testing.B) {
 		Split(d, ConservativeCounter{}, Options{})
 	}
 }
+
+// What could not be read in full is in no passage, nor does a span run over it.
+func TestSplitLeavesOutWhatCouldNotBeRead(t *testing.T) {
+	t.Parallel()
+	d := doc("Take it with food. Take "+document.Unreadable+" mg at night. Swallow it whole.\n\nA | "+document.Unreadable+"\nB | 5 mg", document.Unreadable)
+	var got []string
+	for _, p := range Split(d, ConservativeCounter{}, Options{}) {
+		text := d.Sections[p.Section].Text[p.Start:p.End]
+		if !document.Quotable(text) {
+			t.Errorf("%q", text)
+		}
+		for _, s := range p.Sentences {
+			got = append(got, d.Sections[p.Section].Text[s.Start:s.End])
+		}
+	}
+	if want := []string{"Take it with food.", "Swallow it whole.", "B | 5 mg"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%q", got)
+	}
+}

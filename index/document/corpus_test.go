@@ -41,7 +41,7 @@ func TestCorpus(t *testing.T) {
 	if err := json.Unmarshal(raw, &all); err != nil {
 		t.Fatal(err)
 	}
-	type sum struct{ n, words, found, extra, got, cells, right int }
+	type sum struct{ n, words, found, extra, got, cells, right, all, good, unread, gone, bad int }
 	groups := map[string]*sum{}
 	var names []string
 	fmt.Printf("%-34s %-8s %7s %7s %7s %7s %8s %7s\n", "file", "group", "recall", "order", "extra", "cells", "seconds", "MB")
@@ -105,6 +105,16 @@ func TestCorpus(t *testing.T) {
 		if want.Gone != "" && strings.Contains(out.String(), want.Gone) {
 			t.Errorf("%s: the running header is in the text", want.File)
 		}
+		if strings.HasPrefix(want.Group, "doses") {
+			c := countNumbers(strings.Fields(strings.Join(want.Text, " ")), strings.Fields(out.String()))
+			g.all, g.good, g.unread, g.gone, g.bad = g.all+c.all, g.good+c.good, g.unread+c.unread, g.gone+c.gone, g.bad+len(c.bad)
+			for _, b := range c.bad {
+				fmt.Printf("    %s: WRONG %s\n", want.File, b)
+			}
+			for _, b := range c.lost {
+				fmt.Printf("    %s: gone %s\n", want.File, b)
+			}
+		}
 		truth, got := tokens(strings.Join(want.Text, "\n")), tokens(out.String())
 		found := common(truth, got)
 		extra := len(got) - common(got, truth)
@@ -135,6 +145,9 @@ func TestCorpus(t *testing.T) {
 			least = 0.95
 		case "scan150":
 			cells = 0
+		}
+		if strings.HasPrefix(n, "doses") {
+			fmt.Printf("%-16s %5d numbers and units: %5d right, %4d unreadable, %3d without a mark, %d WRONG\n", n, g.all, g.good, g.unread, g.gone, g.bad)
 		}
 		if share(g.found, g.words) < least || share(g.right, g.cells) < cells {
 			t.Errorf("%s is below its bound", n)

@@ -14,8 +14,9 @@ const (
 	KindText     = "text"
 	KindPDF      = "pdf"
 	KindDOCX     = "docx"
-	KindCSV      = "csv"  // interactions, by a mapping of its columns
-	KindXLSX     = "xlsx" // the same in a workbook
+	KindCSV      = "csv"     // interactions, by a mapping of its columns
+	KindXLSX     = "xlsx"    // the same in a workbook
+	KindPicture  = "picture" // PNG, JPEG, TIFF: a scan
 )
 
 // Document is one label, guideline or table.

@@ -18,7 +18,7 @@ func fuzzRead(f *testing.F, name string, seeds ...string) {
 }
 
 func fuzzOne(t *testing.T, name string, data []byte) {
-	fuzzWith(t, name, data, Options{MaxFileBytes: 1 << 20})
+	fuzzWith(t, name, data, Options{MaxFileBytes: 1 << 20, Tesseract: "no-tesseract"})
 }
 
 func fuzzWith(t *testing.T, name string, data []byte, opt Options) {

@@ -23,8 +23,7 @@ var archives = []struct{ magic, what string }{
 }
 
 var otherFiles = []struct{ magic, what, fix string }{
-	{"\x89PNG", "a picture", "give the text it shows"}, {"\xff\xd8\xff", "a picture", "give the text it shows"},
-	{"GIF8", "a picture", "give the text it shows"}, {"\x7fELF", "a program", "give a label or guideline"},
+	{"GIF8", "a picture in GIF", "save it as PNG, JPEG, TIFF or PDF"}, {"\x7fELF", "a program", "give a label or guideline"},
 	{"{\\rtf", "an RTF file", "save it as HTML or plain text"}, {"SQLite format 3\x00", "a database", "export the documents from it"},
 }
 

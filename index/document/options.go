@@ -19,7 +19,10 @@ type Options struct {
 	MaxStreamBytes   int64
 	MaxArchiveBytes  int64         // of an archive; 64 GiB
 	MaxUnpackedBytes int64         // of all that is in one; 128 GiB
-	MaxFileTime      time.Duration // for one PDF; 30 minutes
+	MaxFileTime      time.Duration // for one PDF, but for recognising its scans; 30 minutes
+	MaxPageTime      time.Duration // for each run of tesseract on a page; 3 minutes
+	// Tesseract is the program that reads scans; "" is the one on PATH.
+	Tesseract string
 	// CacheDir keeps the compiled PDF engine (20 MiB); "" is the user's own cache
 	// folder. Without either it is compiled in each process, which takes seconds.
 	CacheDir string
@@ -80,6 +83,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxFileTime <= 0 {
 		o.MaxFileTime = 30 * time.Minute
+	}
+	if o.MaxPageTime <= 0 {
+		o.MaxPageTime = 3 * time.Minute
 	}
 	return o
 }

@@ -1,7 +1,6 @@
 package document
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -23,39 +22,55 @@ func looksLikePDF(head []byte) bool {
 
 // parsePDF reads page after page; of each, its lines are kept and nothing else.
 func (r *reader) parsePDF(base string, src io.ReadSeeker, size int64) error {
-	ctx, cancel := context.WithTimeout(r.ctx, r.opt.MaxFileTime)
-	defer cancel()
+	clock := newFileTime(r.ctx, r.opt.MaxFileTime)
+	defer clock.end()
 	read := 0
-	f, err := pdf.Open(ctx, src, size, pdf.Config{CacheDir: r.opt.CacheDir, PageTime: min(time.Minute, r.opt.MaxFileTime)})
+	f, err := pdf.Open(clock.ctx, src, size, pdf.Config{CacheDir: r.opt.CacheDir, PageTime: min(time.Minute, r.opt.MaxFileTime)})
 	if err != nil {
-		return r.pdfProblem(err, 0, 0)
+		return r.pdfProblem(err, clock, 0, 0)
 	}
 	defer f.Close()
 	if f.Pages() > maxPages {
 		return Problem{Reason: fmt.Sprintf("%d pages are over the limit of %d for one document", f.Pages(), maxPages), Fix: "split the document"}
 	}
 	text := layout.NewReader()
+	scan := &scanner{r: r, text: text}
 	for ; read < f.Pages(); read++ {
 		p, err := f.Page(read)
 		if err != nil {
-			return r.pdfProblem(err, read, f.Pages())
+			return r.pdfProblem(err, clock, read, f.Pages())
 		}
-		if letters := p.Letters(); letters < 8 && p.Pictures > 0.2 || p.Unmapped > letters/5 && p.Unmapped > 8 {
-			return Problem{Reason: fmt.Sprintf("page %d of %d is a picture without text", read+1, f.Pages()), Fix: "give the document it was scanned from, or run text recognition over it"}
-		}
-		for _, l := range p.Layouts(read + 1) {
-			text.Add(l)
+		if letters := p.Letters(); letters < 8 && p.Pictures > 0.2 || p.Unmapped > letters/5 && p.Unmapped > 8 || p.Hidden {
+			g, err := f.Picture(read, 300, maxDots)
+			if err != nil {
+				return r.pdfProblem(err, clock, read, f.Pages())
+			}
+			dpi := 300.0
+			if p.Width > 0 {
+				dpi = float64(g.Bounds().Dx()) * 72 / p.Width
+			}
+			if err := clock.pause(func() error { return scan.page(g, dpi, read+1, f.Pages()) }); err != nil {
+				return err
+			}
+		} else {
+			for _, l := range p.Layouts(read + 1) {
+				text.Add(l)
+			}
 		}
 		if r.opt.Progress != nil {
 			r.pages(read+1, f.Pages())
 		}
 	}
-	d := &Document{Kind: KindPDF, Source: base, ID: derivedID(base)}
+	d := &Document{Kind: KindPDF, Source: base, ID: derivedID(base), Notice: scan.notice(f.Pages())}
 	if err := fromLayout(d, text.Elements(), r.opt); err != nil {
 		return err
 	}
 	return r.emit(d)
 }
+
+// maxDots of a page that is drawn: A3 at 300 dpi has 17 million. What is larger is
+// drawn at fewer dots to the inch.
+const maxDots = 24_000_000
 
 // pages tells how far a file of pages has come.
 func (r *reader) pages(done, of int) {
@@ -65,7 +80,7 @@ func (r *reader) pages(done, of int) {
 }
 
 // pdfProblem says what is wrong with a file; page is that at which it ended.
-func (r *reader) pdfProblem(err error, page, pages int) error {
+func (r *reader) pdfProblem(err error, clock *fileTime, page, pages int) error {
 	if e := r.ctx.Err(); e != nil {
 		return e
 	}
@@ -80,7 +95,7 @@ func (r *reader) pdfProblem(err error, page, pages int) error {
 		return Problem{Reason: "a PDF that is encrypted in a way that cannot be read", Fix: "save it without encryption"}
 	case errors.Is(err, pdf.ErrDamaged):
 		return Problem{Reason: "a PDF that is damaged" + at, Fix: "fetch it again, or save it anew with a PDF program"}
-	case errors.Is(err, pdf.ErrTime), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, pdf.ErrTime), clock.late():
 		return Problem{Reason: fmt.Sprintf("a PDF that took too long%s (the limit is %s for a file)", at, r.opt.MaxFileTime), Fix: "split the document, or save it anew with a PDF program"}
 	}
 	if pages == 0 {

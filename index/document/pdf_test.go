@@ -98,14 +98,23 @@ func TestPDFRefused(t *testing.T) {
 		"cut.pdf":    {whole[:len(whole)/2], "damaged"},
 		"noise.pdf":  {[]byte("%PDF-1.7\n" + strings.Repeat("noise ", 500)), "damaged"},
 		"blank.pdf":  {onePage(""), "no text"},
-		"scan.pdf":   {onePage("q 500 0 0 700 50 50 cm /I Do Q"), "is a picture"},
+		"scan.pdf":   {onePage("q 500 0 0 700 50 50 cm /I Do Q"), "needs tesseract"},
+		// What a scanner's own recognition has put under the picture is not believed.
+		"hidden.pdf": {onePage("BT 3 Tr /F 12 Tf 50 700 Td (Take 50 mg of it twice daily.) Tj ET q 500 0 0 700 50 50 cm /I Do Q"), "needs tesseract"},
+		"under.pdf":  {onePage("BT /F 12 Tf 50 700 Td (Take 50 mg of it twice daily.) Tj ET q 500 0 0 700 50 50 cm /I Do Q"), "needs tesseract"},
+		"late.pdf":   {onePage("q 500 0 0 700 50 50 cm /I Do Q BT 3 Tr /F 12 Tf 50 700 Td (Take 50 mg of it twice daily.) Tj ET"), "needs tesseract"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if p := problemOf(t, name, c.data, Options{}); !strings.Contains(p.Reason, c.reason) {
+			if p := problemOf(t, name, c.data, Options{Tesseract: "no-tesseract"}); !strings.Contains(p.Reason, c.reason) {
 				t.Error(p)
 			}
 		})
+	}
+	// Text that is seen on a picture is text.
+	seen := onePage("q 500 0 0 700 50 50 cm /I Do Q BT /F 12 Tf 50 700 Td (Take 50 mg of it twice daily.) Tj ET")
+	if d := readOne(t, "seen.pdf", seen); !strings.Contains(d.Sections[0].Text, "50 mg") || d.Notice != "" {
+		t.Errorf("%+v", d)
 	}
 	if p := problemOf(t, "slow.pdf", whole, Options{MaxFileTime: time.Nanosecond}); !strings.Contains(p.Reason, "took too long") {
 		t.Error(p)
@@ -140,7 +149,7 @@ func FuzzPDF(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		for _, data := range [][]byte{onePage(string(content)), append([]byte("%PDF-1.4\n"), content...)} {
-			_, err := ReadBytes(context.Background(), "a.pdf", data, Options{MaxFileTime: 20 * time.Second}, func(d *Document) error {
+			_, err := ReadBytes(context.Background(), "a.pdf", data, Options{MaxFileTime: 20 * time.Second, Tesseract: "no-tesseract"}, func(d *Document) error {
 				wellFormed(t, d)
 				return nil
 			})

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"rxedge/index/document/archive"
+	"rxedge/index/document/ocr"
 	"rxedge/index/document/ooxml"
 )
 
@@ -246,6 +247,9 @@ func (r *reader) content(name string, src io.Reader, size int64) error {
 	if seeker, ok := src.(io.ReadSeeker); ok && size > 0 && looksLikePDF(head) {
 		return r.kept(r.parsePDF(filepath.Base(name), seeker, size))
 	}
+	if at, ok := src.(io.ReaderAt); ok && size > 0 && ocr.Form(head) != "" {
+		return r.kept(r.parsePictures(filepath.Base(name), at, size))
+	}
 	if isBulk(name, head, err == io.EOF) {
 		return r.kept(r.parseOpenFDA(filepath.Base(name), r.bounded(in)))
 	}
@@ -265,6 +269,9 @@ func (r *reader) content(name string, src io.Reader, size int64) error {
 	}
 	if looksLikePDF(head) {
 		return r.kept(r.parsePDF(filepath.Base(name), bytes.NewReader(data), int64(len(data))))
+	}
+	if ocr.Form(head) != "" {
+		return r.kept(r.parsePictures(filepath.Base(name), bytes.NewReader(data), int64(len(data))))
 	}
 	if office {
 		if done, err := r.parseOffice(name, data); done {
@@ -354,7 +361,7 @@ func (r *reader) emit(d *Document) error {
 	}
 	d.Source = sourceName(r.file0)
 	switch d.Kind {
-	case KindMarkdown, KindHTML, KindText, KindPDF, KindDOCX, KindCSV, KindXLSX:
+	case KindMarkdown, KindHTML, KindText, KindPDF, KindPicture, KindDOCX, KindCSV, KindXLSX:
 		if other, taken := r.derived[d.ID]; taken {
 			return Problem{Reason: fmt.Sprintf("gives the document id %q, which %s has already", d.ID, other), Fix: "rename one of the files, or state an id in it (front matter: id: …)"}
 		}

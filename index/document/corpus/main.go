@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -39,23 +40,45 @@ type maker struct {
 	tmp    string
 	src    *source
 	truths []Truth
+	// dosePages are made for each kind of harm.
+	dosePages int
 }
 
 func main() {
 	data := flag.String("data", "../shared/data", "folder of the label texts")
 	out := flag.String("out", ".cache/document-corpus", "where the files go")
 	seed := flag.Uint64("seed", 1, "of the choice of texts")
+	only := flag.String("only", "", "steps to make, comma separated; all where empty")
+	pages := flag.Int("doses", 2, "documents full of doses for each kind of harm to a scan")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *data, *out, *seed); err != nil {
+	if err := run(ctx, *data, *out, *seed, *only, *pages); err != nil {
 		fmt.Fprintln(os.Stderr, "corpus:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, data, out string, seed uint64) error {
-	for _, name := range []string{"chromium", "soffice", "groff", "gs", "qpdf", "pdftoppm", "convert"} {
+func run(ctx context.Context, data, out string, seed uint64, only string, dosePages int) error {
+	steps := []struct {
+		name  string
+		make  func(*maker) error
+		needs string
+	}{
+		{"digital", digital, "chromium"}, {"office", office, "soffice gs qpdf"}, {"typeset", typeset, "groff gs"}, {"long", long, "chromium"},
+		{"scans", scans, "chromium pdftoppm convert"}, {"doses", doses, "chromium pdftoppm convert"},
+		{"spreadsheets", spreadsheets, "soffice"}, {"hostile", hostile, "chromium qpdf gs"},
+	}
+	wanted := func(name string) bool {
+		return only == "" || slices.Contains(strings.Split(only, ","), name)
+	}
+	var needs []string
+	for _, s := range steps {
+		if wanted(s.name) {
+			needs = append(needs, strings.Fields(s.needs)...)
+		}
+	}
+	for _, name := range needs {
 		if _, err := exec.LookPath(name); err != nil {
 			return fmt.Errorf("%s is not here; on Debian: apt-get install chromium libreoffice-writer-nogui libreoffice-calc-nogui groff ghostscript qpdf poppler-utils imagemagick fonts-liberation fonts-dejavu", name)
 		}
@@ -72,9 +95,12 @@ func run(ctx context.Context, data, out string, seed uint64) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	m := &maker{ctx: ctx, out: out, tmp: tmp, src: src}
-	for _, step := range []func(*maker) error{digital, office, typeset, long, scans, spreadsheets, hostile} {
-		if err := step(m); err != nil {
+	m := &maker{ctx: ctx, out: out, tmp: tmp, src: src, dosePages: dosePages}
+	for _, step := range steps {
+		if !wanted(step.name) {
+			continue
+		}
+		if err := step.make(m); err != nil {
 			return err
 		}
 	}

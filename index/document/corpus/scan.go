@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -41,37 +42,8 @@ func scans(m *maker) error {
 		s.look.name = s.name
 		page, tr := m.page(s.look, m.src.doc(s.look.words))
 		tr.Group = "scan" + s.dpi
-		digital := filepath.Join(m.tmp, s.name+"-digital.pdf")
-		p, err := m.write(s.name+".html", page)
-		if err != nil {
-			return err
-		}
-		if err := m.cmd("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer", "--user-data-dir="+m.tmp+"/chromium", "--print-to-pdf="+digital, "file://"+p); err != nil {
-			return err
-		}
-		if err := m.cmd("pdftoppm", "-r", s.dpi, "-gray", digital, s.name); err != nil {
-			return err
-		}
-		pics, err := filepath.Glob(filepath.Join(m.tmp, s.name+"-*.pgm"))
-		if err != nil {
-			return err
-		}
-		if s.form != "pdf" && s.form != "tif" {
-			pics = pics[:1]
-		}
-		var args []string
-		args = append(args, pics...)
-		args = append(args, "-background", "white")
-		args = append(args, strings.Fields(s.how)...)
 		tr.File = s.name + "." + s.form
-		args = append(args, "-density", s.dpi, "-units", "PixelsPerInch")
-		if s.form == "pdf" {
-			args = append(args, "-compress", "zip")
-		}
-		if s.form == "tif" {
-			args = append(args, "-compress", "lzw")
-		}
-		if err := m.scan(args, m.abs(tr.File), digital, s.form); err != nil {
+		if err := m.scanned(s.name, page, s.dpi, s.how, s.form, m.abs(tr.File)); err != nil {
 			return err
 		}
 		m.add(tr)
@@ -80,7 +52,7 @@ func scans(m *maker) error {
 }
 
 // scan: ImageMagick of Debian may not write PDF; then Ghostscript does.
-func (m *maker) scan(args []string, out, _, form string) error {
+func (m *maker) scan(args []string, out, form string) error {
 	if form != "pdf" {
 		return m.cmd("convert", append(args, out)...)
 	}
@@ -91,7 +63,10 @@ func (m *maker) scan(args []string, out, _, form string) error {
 			os.Remove(o)
 		}
 	}
-	if err := m.cmd("convert", append(args, "-quality", "92", "+adjoin", tif)...); err != nil {
+	if !slices.Contains(args, "-quality") {
+		args = append(args, "-quality", "92")
+	}
+	if err := m.cmd("convert", append(args, "+adjoin", tif)...); err != nil {
 		return err
 	}
 	var pages []string

@@ -67,10 +67,24 @@ func rulesOf(rules []Rule) (level, upright []line) {
 // ruled finds the tables whose cells are drawn, and returns the words that stand
 // in none of them.
 func ruled(p Page, level, upright []line) (tables []*table, rest []Word) {
-	if len(level) < 2 || len(upright) < 2 || len(level)*len(upright) > 4_000_000 {
-		return nil, p.Words
+	rest = p.Words
+	for _, g := range crossing(level, upright) {
+		if t, left := gridOf(g.level, g.upright, rest); t != nil {
+			tables = append(tables, t)
+			rest = left
+		}
 	}
-	// Lines that cross belong together.
+	return tables, rest
+}
+
+// group is lines that cross one another.
+type group struct{ level, upright []line }
+
+// crossing puts lines that cross into groups.
+func crossing(level, upright []line) []*group {
+	if len(level) < 2 || len(upright) < 2 || len(level)*len(upright) > 4_000_000 {
+		return nil
+	}
 	up := make([]int, len(level)+len(upright))
 	for i := range up {
 		up[i] = i
@@ -89,7 +103,6 @@ func ruled(p Page, level, upright []line) (tables []*table, rest []Word) {
 			}
 		}
 	}
-	type group struct{ level, upright []line }
 	groups := map[int]*group{}
 	var order []int
 	at := func(i int) *group {
@@ -108,15 +121,11 @@ func ruled(p Page, level, upright []line) (tables []*table, rest []Word) {
 		g := at(len(level) + j)
 		g.upright = append(g.upright, v)
 	}
-	rest = p.Words
+	var out []*group
 	for _, r := range order {
-		g := groups[r]
-		if t, left := gridOf(g.level, g.upright, rest); t != nil {
-			tables = append(tables, t)
-			rest = left
-		}
+		out = append(out, groups[r])
 	}
-	return tables, rest
+	return out
 }
 
 // edges are the places of lines, and where lines across them reach beyond.
@@ -147,47 +156,11 @@ func edges(own, across []line) []float64 {
 }
 
 func gridOf(level, upright []line, words []Word) (*table, []Word) {
-	if len(level) == 0 || len(upright) == 0 {
+	g := gridFrom(level, upright)
+	if g == nil {
 		return nil, nil
 	}
-	xs, ys := edges(upright, level), edges(level, upright)
-	nc, nr := len(xs)-1, len(ys)-1
-	if nc < 2 || nr < 1 || nc*nr > maxCells {
-		return nil, nil
-	}
-	// Cells that nothing parts are one.
-	up := make([]int, nc*nr)
-	for i := range up {
-		up[i] = i
-	}
-	root := func(i int) int {
-		for up[i] != i {
-			i = up[i]
-		}
-		return i
-	}
-	unite := func(a, b int) {
-		a, b = root(a), root(b)
-		up[max(a, b)] = min(a, b)
-	}
-	crossed := func(lines []line, at, mid float64) bool {
-		for _, l := range lines {
-			if math.Abs(l.at-at) <= near && l.from-near < mid && l.to+near > mid {
-				return true
-			}
-		}
-		return false
-	}
-	for r := range nr {
-		for c := range nc {
-			if c+1 < nc && !crossed(upright, xs[c+1], (ys[r]+ys[r+1])/2) {
-				unite(r*nc+c, r*nc+c+1)
-			}
-			if r+1 < nr && !crossed(level, ys[r+1], (xs[c]+xs[c+1])/2) {
-				unite(r*nc+c, (r+1)*nc+c)
-			}
-		}
-	}
+	xs, ys, nc, nr := g.xs, g.ys, g.columns(), g.rows()
 	cells := make([][]Word, nc*nr)
 	var left []Word
 	for _, w := range words {
@@ -198,12 +171,12 @@ func gridOf(level, upright []line, words []Word) (*table, []Word) {
 			left = append(left, w)
 			continue
 		}
-		i := root(r*nc + c)
+		i := g.root(r*nc + c)
 		cells[i] = append(cells[i], w)
 	}
 	filled, roots := 0, map[int]bool{}
 	for i := range cells {
-		roots[root(i)] = true
+		roots[g.root(i)] = true
 		if len(cells[i]) > 0 {
 			filled++
 		}

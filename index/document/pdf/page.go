@@ -18,6 +18,12 @@ type Page struct {
 	Rules  []Rule
 	// Pictures is the share of the page that images cover, 0 to 1.
 	Pictures float64
+	// Hidden says that a picture covers the page and the text is not what is seen:
+	// it is drawn invisibly, or under the picture, as the text layers of scanners
+	// are. It may differ from what the picture shows.
+	Hidden bool
+	// Width and Height of what is shown.
+	Width, Height float64
 	// Unmapped is the number of glyphs of which the file does not say what
 	// letter they are.
 	Unmapped int
@@ -63,6 +69,7 @@ func (r *pageReader) read() (Page, error) {
 		return p, ErrDamaged
 	}
 	r.w, r.h = size.Width, size.Height
+	p.Width, p.Height = size.Width, size.Height
 	if r.turn%2 == 1 {
 		r.w, r.h = r.h, r.w
 	}
@@ -238,13 +245,20 @@ func (r *pageReader) objects(p *Page) error {
 		return ErrDamaged
 	}
 	area := r.w * r.h
+	cover, text := -1, -1 // the last picture that covers most of the page; the last text that is seen
 	for i := range min(n.Count, maxObjects) {
 		o, err := r.inst.FPDFPage_GetObject(&requests.FPDFPage_GetObject{Page: r.page, Index: i})
 		if err != nil {
 			continue
 		}
 		kind, err := r.inst.FPDFPageObj_GetType(&requests.FPDFPageObj_GetType{PageObject: o.PageObject})
-		if err != nil || kind.Type == enums.FPDF_PAGEOBJ_TEXT {
+		if err != nil {
+			continue
+		}
+		if kind.Type == enums.FPDF_PAGEOBJ_TEXT {
+			if m, err := r.inst.FPDFTextObj_GetTextRenderMode(&requests.FPDFTextObj_GetTextRenderMode{PageObject: o.PageObject}); err != nil || m.TextRenderMode != enums.FPDF_TEXTRENDERMODE_INVISIBLE && m.TextRenderMode != enums.FPDF_TEXTRENDERMODE_CLIP {
+				text = i
+			}
 			continue
 		}
 		b, err := r.inst.FPDFPageObj_GetBounds(&requests.FPDFPageObj_GetBounds{PageObject: o.PageObject})
@@ -255,7 +269,13 @@ func (r *pageReader) objects(p *Page) error {
 		switch kind.Type {
 		case enums.FPDF_PAGEOBJ_IMAGE, enums.FPDF_PAGEOBJ_FORM:
 			if kind.Type == enums.FPDF_PAGEOBJ_IMAGE && area > 0 {
-				p.Pictures += max(0, (x1-x0)*(y1-y0)/area)
+				share := max(0, (x1-x0)*(y1-y0)/area)
+				p.Pictures += share
+				if share > 0.5 {
+					cover = i
+				}
+			} else {
+				text = i // a form may hold any text
 			}
 		case enums.FPDF_PAGEOBJ_PATH:
 			w, h := x1-x0, y1-y0
@@ -273,6 +293,7 @@ func (r *pageReader) objects(p *Page) error {
 		}
 	}
 	p.Pictures = min(p.Pictures, 1)
+	p.Hidden = cover >= 0 && text < cover
 	return nil
 }
 
