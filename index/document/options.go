@@ -20,7 +20,7 @@ type Options struct {
 	MaxArchiveBytes  int64         // of an archive; 64 GiB
 	MaxUnpackedBytes int64         // of all that is in one; 128 GiB
 	MaxFileTime      time.Duration // for one PDF, but for recognising its scans; 30 minutes
-	MaxPageTime      time.Duration // for each run of tesseract on a page; 3 minutes
+	MaxPageTime      time.Duration // for each run of tesseract on a page; 10 minutes
 	// Tesseract is the program that reads scans; "" is the one on PATH.
 	Tesseract string
 	// CacheDir keeps the compiled PDF engine (20 MiB); "" is the user's own cache
@@ -85,7 +85,7 @@ func (o Options) withDefaults() Options {
 		o.MaxFileTime = 30 * time.Minute
 	}
 	if o.MaxPageTime <= 0 {
-		o.MaxPageTime = 3 * time.Minute
+		o.MaxPageTime = 10 * time.Minute
 	}
 	return o
 }

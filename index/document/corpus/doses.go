@@ -133,3 +133,26 @@ func (m *maker) scanned(name, page, dpi, how, form, out string) error {
 	}
 	return m.scan(args, out, form)
 }
+
+// sample is a small scan for the tests: a few sentences and a table.
+func sample(m *maker) error {
+	t := text{title: m.src.docs[0].title}
+	p := part{head: "Dosage and Administration"}
+	for _, d := range m.src.docs {
+		for _, q := range d.parts {
+			for _, para := range q.paras {
+				if n := len(para); len(p.paras) < 2 && n > 120 && n < 260 && strings.Count(para, " mg") > 1 && plainASCII(para) {
+					p.paras = append(p.paras, para)
+				}
+			}
+		}
+	}
+	t.parts = []part{p}
+	page, tr := m.page(look{name: "label", css: "@page{size:125mm 110mm;margin:6mm}body{font-size:9pt}h1{font-size:14pt}h2{font-size:11pt}", tables: 1, table: "ruled"}, t)
+	tr.Group, tr.File = "sample", "label.png"
+	if err := m.scanned("label", page, "300", "-rotate 1 +repage -posterize 4 -depth 2", "png", m.abs(tr.File)); err != nil {
+		return err
+	}
+	m.add(tr)
+	return nil
+}

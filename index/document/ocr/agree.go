@@ -178,7 +178,16 @@ func (s *sheet) judge(l *line, other []*word) {
 		}
 	}
 	slices.SortStableFunc(l.words, func(a, b *word) int { return a.box.Min.X - b.box.Min.X })
+	for i, w := range l.words[:max(0, len(l.words)-1)] {
+		if next := plainly(l.words[i+1].text); measures[strings.ToLower(next)] && strings.Trim(w.text, "OoQIl|SBZ.,") == "" {
+			w.lost = true // letters where a number stands: "S mg"
+		}
+	}
 }
+
+// measures are units that only a number stands before.
+var measures = map[string]bool{"mg": true, "mcg": true, "µg": true, "g": true, "kg": true, "ml": true, "l": true, "dl": true, "%": true, "mg/kg": true,
+	"mcg/kg": true, "mg/ml": true, "mg/day": true, "mg/kg/day": true, "meq": true, "mmol": true, "units": true, "iu": true}
 
 // overlooked finds ink that looks like writing and that no word covers.
 func (s *sheet) overlooked(lines []*line) []*line {

@@ -35,7 +35,7 @@ var (
 // Config is how tesseract is found and bounded.
 type Config struct {
 	Path     string        // "" is the one on PATH
-	PageTime time.Duration // for each run; 0 is 3 minutes
+	PageTime time.Duration // for each run; 0 is 10 minutes
 	Memory   uint64        // bytes of address space of each run; 0 is 1 GiB
 }
 
@@ -92,7 +92,6 @@ type line struct {
 	box   image.Rectangle
 	base  float64 // y of the line on which it is written
 	size  float64 // of the font, in pixels
-	clip  image.Rectangle
 }
 
 // Read reads one page. dpi says how many dots of the picture are an inch; below

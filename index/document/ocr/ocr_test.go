@@ -103,6 +103,7 @@ func TestJudge(t *testing.T) {
 		"a digit":        {"Take 6 mg daily, hot soup with 20 mcg of it", "Take 5 mg daily, hot soup with 20 mcg of it", "Take # mg daily, hot soup with 20 mcg of it"},
 		"a unit":         {"Take 5 mg daily, hot soup with 20 mg of it", "Take 5 mg daily, hot soup with 20 mcg of it", "Take 5 mg daily, hot soup with 20 # of it"},
 		"a denial":       {"Take 5 mg daily, not soup with 20 mcg of it", "Take 5 mg daily, hot soup with 20 mcg of it", "Take 5 mg daily, # soup with 20 mcg of it"},
+		"letters":        {"Take S mg daily, hot soup with 20 mcg of it", "Take S mg daily, hot soup with 20 mcg of it", "Take # mg daily, hot soup with 20 mcg of it"},
 		"closing marks":  {"Take 5 mg daily. hot soup with 20 mcg of it", "Take 5 mg daily, hot soup with 20 mcg of it", "Take 5 mg daily. hot soup with 20 mcg of it"},
 		"a plain word":   {"Take 5 mg daily, hot soap with 20 mcg of it", "Take 5 mg daily, hot soup with 20 mcg of it", "Take 5 mg daily, hot soap with 20 mcg of it"},
 		"same but short": {"Take 5 mg daily, hot soup with 2 mcg of it", "Take 5 mg daily, hot soup with 2 mcg of it", "Take 5 mg daily, hot soup with # mcg of it"},

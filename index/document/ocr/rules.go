@@ -21,19 +21,14 @@ func takeRules(b *bitmap, g *image.Gray, paper uint8) []rule {
 		}
 	}
 	var out []rule
-	type stroke struct{ y, x0, x1 int }
-	var level, upright []stroke
+	var level, upright []piece
 	for _, r := range levelRules(b) {
 		out = append(out, rule{r.x0, r.at(), r.x1, r.at()})
-		for _, p := range r.parts {
-			level = append(level, stroke{p.y, p.x0, p.x1})
-		}
+		level = append(level, r.parts...)
 	}
 	for _, r := range levelRules(turned) {
 		out = append(out, rule{r.at(), r.x0, r.at(), r.x1})
-		for _, p := range r.parts {
-			upright = append(upright, stroke{p.y, p.x0, p.x1})
-		}
+		upright = append(upright, r.parts...)
 	}
 	wipe := func(r image.Rectangle) {
 		r = r.Intersect(image.Rect(0, 0, b.w, b.h))

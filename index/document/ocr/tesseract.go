@@ -52,7 +52,7 @@ var (
 // ErrAbsent, ErrLanguage, ErrFailed.
 func Find(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.PageTime <= 0 {
-		cfg.PageTime = 3 * time.Minute
+		cfg.PageTime = 10 * time.Minute
 	}
 	if cfg.Memory == 0 {
 		cfg.Memory = 1 << 30
@@ -97,8 +97,11 @@ func Find(ctx context.Context, cfg Config) (*Engine, error) {
 	return &c, nil
 }
 
-// What is taken of a run's output.
+// What is taken of a run's output, and how many seconds of a processor it may take:
+// a page needs ten. The time that it stands still while others work is bounded apart.
 const (
+	mostSeconds = 120
+
 	maxOutput = 32 << 20
 	maxStderr = 4 << 10
 )
@@ -129,7 +132,12 @@ func (e *Engine) run(ctx context.Context, stdin io.Reader, args ...string) ([]by
 	}
 	// Where a sandbox forbids it, the size of the picture still bounds the memory.
 	_ = unix.Prlimit(c.Process.Pid, unix.RLIMIT_AS, &unix.Rlimit{Cur: e.cfg.Memory, Max: e.cfg.Memory}, nil)
+	_ = unix.Prlimit(c.Process.Pid, unix.RLIMIT_CPU, &unix.Rlimit{Cur: mostSeconds, Max: mostSeconds}, nil)
 	err := c.Wait()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGXCPU {
+		return nil, ErrTime
+	}
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
