@@ -45,6 +45,7 @@ machine, 'site add' writes the file that makes a box a site, 'publish' sends doc
 	c.AddCommand(a.centralInit(&dir), a.centralHub(&dir), a.centralHubConfig(&dir), a.centralRoles(&dir), site, a.centralPublish(&dir), a.centralPush(&dir), a.centralUpdates(&dir), a.centralWatch(&dir), a.centralRollout(&dir), a.centralFleet(&dir), a.centralTrial(), a.centralRoot(&dir), a.centralServe(&dir), a.centralUser(&dir), a.centralSimulate(&dir), a.centralSites())
 	c.AddCommand(a.centralRetrain(&dir))
 	c.AddCommand(a.centralQuarantine(&dir), a.centralReview(&dir), a.centralLineage(&dir))
+	c.AddCommand(a.centralIngest(&dir))
 	return c
 }
 

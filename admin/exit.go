@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"rxedge/centre/flow"
 	"rxedge/centre/library"
 	"rxedge/centre/review"
 	"rxedge/daemon/answer"
@@ -74,6 +75,7 @@ func classify(err error) (code int, fix string) {
 		item    *feedback.InvalidError
 		bundled *bundle.Error
 		claim   *enroll.RefusedError
+		flowing *flow.HeldError
 		notNow  *central.NotNowError
 		decided *central.DecidedError
 
@@ -98,6 +100,12 @@ func classify(err error) (code int, fix string) {
 		return exitUnreachable, ""
 	case errors.As(err, &bundled), errors.As(err, &claim), errors.Is(err, central.ErrExists), errors.Is(err, central.ErrRoot), errors.Is(err, central.ErrSiteExists):
 		return exitRefused, ""
+	case errors.As(err, &flowing), errors.Is(err, flow.ErrOther), errors.Is(err, flow.ErrNotKept), errors.Is(err, library.ErrNewer):
+		return exitRefused, ""
+	case errors.Is(err, flow.ErrNoLetter):
+		return exitNotFound, "'rxedge central ingest dead' lists them."
+	case errors.Is(err, flow.ErrNoBus):
+		return exitUnreachable, "Start 'rxedge central ingest' first, or name the bus with --hub."
 	case rollout.Refused(err):
 		return exitRefused, ""
 	case errors.As(err, &notNow), errors.As(err, &decided), errors.Is(err, central.ErrTaking), errors.Is(err, central.ErrFleetLog), errors.Is(err, central.ErrRolloutOpen), errors.Is(err, central.ErrController), errors.Is(err, central.ErrAudit):

@@ -15,6 +15,9 @@ func TestMain(m *testing.M) {
 	if at, err := strconv.Atoi(os.Getenv(killBackupAt)); err == nil {
 		killedBackup(at)
 	}
+	if len(os.Args) > 1 && os.Args[1] == "central" { // a worker of 'central ingest'
+		os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
 	testscript.Main(m, map[string]func(){
 		"rxedge": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

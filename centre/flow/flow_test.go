@@ -90,7 +90,7 @@ func (p planted) zipped(t testing.TB, n int) {
 	for i := range n {
 		id := fmt.Sprintf("zipped-%d", i)
 		p.good[id] = true
-		add("labels/"+id+".md", "# "+id+"\n\nTake it with water.\n")
+		add("labels/"+id+".md", "# "+id+"\n\n"+strings.Repeat("The medicine "+id+" is for adults with pain, and it should be taken with water. ", 8)+"\n")
 	}
 	add("labels/bad.xml", "<?xml version=\"1.0\"?><invoice/>")
 	p.bad["more.zip"] = true

@@ -198,11 +198,13 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	if len(o.Paths) == 0 && st.Ended && left == 0 {
 		return nil, ErrNothing
 	}
-	if st.Ended {
-		// What is left on the bus, such as a dead letter that was sent again, is of its
-		// own run.
-		*st = state{Centre: st.Centre, Run: time.Now().UTC().Format("20060102T150405") + "-" + newID()[:6], Began: time.Now().UTC(), Paths: o.Paths, Again: o.Again, Fetched: len(o.Paths) == 0}
-	} else {
+	switch {
+	case len(o.Paths) == 0 && st.Ended && st.Run != "":
+		// A dead letter was sent again, which is of its own run: mostly the last one.
+		st.Ended, st.Fetched = false, true
+	case st.Ended:
+		*st = state{Centre: st.Centre, Run: time.Now().UTC().Format("20060102T150405") + "-" + newID()[:6], Began: time.Now().UTC(), Paths: o.Paths, Again: o.Again}
+	default:
 		for _, p := range o.Paths {
 			if !slices.Contains(st.Paths, p) {
 				st.Paths = append(st.Paths, p)
@@ -210,10 +212,8 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 		}
 		st.Again, st.Fetched = st.Again || o.Again, st.Fetched && len(o.Paths) == 0
 	}
-	if len(st.Paths) > 0 {
-		if err := lib.BeginRun(ctx, st.Run, o.By); err != nil {
-			return nil, err
-		}
+	if err := lib.BeginRun(ctx, st.Run, o.By); err != nil {
+		return nil, err
 	}
 	if err := st.save(dir); err != nil {
 		return nil, err
@@ -435,13 +435,11 @@ func (r *running) summary(ctx context.Context, done bool) (*Summary, error) {
 	if done {
 		end = r.lib.EndRun
 	}
-	if len(r.st.Paths) > 0 {
-		run, err := end(ctx, r.st.Run)
-		if err != nil {
-			return nil, err
-		}
-		s.Run = *run
+	run, err := end(ctx, r.st.Run)
+	if err != nil {
+		return nil, err
 	}
+	s.Run = *run
 	if done {
 		r.st.Ended = true
 		if err := r.st.save(r.dir); err != nil {
@@ -452,7 +450,6 @@ func (r *running) summary(ctx context.Context, done bool) (*Summary, error) {
 	r.p.mu.Lock()
 	s.Files, s.Known = p.Files, r.p.known
 	r.p.mu.Unlock()
-	var err error
 	if s.Waiting, err = r.q.left(ctx); err != nil {
 		return s, err
 	}

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // supervisor keeps worker processes running. What one had in hand when it died is given
@@ -186,4 +188,14 @@ func ServeWorker(ctx context.Context, q *Queue, o WorkerOptions, in io.Reader, o
 		_, _ = io.WriteString(out, strings.TrimSuffix(fmt.Sprintln(append([]any{word}, args...)...), "\n")+"\n")
 	}
 	return NewWorker(q, o).Run(ctx)
+}
+
+// Work keeps worker processes running for a run elsewhere, until ctx ends.
+func Work(ctx context.Context, nc *nats.Conn, workers int, command func() *exec.Cmd, log *slog.Logger) error {
+	q, err := JoinQueue(ctx, nc)
+	if err != nil {
+		return err
+	}
+	s := &supervisor{q: q, n: workers, command: command, log: log}
+	return s.run(ctx)
 }
