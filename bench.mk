@@ -55,6 +55,12 @@ bench-archive: ## measure how a DailyMed release of 5,000 labels and an openFDA 
 	@$(GO) build -o .cache/bench-archive.bin ./bench/archive
 	@.cache/bench-archive.bin -data $(ARCHIVE_DATA) $(BENCH_ARCHIVE)
 
+# Real processes: some 90 MB a site. LOOP="-sites 3" takes less than two minutes on a machine at rest.
+.PHONY: loop
+loop: ## run the whole loop of a fleet once: publish, waves, drift, training, confirmed; writes .cache/loop.md
+	@mkdir -p .cache
+	$(GO) run ./bench/loop $(LOOP)
+
 # SOAK=3m for a short one (its slopes say nothing); as root the data folder gets a disk
 # of its own, which is filled now and then. The series goes into .cache/soak.json.
 SOAK ?= 2h
