@@ -18,6 +18,8 @@ func parseHTML(base string, text []byte, opt Options) (*Document, error) {
 		return nil, err
 	}
 	d := &Document{Kind: KindHTML, Source: base, ID: derivedID(base)}
+	unarrange(root)
+	(&elements{}).mark(root)
 	title := ""
 	if t := find(root, "title"); t != nil {
 		title = t.inline()
@@ -28,6 +30,8 @@ func parseHTML(base string, text []byte, opt Options) (*Document, error) {
 	}
 	d.Title = first(h1, title, base)
 	d.Sections = assemble(d.ID, top)
+	settlePlaces(d)
+	d.Effective = statedDate(d.Sections)
 	return d, nil
 }
 
@@ -68,12 +72,12 @@ func htmlTree(text []byte, opt Options) (*node, error) {
 	return convert(tree, opt.MaxDepth)
 }
 
-// convert leaves out comments and what is never text.
+// convert leaves out comments and what is never seen.
 func convert(h *html.Node, depth int) (*node, error) {
 	if depth == 0 {
 		return nil, Problem{Reason: "HTML whose elements are nested too deep", Fix: "save the page again, or as plain text"}
 	}
-	n := &node{name: h.Data}
+	n := &node{name: nameOf(h)}
 	if h.Type == html.DocumentNode {
 		n.name = "#document"
 	}
@@ -93,6 +97,9 @@ func convert(h *html.Node, depth int) (*node, error) {
 		case html.TextNode:
 			n.kids = append(n.kids, &node{text: clean(c.Data)})
 		case html.ElementNode:
+			if unseen(c) {
+				continue
+			}
 			k, err := convert(c, depth-1)
 			if err != nil {
 				return nil, err

@@ -140,6 +140,39 @@ func TestHTMLAndText(t *testing.T) {
 	}
 }
 
+func TestHTMLAsItIsSeen(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ in, want string }{
+		"hidden":           {`<p>a<span hidden>X</span><span style="display: none">X</span><b style="VISIBILITY:hidden !important">X</b><i aria-hidden="true"> b</i></p><dialog>X</dialog><div hidden><h2>X</h2>X</div>`, "a b"},
+		"struck":           {`<p>Give <s>50</s><del>40</del><span style="text-decoration: underline line-through">30</span> 5 mg.</p>`, "Give 5 mg."},
+		"raised":           {`<p>10<sup>6</sup> and 10<span style="vertical-align:super;font-size:8pt">−3</span> and 10<sup>6 cells</sup>, 1<sup>st</sup>.</p>`, "10⁶ and 10⁻³ and 10⁶ cells, 1st."},
+		"notes":            {`<p>At most 10<sup><a href="#fn1">1</a></sup> mg or 20<a href="#fn2"><sup>b</sup></a> mg, see <a href="#x">section 2</a>.</p>`, "At most 10[1] mg or 20[b] mg, see section 2."},
+		"definitions":      {`<dl><dt>Adults<dd>10 mg<dt>Children<dd>5 mg</dl>`, "Adults\n10 mg\n\nChildren\n5 mg"},
+		"numbers of items": {`<ol start=3><li>c<li value=7>g<li>h</ol>`, "• 3. c\n• 7. g\n• 8. h"},
+		"nested tables":    {`<table><tr><th>Who<th>Dose<tr><td>Adults<td><table><tr><td>day 1<td>5 mg<tr><td>day 2<td>7 mg</table></table>`, "Who | Dose\nAdults | day 1, 5 mg; day 2, 7 mg"},
+		"spans":            {`<table><caption>Doses</caption><thead><tr><th rowspan=2>Who<th colspan=2>Dose<tr><th>mg<th>times<tbody><tr><td>Adults<td>10<td>2</table>`, "Doses\nWho | Dose\n| mg | times\nAdults | 10 | 2"},
+		"a layout":         {`<table><tr><td>Menu<td><table><caption>T</caption><tr><td>a<td>b<tr><td>c<td>d</table><p>Text.</p></table>`, "Menu\n\nT\na | b\nc | d\n\nText."},
+		"said to be one":   {`<table role=presentation><tr><td>One.<td>Two.</table>`, "One.\n\nTwo."},
+	} {
+		d := readOne(t, "x.html", []byte("<!DOCTYPE html><body>"+c.in))
+		wellFormed(t, d)
+		if got := d.Sections[0].Text; got != c.want || len(d.Sections) != 1 {
+			t.Errorf("%s:\n got %q\nwant %q", name, got, c.want)
+		}
+	}
+	d := readOne(t, "x.html", []byte(`<body><table><tr><td>Left<td><h2>Dosage</h2><p>One.</p><h2>Storage</h2><p>Cold.</p><p>Effective date: 2026-02-03</p></table><ul><li>x<ul><li>y</ul></ul><table><tr><td>a<td>b<tr><td><td>c</table>`))
+	wellFormed(t, d)
+	if len(d.Sections) != 3 || d.Sections[1].LOINC != "34068-7" || d.Effective != "2026-02-03" {
+		t.Fatalf("%+v", d)
+	}
+	s := d.Sections[2]
+	for text, want := range map[string]string{"Cold.": "paragraph 3", "• x": "paragraph 5", "• y": "paragraph 6", "a | b": "table 1, row 1", "c": "table 1, row 2"} {
+		if got := PlaceAt(s.Places, strings.LastIndex(s.Text, text)).Element; got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}
+
 func TestEncodings(t *testing.T) {
 	t.Parallel()
 	for name, raw := range map[string]string{

@@ -15,7 +15,7 @@ type node struct {
 var keptAttr = map[string]bool{
 	"rowspan": true, "colspan": true, "listType": true, "listtype": true, "styleCode": true, "stylecode": true,
 	"ID": true, "IDREF": true, "idref": true, "code": true, "codeSystem": true, "classCode": true,
-	"value": true, "root": true, "type": true, "start": true,
+	"value": true, "root": true, "type": true, "start": true, "role": true,
 }
 
 func (n *node) get(name string) string { return n.attr[name] }

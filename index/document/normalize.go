@@ -89,7 +89,12 @@ func superscript(s string) string {
 		}
 		return -1
 	}, s), "x"); letters > 1 && !markList(s) {
-		return s
+		// A number at its front is raised all the same: 10⁶ cells, never 106 cells.
+		n := strings.IndexFunc(s, func(r rune) bool { return !unicode.IsDigit(r) && r != '-' && r != '−' && r != '+' })
+		if n <= 0 || !unicode.IsSpace(rune(s[n])) {
+			return s
+		}
+		return superscript(s[:n]) + s[n:]
 	}
 	out := make([]rune, 0, len(s))
 	for _, r := range s {

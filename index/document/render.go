@@ -83,11 +83,19 @@ func (r *renderer) node(n *node, w *writer) {
 	case "br":
 		w.br()
 	case "paragraph", "p", "div", "section", "article", "main", "header", "footer", "aside", "blockquote", "figure", "figcaption",
-		"h1", "h2", "h3", "h4", "h5", "h6", "dl", "dt", "dd", "hr", "address", "fieldset", "form", "details", "summary", "text", "highlight",
+		"h1", "h2", "h3", "h4", "h5", "h6", "dl", "hr", "address", "fieldset", "form", "details", "summary", "text", "highlight",
 		"renderMultiMedia", "rendermultimedia":
 		r.block(w)
 		r.kids(n, w)
 		r.block(w)
+	case "dt":
+		r.block(w)
+		r.kids(n, w)
+		w.line()
+	case "dd": // on a line of its own, below what it explains
+		w.line()
+		r.kids(n, w)
+		w.line()
 	case "caption":
 		r.kids(n, w)
 		w.text(" ")
@@ -102,7 +110,17 @@ func (r *renderer) node(n *node, w *writer) {
 		r.list(n, w)
 	case "table":
 		r.table(n, w)
+	case "noteref":
+		if mark := noteMark(n); mark != "" {
+			w.text(mark)
+			return
+		}
+		r.kids(n, w)
 	case "sup":
+		if mark := noteMark(n); mark != "" {
+			w.text(mark)
+			return
+		}
 		var sub writer
 		r.kids(n, &sub)
 		s := sub.String()
@@ -174,6 +192,9 @@ func (r *renderer) list(n *node, w *writer) {
 		switch k.name {
 		case "item", "li":
 			count++
+			if v, err := strconv.Atoi(k.get("value")); err == nil && v > 0 && v < 1<<20 {
+				count = v
+			}
 			label := ""
 			if ordered {
 				label = ordinal(count, n.get("styleCode")+n.get("stylecode")+n.get("type")) + ". "
