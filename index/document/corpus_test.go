@@ -105,7 +105,7 @@ func TestCorpus(t *testing.T) {
 		if want.Gone != "" && strings.Contains(out.String(), want.Gone) {
 			t.Errorf("%s: the running header is in the text", want.File)
 		}
-		if strings.HasPrefix(want.Group, "doses") {
+		if strings.HasPrefix(want.Group, "doses") && len(docs) > 0 {
 			c := countNumbers(strings.Fields(strings.Join(want.Text, " ")), strings.Fields(out.String()))
 			g.all, g.good, g.unread, g.gone, g.bad = g.all+c.all, g.good+c.good, g.unread+c.unread, g.gone+c.gone, g.bad+len(c.bad)
 			for _, b := range c.bad {

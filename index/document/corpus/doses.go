@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -65,6 +66,9 @@ func doses(m *maker) error {
 	m.src.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	at := 0
 	for i, h := range harms {
+		if m.harms != "" && !slices.Contains(strings.Split(m.harms, ","), h.name) {
+			continue
+		}
 		for k := range m.dosePages {
 			face := faces[(i+k)%len(faces)]
 			t := text{title: "Doses"}

@@ -42,6 +42,7 @@ type maker struct {
 	truths []Truth
 	// dosePages are made for each kind of harm.
 	dosePages int
+	harms     string // those wanted, comma separated; all where empty
 }
 
 func main() {
@@ -50,16 +51,17 @@ func main() {
 	seed := flag.Uint64("seed", 1, "of the choice of texts")
 	only := flag.String("only", "", "steps to make, comma separated; all where empty")
 	pages := flag.Int("doses", 2, "documents full of doses for each kind of harm to a scan")
+	harms := flag.String("harms", "", "kinds of harm to make them for, comma separated; all where empty")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *data, *out, *seed, *only, *pages); err != nil {
+	if err := run(ctx, *data, *out, *seed, *only, *pages, *harms); err != nil {
 		fmt.Fprintln(os.Stderr, "corpus:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, data, out string, seed uint64, only string, dosePages int) error {
+func run(ctx context.Context, data, out string, seed uint64, only string, dosePages int, harms string) error {
 	steps := []struct {
 		name  string
 		make  func(*maker) error
@@ -95,7 +97,7 @@ func run(ctx context.Context, data, out string, seed uint64, only string, dosePa
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	m := &maker{ctx: ctx, out: out, tmp: tmp, src: src, dosePages: dosePages}
+	m := &maker{ctx: ctx, out: out, tmp: tmp, src: src, dosePages: dosePages, harms: harms}
 	for _, step := range steps {
 		if !wanted(step.name) {
 			continue

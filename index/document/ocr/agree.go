@@ -178,9 +178,28 @@ func (s *sheet) judge(l *line, other []*word) {
 		}
 	}
 	slices.SortStableFunc(l.words, func(a, b *word) int { return a.box.Min.X - b.box.Min.X })
+	s.spread(l)
 	for i, w := range l.words[:max(0, len(l.words)-1)] {
 		if next := plainly(l.words[i+1].text); measures[strings.ToLower(next)] && strings.Trim(w.text, "OoQIl|SBZ.,") == "" {
 			w.lost = true // letters where a number stands: "S mg"
+		}
+	}
+}
+
+// spread loses what is printed on to a number or unit that is lost, without the room
+// of a space: of "0.1-138" no part is a number.
+func (s *sheet) spread(l *line) {
+	joined := func(a, b *word) bool {
+		return float64(b.box.Min.X-a.box.Max.X) < 0.14*l.size && (matters(a.text) || matters(b.text))
+	}
+	for i := 1; i < len(l.words); i++ {
+		if a, b := l.words[i-1], l.words[i]; a.lost && joined(a, b) {
+			b.lost = true
+		}
+	}
+	for i := len(l.words) - 1; i > 0; i-- {
+		if a, b := l.words[i-1], l.words[i]; b.lost && joined(a, b) {
+			a.lost = true
 		}
 	}
 }
@@ -196,6 +215,9 @@ func (s *sheet) overlooked(lines []*line) []*line {
 		h := float64(b.box.Dy())
 		if s.marks[int32(i)] || b.area < speck || h < 0.55*s.cap || h > 2.2*s.cap || float64(b.box.Dx()) > 6*s.cap {
 			continue
+		}
+		if slices.ContainsFunc(s.rules, func(r rule) bool { return b.box.Overlaps(image.Rect(r.X0-6, r.Y0-6, r.X1+7, r.Y1+7)) }) {
+			continue // what is left of a rule
 		}
 		lost = append(lost, b.box)
 	}
