@@ -148,6 +148,9 @@ func TestCorpus(t *testing.T) {
 		}
 		if strings.HasPrefix(n, "doses") {
 			fmt.Printf("%-16s %5d numbers and units: %5d right, %4d unreadable, %3d without a mark, %d WRONG\n", n, g.all, g.good, g.unread, g.gone, g.bad)
+			if g.bad > 0 {
+				t.Errorf("%s: %d numbers are read as others", n, g.bad)
+			}
 		}
 		if share(g.found, g.words) < least || share(g.right, g.cells) < cells {
 			t.Errorf("%s is below its bound", n)

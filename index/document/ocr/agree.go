@@ -187,9 +187,12 @@ func (s *sheet) judge(l *line, other []*word) {
 }
 
 // spread loses what is printed on to a number or unit that is lost, without the room
-// of a space: of "0.1-138" no part is a number.
+// of a space or after a dash: of "0.1-138" no part is a number.
 func (s *sheet) spread(l *line) {
 	joined := func(a, b *word) bool {
+		if strings.ContainsRune("-–—/", lastRune(a.text)) && b.box.Min.X-a.box.Max.X < int(l.size) {
+			return true
+		}
 		return float64(b.box.Min.X-a.box.Max.X) < 0.14*l.size && (matters(a.text) || matters(b.text))
 	}
 	for i := 1; i < len(l.words); i++ {
