@@ -27,12 +27,17 @@ func because(w http.ResponseWriter, r *http.Request) (Because, central.By, bool)
 	if !asked(w, r, &q) {
 		return q, central.By{}, false
 	}
+	by, ok := saidWhy(w, r, &q)
+	return q, by, ok
+}
+
+func saidWhy(w http.ResponseWriter, r *http.Request, q *Because) (central.By, bool) {
 	q.Reason = strings.TrimSpace(q.Reason)
 	if len([]rune(q.Reason)) < leastReason || len(q.Reason) > 500 {
 		problem(w, http.StatusBadRequest, "reason", "say why, in 3 characters to 500 bytes; it is kept on record")
-		return q, central.By{}, false
+		return central.By{}, false
 	}
-	return q, central.By{Who: person(r).Name, Reason: q.Reason}, true
+	return central.By{Who: person(r).Name, Reason: q.Reason}, true
 }
 
 // Step is what came of one.
@@ -83,6 +88,10 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request) {
 	decision := r.PathValue("decision")
 	if decision != "approve" && decision != "decline" {
 		problem(w, http.StatusNotFound, "not_found", "there is no such decision")
+		return
+	}
+	if strings.HasPrefix(r.PathValue("id"), "review-") {
+		problem(w, http.StatusConflict, "elsewhere", "documents are decided where they are looked at, in Review")
 		return
 	}
 	_, by, ok := because(w, r)

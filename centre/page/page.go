@@ -24,6 +24,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"rxedge/centre/page/access"
+	"rxedge/centre/review"
 	"rxedge/centre/survey"
 	"rxedge/sync/central"
 )
@@ -100,6 +101,9 @@ type Server struct {
 	views    *views
 
 	followers atomic.Int64 // of events
+
+	deskMu   sync.Mutex
+	deskOpen *review.Desk
 
 	first struct { // the one-time token of the first admin
 		sync.Mutex
@@ -206,6 +210,7 @@ func (s *Server) Run(ctx context.Context, ready func(address string)) error {
 		return fmt.Errorf("the page can't listen on %s: %w", s.opt.Listen, err)
 	}
 	defer l.Close()
+	defer s.closeDesk()
 	scheme := "http"
 	srv := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}

@@ -41,6 +41,11 @@ func (s *Server) routes() []route {
 		{"GET /v1/sections/{section}", access.Viewer, s.section},
 		{"GET /v1/sites/{site}", access.Viewer, s.site},
 		{"GET /v1/accounts", access.Admin, s.listAccounts},
+		{"GET /v1/documents", access.Viewer, s.documents},
+		{"GET /v1/version", access.Viewer, s.version},
+		{"POST /v1/versions/{what}", access.Reviewer, s.decideVersion},
+		{"POST /v1/refused/{key}/discard", access.Reviewer, s.discardRefused},
+		{"POST /v1/runs/{run}/approve", access.Reviewer, s.approveRun},
 		{"POST /v1/requests/{id}/{decision}", access.Reviewer, s.decide},
 		{"POST /v1/rollouts/{channel}/{bundle}/{step}", access.Operator, s.stepRollout},
 	}

@@ -86,7 +86,7 @@ func TestRoles(t *testing.T) {
 	for _, r := range access.Roles() {
 		tokens[r] = s.sessions.Begin(access.Person{Name: "test", Role: r}, nil)
 	}
-	fill := strings.NewReplacer("{$}", "", "{section}", "fleet", "{site}", "site-1", "{id}", "retrain-1", "{decision}", "approve", "{channel}", "stable", "{bundle}", "1", "{step}", "pause")
+	fill := strings.NewReplacer("{$}", "", "{section}", "fleet", "{site}", "site-1", "{id}", "retrain-1", "{decision}", "approve", "{channel}", "stable", "{bundle}", "1", "{step}", "pause", "{what}", "approve", "{key}", "1", "{run}", "run-1")
 	var open []string
 	for _, x := range s.routes() {
 		method, path, _ := strings.Cut(fill.Replace(x.pattern), " ")

@@ -184,10 +184,11 @@ func rolloutsView(o *survey.Overview) map[string]any {
 }
 
 func requestsView(o *survey.Overview) map[string]any {
-	out := slices.Clone(o.Matters)
-	slices.Reverse(out)
-	if out == nil {
-		out = []*central.Matter{}
+	out := []*central.Matter{}
+	for _, m := range slices.Backward(o.Matters) {
+		if m.Action != central.ReviewRequested { // documents have a view of their own
+			out = append(out, m)
+		}
 	}
 	return map[string]any{"requests": out[:min(len(out), mostAudit)], "all": len(out)}
 }

@@ -5,7 +5,7 @@ import { byId } from "./dom.js";
 
 let pending = null;
 
-/** Asks why, and takes the step: {title, what, word, path, rollback}; done is called after it. */
+/** Asks why, and takes the step: {title, what, word, path, rollback, with}; done is called after it. */
 export function act(step, done) {
   pending = { step, done };
   byId("step-title").textContent = step.title;
@@ -23,7 +23,7 @@ byId("step-cancel").addEventListener("click", () => byId("step").close());
 byId("step-form").addEventListener("submit", async (e) => {
   e.preventDefault();
   const { step, done } = pending;
-  const body = { reason: byId("step-reason").value };
+  const body = { ...step.with, reason: byId("step-reason").value };
   if (step.rollback && byId("step-rollback").checked) body.rollback = true;
   byId("step-do").disabled = true;
   try {

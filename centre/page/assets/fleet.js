@@ -6,9 +6,9 @@ import { byId, count, el } from "./dom.js";
 import { num, when } from "./station/format.js";
 import * as sites from "./sites.js";
 
-const views = ["sites", "rollouts", "drift", "fairness", "requests", "audit"];
-const needs = { sites: ["fleet", "sites"], rollouts: ["fleet", "rollouts"], drift: ["fleet", "drift"], fairness: ["fleet", "fairness"], requests: ["fleet", "requests"], audit: ["fleet", "audit"] };
-const modules = { rollouts: () => import("./rollouts.js"), drift: () => import("./drift.js"), fairness: () => import("./fairness.js"), requests: () => import("./records.js"), audit: () => import("./records.js") };
+const views = ["sites", "rollouts", "drift", "fairness", "review", "quarantine", "requests", "audit"];
+const needs = { sites: ["fleet", "sites"], rollouts: ["fleet", "rollouts"], drift: ["fleet", "drift"], fairness: ["fleet", "fairness"], requests: ["fleet", "requests"], audit: ["fleet", "audit"], review: ["fleet"], quarantine: ["fleet"] };
+const modules = { rollouts: () => import("./rollouts.js"), drift: () => import("./drift.js"), fairness: () => import("./fairness.js"), requests: () => import("./records.js"), audit: () => import("./records.js"), review: () => import("./review.js"), quarantine: () => import("./review.js") };
 const retry = 5000;
 
 let person = { role: "viewer" }, view = "sites", drawing = false, again = false, live = null, problem = "";
@@ -41,7 +41,7 @@ async function draw(byPerson = false) {
     problem = "";
     summary(fleet);
     if (mine === "sites") sites.show(data.sites, fleet);
-    else (await modules[mine]()).show(mine, data, person, () => draw());
+    else await (await modules[mine]()).show(mine, data, person, () => draw());
     document.body.dataset.shown = mine;
   } catch (err) {
     problem = err.status === 503 ? "" : err.message || "The centre does not answer.";

@@ -112,6 +112,7 @@ export async function details(site) {
   byId("site-title").textContent = site;
   body.replaceChildren(el("p", { class: "note" }, "Reading …"));
   if (!dialog.open) dialog.showModal();
+  byId("site-title").focus(); // and not the button: Enter that has opened it would close it
   try {
     const s = await get("/v1/sites/" + encodeURIComponent(site));
     const facts = el("dl", { class: "facts" });
