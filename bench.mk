@@ -68,6 +68,11 @@ soak: engine ## let a box live for two hours with questions, updates and faults,
 	@mkdir -p .cache
 	$(GO) run ./bench/soak -for $(SOAK) -out .cache/soak.json $(BENCH_SOAK)
 
+# Smaller: 'make bench-flow BENCH_FLOW="-labels 5000 -rate 2000 -hub 20s"'.
+.PHONY: bench-flow
+bench-flow: ## take 100,000 labels in while workers, bus and library are killed; documents a second with 1 and 2 workers
+	$(GO) run ./bench/flow $(BENCH_FLOW)
+
 .PHONY: broken-boxes
 broken-boxes: engine ## break boxes one by one and mend each by what doctor says; prints the table (as root: all of them)
 	RXEDGE_BROKEN_BOXES=1 $(GO) test -count 1 -timeout 20m -parallel 4 -run TestBrokenBoxes ./daemon

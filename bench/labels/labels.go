@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -143,7 +144,10 @@ func (m *Maker) Write(dir string) (files []string, err error) {
 	return files, nil
 }
 
-func (m *Maker) some(w *bufio.Writer, from, to int) error {
+// Label writes the i-th label alone.
+func (m *Maker) Label(w io.Writer, i int) error { return m.some(w, i, i+1) }
+
+func (m *Maker) some(w io.Writer, from, to int) error {
 	enc := json.NewEncoder(w)
 	for i := from; i < to; i++ {
 		name := m.Names[i]
