@@ -98,10 +98,11 @@ async function look(v) {
     const d = await get(`/v1/version?id=${encodeURIComponent(v.id)}&hash=${v.hash}`), r = d.report, is = d.version;
     const parts = [el("p", { class: "note" }, `${is.id} · version ${is.version || "not stated"} · effective ${is.effective || "not stated"} · ${is.state} · from ${d.sources[0]?.name ?? "an unknown file"} · `, el("code", {}, is.hash.slice(0, 12)), r.first ? " · there is none before it" : ` · beside ${(r.against ?? "").slice(0, 12)}, which is approved`)];
     for (const f of r.findings) parts.push(el("div", { class: `alarm ${f.severity === "quarantine" ? "act" : ""}` }, el("strong", {}, words(f.code)), `: ${f.reason} ${f.fix}`, f.before || f.after ? difference(f) : null));
-    if (r.reasons.length) parts.push(el("h3", {}, "What matters"), ...r.reasons.slice(0, 200).map((x) => el("div", {}, el("h4", {}, meanings[x.code] ?? words(x.code)), x.before || x.after ? difference(x) : null)));
+    const reasons = r.reasons.filter((x) => is.state !== "quarantined" || x.code !== "was_in_quarantine"); // nobody has released it yet
+    if (reasons.length) parts.push(el("h3", {}, "What matters"), ...reasons.slice(0, 200).map((x) => el("div", {}, el("h4", {}, meanings[x.code] ?? words(x.code)), x.before || x.after ? difference(x) : null)));
     const all = r.comparison?.changes ?? [];
     if (all.length) parts.push(el("details", {}, el("summary", {}, `All that changed: ${count(all.length, "sentence")}`), ...all.slice(0, 500).map(difference)));
-    else if (!r.first && !r.reasons.length) parts.push(el("p", { class: "note" }, "Nothing that matters changed."));
+    else if (!r.first && !reasons.length) parts.push(el("p", { class: "note" }, "Nothing that matters changed."));
     if (d.decisions.length) parts.push(el("h3", {}, "Decided"), el("ul", {}, d.decisions.map((x) => el("li", {}, `${x.what} by ${x.who} on ${when(x.at)}${x.why ? `: ${x.why}` : ""}${x.record ? ` (${x.record})` : ""}`))));
     const steps = { candidate: [["approve", "Approve"], ["reject", "Reject"]], quarantined: [["release", "Release to review"], ["discard", "Discard"]] }[is.state] ?? [];
     if (may() && steps.length) parts.push(el("p", { class: "buttons" }, steps.map(([what, word]) => {
