@@ -78,8 +78,10 @@ type Uplink struct {
 	mu      sync.Mutex
 	ready   sync.Cond
 	up      bool
+	hub     string // address of the one that is connected
 	since   time.Time
 	lastErr error
+	denied  error // the hub's no, as it was at the latest attempt
 	tries   int
 	lastAck time.Time
 	epoch   context.Context // ends with the connection
@@ -113,7 +115,11 @@ func Start(opt Options) (*Uplink, error) {
 	cfg := link.Config{Name: id.Site, Hubs: id.Hubs, CA: id.CA, Credentials: id.Credentials, Proxy: opt.Proxy, Silence: opt.Silence, Now: opt.Now, Read: &u.read, Wrote: &u.wrote,
 		Delay: func(attempts int) time.Duration {
 			u.mu.Lock()
-			u.tries = attempts
+			nc := u.nc
+			u.mu.Unlock()
+			denied := denial(nc)
+			u.mu.Lock()
+			u.tries, u.denied = attempts, denied
 			code, _ := explain(u.trouble())
 			u.mu.Unlock()
 			if code == codeNotAdmitted {
@@ -122,8 +128,8 @@ func Start(opt Options) (*Uplink, error) {
 			return link.Backoff(attempts, most)
 		}}
 	nc, err := link.Connect(cfg, true,
-		nats.ConnectHandler(func(*nats.Conn) { u.connected(ctx) }),
-		nats.ReconnectHandler(func(*nats.Conn) { u.connected(ctx) }),
+		nats.ConnectHandler(func(nc *nats.Conn) { u.connected(ctx, nc) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { u.connected(ctx, nc) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { u.lost(err) }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { u.failed(err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { u.opt.Log.Warn("the hub", "error", err) }),
@@ -136,7 +142,7 @@ func Start(opt Options) (*Uplink, error) {
 	u.nc = nc
 	u.mu.Unlock()
 	if nc.IsConnected() {
-		u.connected(ctx)
+		u.connected(ctx, nc)
 	}
 	if _, err := nc.Subscribe(bundle.TimestampSubject, func(*nats.Msg) { u.opt.News() }); err != nil {
 		stop()
@@ -161,11 +167,13 @@ func (u *Uplink) Close() {
 	u.wg.Wait()
 }
 
-func (u *Uplink) connected(ctx context.Context) {
+func (u *Uplink) connected(ctx context.Context, nc *nats.Conn) {
+	hub := nc.ConnectedAddr()
 	u.mu.Lock()
 	again := u.up
+	u.hub = hub
 	if !again {
-		u.up, u.since, u.lastErr, u.tries = true, time.Now(), nil, 0
+		u.up, u.since, u.lastErr, u.denied, u.tries = true, time.Now(), nil, nil, 0
 		u.epoch, u.end = context.WithCancel(ctx)
 		u.told = false
 		u.ready.Broadcast()
@@ -205,13 +213,23 @@ func (u *Uplink) failed(err error) {
 	u.lastErr = err
 }
 
+// denial is the hub's no, of which the client tells nobody but who asks. It answers
+// between attempts alone: during one it holds what it would answer by, for as long as a
+// silent line lets it. So nothing of it is asked while u.mu is held.
+func denial(nc *nats.Conn) error {
+	if nc == nil {
+		return nil
+	}
+	if err := nc.LastError(); errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked) {
+		return err
+	}
+	return nil
+}
+
 // trouble is what is in the way, as far as it is known; u.mu is held.
 func (u *Uplink) trouble() error {
-	if u.nc != nil {
-		// Of a hub that says no, the client tells nobody but who asks.
-		if err := u.nc.LastError(); errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked) {
-			return err
-		}
+	if u.denied != nil {
+		return u.denied
 	}
 	return u.lastErr
 }
@@ -238,7 +256,7 @@ func (u *Uplink) Link() Status {
 	u.mu.Lock()
 	st := Status{Connected: u.up, Since: u.since.UTC(), Attempts: u.tries, LastAck: u.lastAck}
 	if u.up {
-		st.Hub = u.nc.ConnectedAddr()
+		st.Hub = u.hub
 	} else {
 		st.Code, st.Why = explain(u.trouble())
 	}
