@@ -369,6 +369,9 @@ type file struct {
 	data []byte
 }
 
+// readingIn is how long a site may be at reading the signed metadata of one time.
+const readingIn = time.Hour
+
 // pushMetadata gives the hub what it does not have, and takes out what is of no
 // use any more.
 func (f *Folder) pushMetadata(ctx context.Context, nc *nats.Conn) error {
@@ -404,14 +407,24 @@ func (f *Folder) pushMetadata(ctx context.Context, nc *nats.Conn) error {
 	if err != nil {
 		return err
 	}
-	// A site that is in the middle of reading needs the release before.
-	if len(info.State.Subjects) > 2*len(keep)+8 {
-		for subject := range info.State.Subjects {
-			if !keep[subject] {
-				if err := s.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
-					return err
-				}
-			}
+	// A site that is in the middle of reading needs what was there when it began, however
+	// often something was signed since: a rollout signs at each wave.
+	if len(info.State.Subjects) <= 2*len(keep)+8 {
+		return nil
+	}
+	for subject := range info.State.Subjects {
+		if keep[subject] {
+			continue
+		}
+		m, err := s.GetLastMsgForSubject(ctx, subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && info.State.LastTime.Sub(m.Time) < readingIn {
+			continue
+		}
+		if err == nil {
+			err = s.Purge(ctx, jetstream.WithPurgeSubject(subject))
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
