@@ -154,7 +154,7 @@ func (a *app) simulation(r *simulate.Report) {
 	if x := r.Rest; x != nil && x.For > 0 {
 		add("at rest", "%d connections; hub %s and %d files, %s and %d before the first; %.1f kB a site", x.Connected, size(x.Hub.RSS), x.Hub.Files, size(x.Base.RSS), x.Base.Files, x.PerSite/1e3)
 		add("", "%.1f CPU seconds of the hub per 1,000 sites and hour; a site %.0f B/s up, %.0f down", x.PerHour, x.Up, x.Down)
-		add("", "the sites' own processes: %s, %.0f kB and %.1f files a site", size(r.Clients.RSS), float64(r.Clients.RSS)/1e3/float64(r.Sites), float64(r.Clients.Files)/float64(r.Sites))
+		add("", "the sites' own processes: %s, %.0f %% of a core, %.0f kB and %.1f files a site", size(r.Clients.RSS), 100*r.Clients.CPU, float64(r.Clients.RSS)/1e3/float64(r.Sites), float64(r.Clients.Files)/float64(r.Sites))
 	}
 	if x := r.Looks; x != nil {
 		add("a look", "%.2f ms of the hub's CPU, %.0f B up, %.0f down; %.0f a second", x.CPU*1e3, x.Up, x.Down, x.PerSecond)

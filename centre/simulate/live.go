@@ -92,6 +92,14 @@ func (r *runner) hubCPU() (d time.Duration) {
 	return d
 }
 
+// sitesCPU of the processes of sites that run.
+func (r *runner) sitesCPU() (d time.Duration) {
+	for _, g := range r.groups {
+		d += g.usage().CPU
+	}
+	return d
+}
+
 // usage of the hub's nodes together.
 func (r *runner) usage() (u Usage) {
 	for _, n := range r.nodes {
@@ -356,6 +364,7 @@ func (r *runner) drain(ctx, _ context.Context) error {
 	r.note(func(p *Report) {
 		d, b := p.Days, &r.before
 		d.Windows, d.Questions, d.Messages = t.Windows-b.Windows, t.Questions-b.Questions, t.Sent-b.Sent
+		d.WindowBytes = t.Bytes - b.Bytes
 		d.Disk, d.Stored = r.disk()-r.disks, stored-r.stock
 		p.Days.Drained = time.Since(at).Seconds()
 		if q, qerr := acks.GetValuesAtQuantiles([]float64{0.5, 0.95, 0.99}); qerr == nil {

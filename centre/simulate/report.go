@@ -37,8 +37,9 @@ type Report struct {
 
 // Usage of processes together.
 type Usage struct {
-	RSS   int64 `json:"rss"`
-	Files int   `json:"files"`
+	RSS   int64   `json:"rss"`
+	Files int     `json:"files"`
+	CPU   float64 `json:"cpu,omitempty"` // while at rest, in seconds a second
 }
 
 // Enrolled is how the fleet came to be: each site with keys of its own, and the first
@@ -78,13 +79,14 @@ type Looks struct {
 
 // Days that went by.
 type Days struct {
-	Days      float64 `json:"days"`
-	Took      float64 `json:"took"`
-	Windows   int64   `json:"windows"`
-	Questions int64   `json:"questions"`
-	Messages  int64   `json:"messages"`   // of all kinds that the hub acknowledged
-	PerSecond float64 `json:"per_second"` // while the days went by
-	Busiest   float64 `json:"busiest"`    // messages in the busiest second
+	Days        float64 `json:"days"`
+	Took        float64 `json:"took"`
+	Windows     int64   `json:"windows"`
+	Questions   int64   `json:"questions"`
+	WindowBytes int64   `json:"window_bytes"` // of the windows, signed
+	Messages    int64   `json:"messages"`     // of all kinds that the hub acknowledged
+	PerSecond   float64 `json:"per_second"`   // while the days went by
+	Busiest     float64 `json:"busiest"`      // messages in the busiest second
 	// Acknowledged is how long after it was sent a message was, in milliseconds.
 	P50    float64 `json:"p50_ms"`
 	P95    float64 `json:"p95_ms"`
@@ -186,6 +188,9 @@ func newReport(o Options) *Report {
 	return &Report{Options: o, Cores: runtime.NumCPU(), At: time.Now().UTC().Truncate(time.Second), LoadLeast: load(), LoadMost: load()}
 }
 
+// headers, subject and record of a message at the hub, in bytes, about.
+const headers = 300
+
 const looksADay = float64(24*time.Hour) / float64(lookEvery)
 
 // perDay of what was measured; nil: not enough was.
@@ -194,8 +199,8 @@ func (r *Report) perDay() *PerDay {
 		return nil
 	}
 	days := max(1, float64(int(r.Days.Days)))
-	windows := float64(r.Days.Windows) / days / float64(r.Sites)      // of a site
-	each := float64(r.Days.Stored) / float64(max(r.Days.Messages, 1)) // bytes of a message
+	windows := float64(r.Days.Windows) / days / float64(r.Sites) // of a site
+	each := float64(r.Days.WindowBytes)/float64(r.Days.Windows) + headers
 	d := &PerDay{
 		Up:   86400*r.Rest.Up + looksADay*r.Looks.Up + windows*each,
 		Down: 86400*r.Rest.Down + looksADay*r.Looks.Down,

@@ -320,13 +320,14 @@ func (r *runner) settles(ctx context.Context) {
 func (r *runner) rest(ctx, _ context.Context) error {
 	pause(ctx, r.watching())
 	r.settles(ctx)
+	sites := r.sitesCPU()
 	hub, before, began := r.hubCPU(), r.sum(), time.Now()
 	pause(ctx, r.Resting)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	took, after, cpu := time.Since(began).Seconds(), r.sum(), (r.hubCPU() - hub).Seconds()
-	var clients Usage
+	clients := Usage{CPU: (r.sitesCPU() - sites).Seconds() / max(0.001, took)}
 	for _, g := range r.groups {
 		u := g.usage()
 		clients.RSS, clients.Files = clients.RSS+u.RSS, clients.Files+u.Open()

@@ -85,8 +85,20 @@ func (s *site) clock() time.Time {
 
 func (s *site) folder() string { return filepath.Join(s.w.set.Folder, s.plan.ID) }
 
-// open what the site keeps, and connect.
-func (s *site) open(ctx context.Context) error {
+// open what the site keeps, and connect. Where the machine is too busy for it, it is
+// tried again, as a service manager would.
+func (s *site) open(ctx context.Context) (err error) {
+	for range 10 {
+		if err = s.begin(ctx); err == nil || ctx.Err() != nil {
+			break
+		}
+		s.w.errs.Add(1)
+		pause(ctx, time.Second)
+	}
+	return err
+}
+
+func (s *site) begin(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.line == nil && s.plan.Line {
@@ -153,17 +165,18 @@ func (s *site) close() {
 	}
 }
 
-// put a message for the centre into the spool, and note that it is there.
-func (s *site) put(class spool.Class, kind string, data []byte, day time.Time) {
+// put a message for the centre into the spool, and note that it is there. ok: both.
+func (s *site) put(class spool.Class, kind string, data []byte, day time.Time) (ok bool) {
 	id, err := s.sp.Put(context.Background(), class, kind, data)
 	if err == nil {
 		err = s.w.ledger.note(entry{Site: s.place, Kind: kind, ID: id, Day: day})
 	}
 	if err != nil {
 		s.w.trouble(s, fmt.Errorf("a %s for the centre: %w", kind, err))
-		return
+		return false
 	}
 	s.w.put.Add(1)
+	return true
 }
 
 const (
@@ -349,9 +362,12 @@ func (s *site) days(ctx context.Context) {
 				s.w.trouble(s, err)
 				return
 			}
-			s.put(spool.Normal, "window", data, day)
+			if !s.put(spool.Normal, "window", data, day) {
+				return // it is tried again
+			}
 			s.w.windows.Add(1)
 			s.w.questions.Add(w.Questions)
+			s.w.bytes.Add(int64(len(data)))
 		}
 		s.mu.Lock()
 		s.day = day.AddDate(0, 0, 1)

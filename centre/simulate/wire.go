@@ -75,8 +75,9 @@ type told struct {
 	Put        int64            `json:"put"` // messages into spools
 	Windows    int64            `json:"windows"`
 	Questions  int64            `json:"questions"`
-	Sent       int64            `json:"sent"` // acknowledged
-	In         int64            `json:"in"`   // bytes on the wire
+	Bytes      int64            `json:"bytes"` // of windows
+	Sent       int64            `json:"sent"`  // acknowledged
+	In         int64            `json:"in"`    // bytes on the wire
 	Out        int64            `json:"out"`
 	Looks      int64            `json:"looks"`
 	Fetched    int64            `json:"fetched"` // bytes of chunks
@@ -128,6 +129,7 @@ func (t *told) add(o *told) {
 // addSums adds what a process goes on from when it comes back after a kill.
 func (t *told) addSums(o *told) {
 	t.Put, t.Windows, t.Questions, t.Sent = t.Put+o.Put, t.Windows+o.Windows, t.Questions+o.Questions, t.Sent+o.Sent
+	t.Bytes += o.Bytes
 	t.In, t.Out, t.Looks, t.Fetched = t.In+o.In, t.Out+o.Out, t.Looks+o.Looks, t.Fetched+o.Fetched
 	t.Confirmed, t.RolledBack, t.Restarts, t.Errors = t.Confirmed+o.Confirmed, t.RolledBack+o.RolledBack, t.Restarts+o.Restarts, t.Errors+o.Errors
 	for c, n := range o.Refused {

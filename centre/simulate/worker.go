@@ -29,7 +29,7 @@ type worker struct {
 	gate   chan struct{} // so many sites start at a time
 	wg     sync.WaitGroup
 
-	put, windows, questions, looks, fetched, confirmed, rolledBack, restarts, errs atomic.Int64
+	put, windows, questions, bytes, looks, fetched, confirmed, rolledBack, restarts, errs atomic.Int64
 
 	mu      sync.Mutex // of what follows
 	sites   []*site    // that were started
@@ -425,7 +425,7 @@ func (w *worker) stand() *told {
 	}
 	mark := w.mark
 	w.mu.Unlock()
-	t.Put, t.Windows, t.Questions, t.Looks, t.Fetched = w.put.Load(), w.windows.Load(), w.questions.Load(), w.looks.Load(), w.fetched.Load()
+	t.Put, t.Windows, t.Questions, t.Bytes, t.Looks, t.Fetched = w.put.Load(), w.windows.Load(), w.questions.Load(), w.bytes.Load(), w.looks.Load(), w.fetched.Load()
 	t.Confirmed, t.RolledBack, t.Restarts, t.Errors = w.confirmed.Load(), w.rolledBack.Load(), w.restarts.Load(), w.errs.Load()
 	for _, s := range w.all() {
 		st, active, sent, in, out := s.figures()
