@@ -82,3 +82,14 @@ broken-boxes: engine ## break boxes one by one and mend each by what doctor says
 bench-page: export RXEDGE_PAGE_SITES ?= 1000,5000
 bench-page: ## load the fleet page of 1,000 and 5,000 sites in Chromium, and time what is shown
 	$(GO) test -count 1 -timeout 30m -run '^TestLoad$$' -v ./centre/page
+# SIMULATE_SITES are the fleets' sizes. The sites' own folders lie in memory, as many sites
+# have many disks; a site takes 1 to 2 MB of it.
+SIMULATE_SITES ?= 100 300 1000
+SIMULATE_BOXES ?= /dev/shm/rxedge-simulate
+.PHONY: bench-simulate
+bench-simulate: bin/rxedge ## let fleets of several sizes live against a hub, with faults, and reckon what larger ones take
+	@mkdir -p .cache
+	@for n in $(SIMULATE_SITES); do \
+	  bin/rxedge central simulate --sites $$n --processes 2 --boxes $(SIMULATE_BOXES)/$$n --json $(BENCH_SIMULATE) >.cache/simulate-$$n.json || exit 1; \
+	  rm -rf $(SIMULATE_BOXES)/$$n; done
+	@$(GO) run ./bench/simulate $(SIMULATE_SITES:%=.cache/simulate-%.json)
