@@ -56,7 +56,7 @@ DOCUMENT_CORPUS ?= .cache/document-corpus
 .PHONY: document-corpus
 document-corpus: ## make hard documents with real programs, from the texts in DOCUMENT_DATA, and measure how they are read
 	$(GO) run ./index/document/corpus -data $(DOCUMENT_DATA) -out $(DOCUMENT_CORPUS)
-	RXEDGE_DOCUMENT_CORPUS=$(abspath $(DOCUMENT_CORPUS)) $(GO) test -timeout 60m -count=1 -v -run TestCorpus ./index/document
+	RXEDGE_DOCUMENT_CORPUS=$(abspath $(DOCUMENT_CORPUS)) $(GO) test -timeout 60m -count=1 -v -run 'TestCorpus|TestStatedCorpus' ./index/document
 
 SEMANTIC_DATA ?= ../shared/data
 .PHONY: support-model

@@ -70,7 +70,7 @@ func fromDOCX(base string, f *docx.Document, opt Options) (*Document, error) {
 	d.Title = first(withoutMarks(h1), propertyTitle(f.Title), strings.TrimSuffix(base, filepath.Ext(base)))
 	d.Sections = assemble(d.ID, top)
 	settlePlaces(d)
-	d.Effective = first(writtenDate(clean(f.Effective)), statedDate(d.Sections))
+	d.Effective = writtenDate(clean(f.Effective))
 	return d, nil
 }
 

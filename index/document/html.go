@@ -31,7 +31,6 @@ func parseHTML(base string, text []byte, opt Options) (*Document, error) {
 	d.Title = first(h1, title, base)
 	d.Sections = assemble(d.ID, top)
 	settlePlaces(d)
-	d.Effective = statedDate(d.Sections)
 	return d, nil
 }
 

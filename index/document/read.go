@@ -361,6 +361,13 @@ func (r *reader) emit(d *Document) error {
 	}
 	d.Source = sourceName(r.file0)
 	switch d.Kind {
+	case KindPDF, KindHTML, KindDOCX, KindText:
+		d.Effective = first(d.Effective, documentDate(d))
+		if len(d.Names) == 0 {
+			d.Names = documentNames(d)
+		}
+	}
+	switch d.Kind {
 	case KindMarkdown, KindHTML, KindText, KindPDF, KindPicture, KindDOCX, KindCSV, KindXLSX:
 		if other, taken := r.derived[d.ID]; taken {
 			return Problem{Reason: fmt.Sprintf("gives the document id %q, which %s has already", d.ID, other), Fix: "rename one of the files, or state an id in it (front matter: id: …)"}

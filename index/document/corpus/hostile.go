@@ -118,6 +118,53 @@ func archives(m *maker) error {
 	if err != nil {
 		return err
 	}
+	fine, err := inner(map[string][]byte{"label.md": []byte("# A label\n\nTake 500 mg.")}, "label.md")
+	if err != nil {
+		return err
+	}
+	encrypted := bytes.Clone(fine)
+	for _, at := range []int{6, bytes.Index(fine, []byte("PK\x01\x02")) + 8} { // its flags, in both places
+		encrypted[at] |= 1
+	}
+	wrong := bytes.Clone(fine) // the checksum in the directory
+	wrong[bytes.Index(fine, []byte("PK\x01\x02"))+16] ^= 1
+	wrong[bytes.Index(fine, []byte("PK\x07\x08"))+4] ^= 1
+	empty, err := inner(nil)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(m.tmp, "zeros.txt"), zeros(300<<20), 0o644); err != nil {
+		return err
+	}
+	if err := m.cmd("tar", "-czf", m.abs("bomb.tar.gz"), "zeros.txt"); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(m.tmp, "noise.bin"), bombFile, 0o644); err != nil {
+		return err
+	}
+	if err := m.cmd("tar", "-cf", m.abs("whole.tar"), "noise.bin"); err != nil {
+		return err
+	}
+	whole, err := os.ReadFile(m.path("whole.tar"))
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(m.path("whole.tar")); err != nil {
+		return err
+	}
+	for n, b := range map[string][]byte{"encrypted.zip": encrypted, "wrong-checksum.zip": wrong, "empty.zip": empty, "packed.7z": []byte("7z\xbc\xaf\x27\x1c\x00\x04 and no more"),
+		"cut.tar": whole[:len(whole)/2]} {
+		if err := os.WriteFile(m.path(n), b, 0o644); err != nil {
+			return err
+		}
+	}
+	for _, t := range []Truth{
+		{File: "encrypted.zip", Refused: "encrypted"}, {File: "wrong-checksum.zip", Refused: "checksum"}, {File: "empty.zip", Refused: "no document"},
+		{File: "bomb.tar.gz", Refused: "times its size"}, {File: "packed.7z", Refused: "7-Zip"}, {File: "cut.tar", Refused: "cut short"},
+	} {
+		t.Group = "refused"
+		m.add(t)
+	}
 	for n, b := range map[string][]byte{"bomb.zip": bombFile, "leads-out.zip": out, "nested-deep.zip": deep, "broken.docx": docx, "cut.zip": bombFile[:len(bombFile)/2]} {
 		if err := os.WriteFile(m.path(n), b, 0o644); err != nil {
 			return err

@@ -67,7 +67,7 @@ func run(ctx context.Context, data, out string, seed uint64, only string, dosePa
 		make  func(*maker) error
 		needs string
 	}{
-		{"digital", digital, "chromium"}, {"office", office, "soffice gs qpdf"}, {"typeset", typeset, "groff gs"}, {"long", long, "chromium"},
+		{"stated", stated, "chromium"}, {"digital", digital, "chromium"}, {"office", office, "soffice gs qpdf"}, {"typeset", typeset, "groff gs"}, {"long", long, "chromium"},
 		{"scans", scans, "chromium pdftoppm convert"}, {"doses", doses, "chromium pdftoppm convert"}, {"sample", sample, "chromium pdftoppm convert"},
 		{"spreadsheets", spreadsheets, "soffice"}, {"hostile", hostile, "chromium qpdf gs"},
 	}
