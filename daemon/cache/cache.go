@@ -61,10 +61,11 @@ type Cache struct {
 
 // held is one record on disk.
 type held struct {
-	id      string // kind and hash
-	bytes   int64
-	expires time.Time
-	often   bool // it was asked for more than once
+	id        string // kind and hash
+	bytes     int64  // with its links
+	expires   time.Time
+	often     bool     // it was asked for more than once
+	documents []string // an answer rests on
 }
 
 // shelf lists records, the latest used first.

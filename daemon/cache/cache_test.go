@@ -13,6 +13,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"rxedge/daemon/answer"
 )
 
@@ -265,6 +267,58 @@ func TestBound(t *testing.T) {
 	if says(c, "large") != "" || c.Stats().Answers < 20 {
 		t.Error("one large answer drove the others out")
 	}
+}
+
+// What says on which documents an answer rests goes with the answer, and counts for the
+// bound; what an earlier release left of answers that are gone goes at the next start.
+func TestLinksGo(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "cache")
+	c := open(t, dir, Options{DiskBytes: 64 << 10, Memory: 16 << 10})
+	check := func(when string) {
+		t.Helper()
+		links, bytes := 0, int64(0)
+		c.eachLink(string(byDocument), func(_, id string) {
+			if links++; c.held[id] == nil {
+				t.Errorf("%s: a link of an answer that is gone", when)
+			}
+		})
+		for _, e := range c.held {
+			h := e.Value.(*held)
+			links -= len(h.documents)
+			bytes += h.bytes
+		}
+		if links != 0 || bytes != c.Stats().Bytes || bytes > 64<<10 {
+			t.Errorf("%s: %d links too many, %d bytes held, %d counted", when, links, bytes, c.Stats().Bytes)
+		}
+	}
+	text := strings.Repeat("x", 300)
+	for i := range 200 {
+		c.Put(fmt.Sprint("q", i), kept(time.Now(), text, fmt.Sprint("label-", i), fmt.Sprint("label-", i%7), "all"))
+	}
+	if c.Stats().Evicted < 50 {
+		t.Fatalf("%+v", c.Stats())
+	}
+	check("answers came and went")
+	c.Put("q199", kept(time.Now(), text, "another"))
+	check("an answer rests on another document now")
+	c.Invalidate([]string{"label-3"})
+	check("a document was changed")
+	if err := c.db.Update(func(txn *badger.Txn) error {
+		return txn.Set([]byte(restsOn("label-3")+string(kindAnswer)+strings.Repeat("z", hashBytes)), nil)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c = open(t, dir, Options{DiskBytes: 64 << 10, Memory: 16 << 10})
+	defer c.Close()
+	check("started again")
+	if err := c.Shrink(16 << 10); err != nil {
+		t.Fatal(err)
+	}
+	check("made smaller")
 }
 
 // Damage costs what is damaged, never the box.

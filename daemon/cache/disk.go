@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -73,6 +74,7 @@ func (c *Cache) load(dir string) error {
 func (c *Cache) survey() (err error) {
 	defer guard(&err)
 	c.salt = nil
+	links := map[string][]string{} // documents by the answer that rests on them
 	err = c.db.View(func(txn *badger.Txn) error {
 		item, err := txn.Get([]byte(saltKey))
 		if errors.Is(err, badger.ErrKeyNotFound) {
@@ -92,13 +94,33 @@ func (c *Cache) survey() (err error) {
 		for it.Rewind(); it.Valid(); it.Next() {
 			item := it.Item()
 			if k := item.Key(); (k[0] == kindAnswer || k[0] == kindVector) && len(k) == 1+hashBytes {
-				c.hold(&held{string(k), item.EstimatedSize(), time.Unix(int64(item.ExpiresAt()), 0), item.UserMeta()&metaOften != 0})
+				c.hold(&held{id: string(k), bytes: item.EstimatedSize(), expires: time.Unix(int64(item.ExpiresAt()), 0), often: item.UserMeta()&metaOften != 0})
+			} else if doc, id, ok := link(k); ok {
+				links[id] = append(links[id], doc)
 			}
 		}
 		return nil
 	})
-	if err != nil || c.salt != nil {
+	if err != nil {
 		return err
+	}
+	var orphans []string // of a cache that did not take them along
+	for id, documents := range links {
+		e := c.held[id]
+		if e == nil {
+			orphans = append(orphans, linkKeys(id, documents)...)
+			continue
+		}
+		h := e.Value.(*held)
+		c.shelf(h).bytes += linkBytes(id, documents)
+		h.bytes += linkBytes(id, documents)
+		h.documents = documents
+	}
+	if len(orphans) > 0 {
+		c.erase(orphans)
+	}
+	if c.salt != nil {
+		return nil
 	}
 	c.salt = make([]byte, 32)
 	_, _ = rand.Read(c.salt) // never fails
@@ -154,11 +176,12 @@ func (c *Cache) oldest() *list.Element {
 	return c.once.order.Back()
 }
 
-// drop takes ids out of the list and out of memory; c.mu is held.
-func (c *Cache) drop(id string) bool {
+// drop takes an id out of the list and out of memory, and returns the keys that are its
+// own on disk; none where it is not held. c.mu is held.
+func (c *Cache) drop(id string) []string {
 	e := c.held[id]
 	if e == nil {
-		return false
+		return nil
 	}
 	c.unshelve(e)
 	delete(c.held, id)
@@ -167,7 +190,7 @@ func (c *Cache) drop(id string) bool {
 	} else {
 		c.vectors.Invalidate(id)
 	}
-	return true
+	return append(linkKeys(id, e.Value.(*held).documents), id)
 }
 
 // touch marks a record as used; false where it is gone or has expired.
@@ -233,7 +256,7 @@ func (c *Cache) write(s sealed, body []byte, expires time.Time, documents []stri
 	nonce := make([]byte, s.aead.NonceSize(), s.aead.NonceSize()+len(body)+s.aead.Overhead())
 	_, _ = rand.Read(nonce) // never fails
 	box := s.aead.Seal(nonce, nonce, body, []byte(s.id))
-	size := int64(len(s.id) + len(box))
+	size := int64(len(s.id)+len(box)) + linkBytes(s.id, documents)
 	if size > c.opt.DiskBytes/8 {
 		return false
 	}
@@ -245,10 +268,15 @@ func (c *Cache) write(s sealed, body []byte, expires time.Time, documents []stri
 	var out []string
 	often := s.id[0] == kindAnswer && c.held[s.id] != nil // it is asked for again
 	for e := c.oldest(); e != nil && c.once.bytes+c.often.bytes+size > c.opt.DiskBytes; e = c.oldest() {
-		id := e.Value.(*held).id
-		c.drop(id)
+		out = append(out, c.drop(e.Value.(*held).id)...)
 		c.stats.Evicted++
-		out = append(out, id)
+	}
+	if e := c.held[s.id]; e != nil { // it takes its own place, maybe with other documents
+		for _, d := range e.Value.(*held).documents {
+			if !slices.Contains(documents, d) {
+				out = append(out, restsOn(d)+s.id)
+			}
+		}
 	}
 	err := func() (err error) {
 		defer guard(&err)
@@ -285,11 +313,35 @@ func (c *Cache) write(s sealed, body []byte, expires time.Time, documents []stri
 		c.drop(s.id)
 		return false
 	}
-	c.hold(&held{s.id, size, expires, often})
+	c.hold(&held{id: s.id, bytes: size, expires: expires, often: often, documents: documents})
 	return true
 }
 
 func restsOn(document string) string { return string(byDocument) + document + "\x00" }
+
+// link reads the key that says on which document an answer rests.
+func link(k []byte) (document, id string, ok bool) {
+	n := len(k) - 1 - hashBytes
+	if n <= 1 || k[0] != byDocument || k[n-1] != 0 {
+		return "", "", false
+	}
+	return string(k[1 : n-1]), string(k[n:]), true
+}
+
+// linkKeys of an answer.
+func linkKeys(id string, documents []string) (keys []string) {
+	for _, d := range documents {
+		keys = append(keys, restsOn(d)+id)
+	}
+	return keys
+}
+
+func linkBytes(id string, documents []string) (n int64) {
+	for _, d := range documents {
+		n += int64(len(restsOn(d)) + len(id))
+	}
+	return n
+}
 
 func (c *Cache) remove(ids ...string) {
 	c.mu.Lock()
@@ -297,10 +349,11 @@ func (c *Cache) remove(ids ...string) {
 	if c.closed {
 		return
 	}
+	var keys []string
 	for _, id := range ids {
-		c.drop(id)
+		keys = append(keys, c.drop(id)...)
 	}
-	c.erase(ids)
+	c.erase(keys)
 }
 
 // erase takes keys off the disk; c.mu is held.
@@ -336,8 +389,7 @@ func (c *Cache) Shrink(most int64) error {
 	}
 	var out []string
 	for e := c.oldest(); e != nil && c.once.bytes+c.often.bytes > most; e = c.oldest() {
-		out = append(out, e.Value.(*held).id)
-		c.drop(out[len(out)-1])
+		out = append(out, c.drop(e.Value.(*held).id)...)
 		c.stats.Evicted++
 	}
 	c.erase(out)
@@ -386,9 +438,9 @@ func (c *Cache) Invalidate(documents []string) int {
 	for _, d := range documents {
 		c.eachLink(restsOn(d), func(doc, id string) {
 			keys = append(keys, restsOn(doc)+id)
-			if c.drop(id) {
+			if own := c.drop(id); own != nil {
 				n++
-				keys = append(keys, id)
+				keys = append(keys, own...)
 			}
 		})
 	}
@@ -404,9 +456,8 @@ func (c *Cache) eachLink(prefix string, see func(doc, id string)) {
 			it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte(prefix)})
 			defer it.Close()
 			for it.Rewind(); it.Valid(); it.Next() {
-				k := it.Item().Key()
-				if n := len(k) - 1 - hashBytes; n > 1 && k[n-1] == 0 {
-					see(string(k[1:n-1]), string(k[n:]))
+				if doc, id, ok := link(it.Item().Key()); ok {
+					see(doc, id)
 				}
 			}
 			return nil
@@ -444,10 +495,11 @@ func (c *Cache) expire() {
 			out = append(out, id)
 		}
 	}
+	var keys []string
 	for _, id := range out {
-		c.drop(id)
+		keys = append(keys, c.drop(id)...)
 	}
-	c.erase(out)
+	c.erase(keys)
 	c.mu.Unlock()
 }
 
