@@ -192,24 +192,38 @@ func sorted(m map[string]bool) []string {
 	return out
 }
 
+// state of the box: how many files of the index are open. With one generation at rest
+// there are the fewest, more with a live update beside it, most while another generation
+// is built or on trial.
+func (s *sample) state() int { return s.Daemon.Files["index"] }
+
+// stateless are the points as if they were all of one state.
+func stateless(points []point) []point {
+	out := slices.Clone(points)
+	for i := range out {
+		out[i].state = 0
+	}
+	return out
+}
+
 // trends of one phase.
 func trends(samples []sample) (out []trend) {
 	if len(samples) == 0 {
 		return nil
 	}
 	for _, s := range judged(samples) {
-		var at, values []float64
+		var points []point
 		for i := range samples {
 			if v := s.of(&samples[i]); !math.IsNaN(v) {
-				at, values = append(at, samples[i].At.Sub(samples[0].At).Hours()), append(values, v)
+				points = append(points, point{samples[i].At.Sub(samples[0].At).Hours(), v, samples[i].state()})
 			}
 		}
-		t := judge(at, values, s.bound)
-		if !s.each {
-			all := t.Slope
-			at, values = lows(at, values)
-			t = judge(at, values, s.bound)
-			t.All = all
+		var t trend
+		if s.each {
+			t = judge(stateless(points), s.bound)
+		} else {
+			t = judge(lows(points), s.bound)
+			t.All = judge(stateless(points), s.bound).Slope
 		}
 		t.Name, t.Unit = s.name, s.unit
 		out = append(out, t)

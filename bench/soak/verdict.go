@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -44,58 +45,80 @@ type trend struct {
 // enough values for a verdict.
 const enough = 8
 
-// span of time of which the least value is taken: longer than most events are apart,
-// so that each holds moments at which nothing is built, replaced or mended.
+// span10 is the time of which the least value is taken.
 const span10 = 10.0 / 60 // hours
 
-// lows are the least value of each ten minutes, at the moment at which it was. What is
-// open while a generation is built, or lies in the heap until the next collection, goes
-// again; what leaks is there at the lowest moment too. So lows compare like with like,
-// and lie far enough apart for the interval, which takes values as independent.
-// A span that was cut short holds no such moment perhaps, and is left out.
-func lows(at, values []float64) (lowAt, low []float64) {
-	most := 0
-	for i := 0; i < len(at); {
-		window, from, least := int(at[i]/span10), i, i
-		for ; i < len(at) && int(at[i]/span10) == window; i++ {
-			if values[i] < values[least] {
-				least = i
-			}
-		}
-		if most = max(most, i-from); 2*(i-from) >= most {
-			lowAt, low = append(lowAt, at[least]), append(low, values[least])
-		}
-	}
-	return lowAt, low
+// point of a series: at in hours, and the state in which the box was.
+type point struct {
+	at, value float64
+	state     int
 }
 
-// judge the series: at in hours, values in any unit.
-func judge(at, values []float64, b bound) trend {
-	from := len(at) / 4
-	at, values = at[from:], values[from:]
-	t := trend{Samples: len(values), Verdict: short}
-	if len(values) == 0 {
+// lows are the least value of each ten minutes in each state, at the moment at which it
+// was. What lies in the heap until the next collection, or is open while a question is
+// answered, goes again; what leaks is there at the lowest moment too. And they lie far
+// enough apart for the interval, which takes values as independent. A span that was cut
+// short is left out.
+func lows(points []point) (out []point) {
+	most := 0
+	for i := 0; i < len(points); {
+		window, from := int(points[i].at/span10), i
+		least := map[int]int{} // of a state, where in out
+		had := len(out)
+		for ; i < len(points) && int(points[i].at/span10) == window; i++ {
+			p := points[i]
+			if at, ok := least[p.state]; !ok {
+				least[p.state] = len(out)
+				out = append(out, p)
+			} else if p.value < out[at].value {
+				out[at] = p
+			}
+		}
+		if most = max(most, i-from); 2*(i-from) < most {
+			out = out[:had]
+		}
+	}
+	slices.SortStableFunc(out, func(a, b point) int { return cmp.Compare(a.at, b.at) })
+	return out
+}
+
+// judge the series. Slopes are those between points of the same state alone: a box that
+// builds a generation has more open and more in memory than one at rest, and how often
+// it was seen building is no trend of what it takes.
+func judge(points []point, b bound) trend {
+	points = points[len(points)/4:]
+	t := trend{Samples: len(points), Verdict: short}
+	if len(points) == 0 {
 		return t
+	}
+	values := make([]float64, len(points))
+	states := map[int]float64{}
+	for i, p := range points {
+		values[i] = p.value
+		states[p.state]++
 	}
 	tenth := max(1, len(values)/10)
 	t.Median, t.Most = median(values), slices.Max(values)
 	t.First, t.Last = median(values[:tenth]), median(values[len(values)-tenth:])
 	t.Bound = max(b.Share*t.Median, b.Amount)
-	if len(values) < enough {
-		return t
-	}
 	var slopes []float64
-	for i := range at {
-		for j := i + 1; j < len(at); j++ {
-			if d := at[j] - at[i]; d > 0 {
-				slopes = append(slopes, (values[j]-values[i])/d)
+	for i, p := range points {
+		for _, q := range points[i+1:] {
+			if p.state == q.state && q.at > p.at {
+				slopes = append(slopes, (q.value-p.value)/(q.at-p.at))
 			}
 		}
 	}
+	if len(values) < enough || len(slopes) < enough*(enough-1)/2 {
+		return t
+	}
 	slices.Sort(slopes)
 	t.Slope = middle(slopes)
-	n := float64(len(values))
-	c := 1.96 * math.Sqrt(n*(n-1)*(2*n+5)/18)
+	variance := 0.0 // of Kendall's count, added up over the states
+	for _, n := range states {
+		variance += n * (n - 1) * (2*n + 5) / 18
+	}
+	c := 1.96 * math.Sqrt(variance)
 	pairs := float64(len(slopes))
 	rank := func(r float64) float64 { return slopes[min(len(slopes)-1, max(0, int(r)))] }
 	t.Low, t.High = rank((pairs-c)/2), rank((pairs+c)/2)

@@ -32,59 +32,59 @@ func TestJudge(t *testing.T) {
 		}, bound{0.03, 6}, flat, 0},
 		{"falls", func(h float64, _ int) float64 { return 300 - 40*h }, bound{0, 1}, flat, -40},
 	} {
-		at, v := make([]float64, n), make([]float64, n)
-		for i := range at {
-			at[i] = float64(i) / 120
-			v[i] = c.of(at[i], i)
+		v := make([]point, n)
+		for i := range v {
+			v[i].at = float64(i) / 120
+			v[i].value = c.of(v[i].at, i)
 		}
-		got := judge(at, v, c.bound)
+		got := judge(v, c.bound)
 		if got.Verdict != c.verdict || math.Abs(got.Slope-c.slope) > 2.5 || got.Slope < got.Low || got.Slope > got.High {
 			t.Errorf("%s: %+v", c.name, got)
 		}
 	}
-	if got := judge([]float64{0, 1}, []float64{1, 9}, bound{}); got.Verdict != short {
+	if got := judge([]point{{0, 1, 0}, {1, 9, 0}}, bound{}); got.Verdict != short {
 		t.Errorf("two samples: %+v", got)
 	}
-	if got := judge(nil, nil, bound{}); got.Verdict != short || got.Samples != 0 {
+	if got := judge(nil, bound{}); got.Verdict != short || got.Samples != 0 {
 		t.Errorf("none: %+v", got)
 	}
-	var noise []float64
-	var at []float64
+	var noise []point
 	for i := range 16 {
-		at, noise = append(at, float64(i)/120), append(noise, []float64{3, 9, 4, 8, 5, 12}[i%6])
+		noise = append(noise, point{float64(i) / 120, []float64{3, 9, 4, 8, 5, 12}[i%6], 0})
 	}
-	if got := judge(at, noise, bound{0, 0.01}); got.Verdict == grows {
+	if got := judge(noise, bound{0, 0.01}); got.Verdict == grows {
 		t.Errorf("noise: %+v", got)
 	}
 }
 
-// What comes and goes is no leak, though it is more each time; what stays beneath it is.
-func TestLows(t *testing.T) {
+// A box that is seen building more and more often does not leak; one that leaks is found
+// out in every state.
+func TestStates(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for _, c := range []struct {
 		name         string
 		leak         float64 // an hour
 		all, verdict string
-	}{{"more and more now and then", 0, grows, flat}, {"a leak beneath it", 12, grows, grows}} {
-		var at, v []float64
+	}{{"builds oftener and oftener", 0, grows, flat}, {"and leaks", 12, grows, grows}, {"and gives back", -12, flat, flat}} {
+		var v []point
 		for i := range 240 {
 			h := float64(i) / 120
-			x := 300 + c.leak*h + rnd.NormFloat64()
-			if rnd.Float64() < 0.7 {
-				x += 40 * h * rnd.Float64() // what is open now and then, and larger each time
+			p := point{h, 300 + c.leak*h + 5*rnd.Float64(), 4}
+			if rnd.Float64() < 0.9*h-0.4 {
+				p.value, p.state = p.value+40, 14
 			}
-			at, v = append(at, h), append(v, x)
+			v = append(v, p)
 		}
-		if got := judge(at, v, bound{0.01, 6}); got.Verdict != c.all {
-			t.Errorf("%s, all: %+v", c.name, got)
+		if got := judge(stateless(v), bound{0.01, 6}); got.Verdict != c.all {
+			t.Errorf("%s, whatever the state: %+v", c.name, got)
 		}
-		lowAt, low := lows(at, v)
-		if len(low) != 12 {
-			t.Errorf("%d lows of two hours", len(low))
+		low := lows(v)
+		if len(low) < 12 || len(low) > 24 {
+			t.Errorf("%s: %d lows of two hours", c.name, len(low))
 		}
-		if got := judge(lowAt, low, bound{0.01, 6}); got.Verdict != c.verdict {
-			t.Errorf("%s, lows: %+v", c.name, got)
+		if got := judge(low, bound{0.01, 6}); got.Verdict != c.verdict || math.Abs(got.Slope-c.leak) > 3 {
+			t.Errorf("%s: %+v", c.name, got)
 		}
 	}
 }
