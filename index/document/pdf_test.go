@@ -57,7 +57,7 @@ func TestPDF(t *testing.T) {
 			if o := inOrder(truth, got); o < 0.995 {
 				t.Errorf("order %.4f", o)
 			}
-			if cells, right := tableCells(want.Tables, out); right < cells {
+			if cells, right := tableCells(want.Tables, out, true); right < cells {
 				t.Errorf("%d of %d cells", right, cells)
 			}
 		})

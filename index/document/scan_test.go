@@ -57,7 +57,7 @@ func TestScan(t *testing.T) {
 	if r := share(common(tokens(truth), tokens(got)), len(tokens(truth))); r < 0.97 {
 		t.Errorf("recall %.3f:\n%s", r, out)
 	}
-	if cells, right := tableCells(all[0].Tables, out); right*100 < cells*95 {
+	if cells, right := tableCells(all[0].Tables, out, true); right*100 < cells*95 {
 		t.Errorf("%d of %d cells:\n%s", right, cells, out)
 	}
 	if c := countNumbers(strings.Fields(truth), strings.Fields(got)); len(c.bad) > 0 || c.gone > 0 || c.unread*10 > c.all {

@@ -6,6 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/xuri/excelize/v2"
+
+	"rxedge/index/document/sheet"
 )
 
 // convertTo lets LibreOffice write a file of the folder for what lies between in
@@ -39,7 +43,7 @@ func office(m *maker) error {
 			return err
 		}
 		word := tr
-		word.File, word.Group = l.name+".docx", "table"
+		word.File, word.Group = l.name+".docx", "office"
 		m.add(word)
 		pdf, err := m.convertTo("pdf:writer_pdf_Export", "pdf", l.name+".docx")
 		if err != nil {
@@ -148,9 +152,14 @@ func spreadsheets(m *maker) error {
 		seen[a.title+b.title] = true
 		rows = append(rows, []string{a.title, b.title, sev[m.src.rng.IntN(3)], cut(a.parts[0].paras[0], 90), cut(b.parts[0].paras[0], 90)})
 	}
-	tr := Truth{Group: "table"}
+	tr := Truth{Group: "sheet"}
 	for _, r := range rows[1:] {
 		tr.Text = append(tr.Text, strings.Join(r, " "))
+		var cells []string // each has the header's words before it
+		for i, c := range r {
+			cells = append(cells, rows[0][i]+" "+c)
+		}
+		tr.Tables = append(tr.Tables, [][]string{cells})
 	}
 	p := filepath.Join(m.tmp, "interactions.csv")
 	f, err := os.Create(p)
@@ -174,8 +183,54 @@ func spreadsheets(m *maker) error {
 		}
 	}
 	for _, name := range []string{"interactions.csv", "interactions.xlsx"} {
+		if err := os.WriteFile(m.path(name+sheet.Suffix), []byte(columns), 0o644); err != nil {
+			return err
+		}
 		tr.File = name
 		m.add(tr)
+	}
+	return m.refusedSheets(x, p)
+}
+
+const columns = `table = "interactions"
+[columns]
+drug_a = "Drug A"
+drug_b = "Drug B"
+severity = "Severity"
+effect = "Effect"
+management = "Advice"
+`
+
+// refusedSheets are workbooks that can't be read, and tables without a mapping.
+func (m *maker) refusedSheets(book, values string) error {
+	raw, err := os.ReadFile(book)
+	if err != nil {
+		return err
+	}
+	plain, err := os.ReadFile(values)
+	if err != nil {
+		return err
+	}
+	secret, err := excelize.Encrypt(raw, &excelize.Options{Password: "secret"})
+	if err != nil {
+		return err
+	}
+	old, err := m.convertTo("xls:MS Excel 97", "xls", "interactions.xlsx")
+	if err != nil {
+		return err
+	}
+	if err := m.keep(old, "sheet-old.xls"); err != nil {
+		return err
+	}
+	for name, b := range map[string][]byte{"sheet-encrypted.xlsx": secret, "sheet-cut.xlsx": raw[:len(raw)/2], "sheet-unmapped.xlsx": raw, "sheet-unmapped.csv": plain} {
+		if err := os.WriteFile(m.path(name), b, 0o644); err != nil {
+			return err
+		}
+	}
+	for _, t := range []Truth{{File: "sheet-encrypted.xlsx", Refused: "encrypted with a password"}, {File: "sheet-cut.xlsx", Refused: "damaged"},
+		{File: "sheet-old.xls", Refused: "Excel 97"}, {File: "sheet-unmapped.xlsx", Refused: "without a mapping"}, {File: "sheet-unmapped.csv", Refused: "without a mapping"}} {
+		t.Group = "refused"
+		m.add(t)
 	}
 	return nil
 }
