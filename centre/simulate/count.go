@@ -9,15 +9,33 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rxedge/sync/central"
 	"rxedge/sync/spool"
 )
 
+// hubPatience is how long a node that was killed as a fault may take to be back.
+const hubPatience = 20 * time.Second
+
+// connect to the hub, which may be on its way back from a kill.
+func (r *runner) connect(ctx context.Context) (*nats.Conn, error) {
+	for end := time.Now().Add(hubPatience); ; {
+		nc, err := r.centre.Connect(r.hubs, false)
+		if err == nil || ctx.Err() != nil || time.Now().After(end) {
+			return nc, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // stream of the hub that holds what sites sent.
 func (r *runner) stream(ctx context.Context, name string, do func(jetstream.Stream) error) error {
-	nc, err := r.centre.Connect(r.hubs, false)
+	nc, err := r.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -142,7 +160,7 @@ func (r *runner) count(ctx context.Context) error {
 // reports are the ids of the messages of simulated sites that came since the start, each
 // time that the hub has it whole.
 func (r *runner) reports(ctx context.Context, do func(id string)) error {
-	nc, err := r.centre.Connect(r.hubs, false)
+	nc, err := r.connect(ctx)
 	if err != nil {
 		return err
 	}

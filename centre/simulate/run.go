@@ -383,7 +383,7 @@ func (r *runner) publish(ctx context.Context, name string, size int64, hold bool
 	if err != nil {
 		return nil, err
 	}
-	nc, err := r.centre.Connect(r.hubs, false)
+	nc, err := r.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
