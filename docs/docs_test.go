@@ -25,13 +25,13 @@ var update = flag.Bool("update", false, "write what the commands print into the 
 // notRun are the blocks of shell that are shown and not run, by guide and first line,
 // with the reason.
 var notRun = map[string]string{
-	"technician.md: sudo apt install ./rxedge_0.2.0_amd64.deb":                           "installs into the machine; 'make package-test' does it in a Debian of its own",
-	"technician.md: tar -xzf rxedge_0.2.0_linux_amd64.tar.gz":                            "installs into the machine; 'make package-test' does it in a Debian of its own",
-	"technician.md: sudo rxedge service install-release /media/rxedge-0.3.0 --use":       "needs a second release; TestUpgrade and 'make package-test' do it",
-	"technician.md: sudo mkdir -p /etc/systemd/system/rxedged.service.d":                 "needs systemd, and a TPM",
-	"technician.md: sudo cryptsetup luksFormat /dev/sdX":                                 "writes over a disk",
-	"central.md: rxedge central serve --listen 0.0.0.0:8740":                             "goes on until it is stopped, and wants a certificate; centre/page's tests do it",
-	"central.md: rxedge central rollout create --bundle 7 --waves 5%,25%,100% --soak 2h": "takes hours; TestWaves does it with a fleet",
+	"technician.md: sudo apt install ./rxedge_0.2.0_amd64.deb":                                                             "installs into the machine; 'make package-test' does it in a Debian of its own",
+	"technician.md: tar -xzf rxedge_0.2.0_linux_amd64.tar.gz":                                                              "installs into the machine; 'make package-test' does it in a Debian of its own",
+	"technician.md: sudo rxedge service install-release /media/rxedge-0.3.0 --use":                                         "needs a second release; TestUpgrade and 'make package-test' do it",
+	"technician.md: sudo mkdir -p /etc/systemd/system/rxedged.service.d":                                                   "needs systemd, and a TPM",
+	"technician.md: sudo cryptsetup luksFormat /dev/sdX":                                                                   "writes over a disk",
+	"central.md: rxedge central serve --listen 0.0.0.0:8740 --host fleet.example --tls-cert fleet.pem --tls-key fleet.key": "goes on until it is stopped, and wants a certificate; centre/page's tests do it",
+	"central.md: rxedge central rollout create --bundle 7 --waves 5%,25%,100% --soak 2h":                                   "takes hours; TestWaves does it with a fleet",
 }
 
 // A command of a guide and what it is shown to print.
