@@ -85,7 +85,7 @@ func (s *soak) collect(pid, n int) (float64, error) {
 		return 0, err
 	}
 	path := filepath.Join(s.profiles, fmt.Sprintf("%d-%03d.json", pid, n))
-	for range 100 {
+	for range 300 { // a busy machine takes its time over it
 		time.Sleep(100 * time.Millisecond)
 		if b, err := os.ReadFile(path); err == nil {
 			var m struct {
