@@ -136,8 +136,12 @@ func TestModelsFallBack(t *testing.T) {
 	}
 	const question = "Can metformin be started with an eGFR of 40?"
 	s.waitDense(t)
+	// The box goes on without a model that takes seconds, as one may on a busy machine.
 	a := s.ask(t, question)
-	if a.Timings.Embed <= 0 || a.Timings.Rerank <= 0 || a.Withheld == 0 || strings.Contains(fallbacks(a), answer.FallbackWords) || strings.Contains(fallbacks(a), answer.FallbackOrder) {
+	for end := time.Now().Add(2 * time.Minute); !allServed(a) && time.Now().Before(end); {
+		a = s.ask(t, question)
+	}
+	if !allServed(a) {
 		t.Fatalf("all models should work: embed %v, rerank %v, withheld %d, %q", a.Timings.Embed, a.Timings.Rerank, a.Withheld, a.Fallback)
 	}
 	kill := func(blob string) {
@@ -164,6 +168,13 @@ func TestModelsFallBack(t *testing.T) {
 		!strings.Contains(a.Fallback, "engine") && !strings.Contains(a.Fallback, "model is not") {
 		t.Errorf("without all: %s, %s, %q: %q", a.Status, a.Mode, fallbacks(a), a.Fallback)
 	}
+}
+
+// allServed says whether embedder, reranker and the model that writes (whose sentences
+// are withheld, as it tells stories) had a part in an answer.
+func allServed(a answer.Answer) bool {
+	missed := fallbacks(a)
+	return a.Timings.Embed > 0 && a.Timings.Rerank > 0 && a.Withheld > 0 && !strings.Contains(missed, answer.FallbackWords) && !strings.Contains(missed, answer.FallbackOrder)
 }
 
 // enginesOf are the processes of a model's file.

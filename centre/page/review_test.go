@@ -85,6 +85,15 @@ func TestReview(t *testing.T) {
 
 	p := w.signedIn(t, "rui", "/#review", 1280, 900)
 	p.Until(shown + `"review" && document.querySelectorAll("#review tbody tr").length === 1`)
+	// What is read again and is as it was stays under a person's hand.
+	if !webtest.Eval[bool](p, `new Promise((done) => {
+		const row = document.querySelector("#review tbody button"), reads = () => performance.getEntriesByType("resource").filter((r) => r.name.endsWith("/v1/documents")).length, had = reads();
+		document.dispatchEvent(new Event("visibilitychange"));
+		const look = () => reads() > had ? setTimeout(() => done(row.isConnected), 100) : setTimeout(look, 10);
+		look();
+	})`) {
+		t.Error("a list that has not changed was drawn anew")
+	}
 	p.Click("#review tbody button")
 	p.Until(`document.querySelector("[data-decide=approve]") !== null`)
 	if says := strings.Join(p.Text("#version-body"), ""); !strings.Contains(says, "A dose, a limit or a frequency is another") || !strings.Contains(says, "10 mg → 100 mg") {

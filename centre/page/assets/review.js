@@ -8,9 +8,10 @@ import { num, percent, when, words } from "./station/format.js";
 import { put, table } from "./station/tables.js";
 
 const at = { review: 0, quarantine: 0 };
-let data = null, person = null, redraw = null;
+let data = null, person = null, redraw = null, drawn = "";
 
-/** Reads what waits, and shows the view. */
+/** Reads what waits, and shows the view: anew only where that is another, as a table
+ * drawn under a person's hand takes the press and the focus with it. */
 export async function show(view, _, who, again) {
   person = who;
   redraw = again;
@@ -18,8 +19,12 @@ export async function show(view, _, who, again) {
     data = await get("/v1/documents");
   } catch (err) {
     if (err.status !== 404) throw err;
+    drawn = "";
     return byId(view).replaceChildren(el("p", { class: "note" }, "The centre has no library yet. ", el("code", {}, "rxedge central ingest FILES"), " fills it; what is found in it then waits here."));
   }
+  const now = JSON.stringify([view, person, data]);
+  if (now === drawn) return;
+  drawn = now;
   (view === "review" ? review : quarantine)();
 }
 

@@ -233,10 +233,31 @@ func (p *Tab) Text(selector string) []string {
 	return Eval[[]string](p, `[...document.querySelectorAll(`+quoteJS(selector)+`)].map((n) => n.textContent)`)
 }
 
-// Click what a selector chooses.
+// Click what a selector chooses. A page may draw it anew between the search for it and
+// the press: then it is sought again.
 func (p *Tab) Click(selector string) {
 	p.t.Helper()
-	p.Do(chromedp.Click(chromedp.CSS(selector)))
+	ctx, cancel := context.WithTimeout(p.Ctx, patience)
+	defer cancel()
+	for {
+		err := chromedp.Do(ctx, chromedp.Click(chromedp.CSS(selector)))
+		switch {
+		case err == nil:
+			return
+		case !isGone(err):
+			p.t.Fatalf("click %s: %v", selector, err)
+		}
+	}
+}
+
+// isGone says whether the browser refused a step as the element had left the document.
+func isGone(err error) bool {
+	for _, s := range []string{"Could not find node with given id", "Node is detached from document", "Node does not have a layout object", "Could not compute box model"} {
+		if strings.Contains(err.Error(), s) {
+			return true
+		}
+	}
+	return false
 }
 
 func quoteJS(s string) string { return fmt.Sprintf("%q", s) }
