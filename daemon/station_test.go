@@ -60,6 +60,8 @@ func replay(t *testing.T, data string) {
 	}
 	now := time.Now()
 	at := now
+	// Days are UTC's: what changes with one is seen in it at whatever hour this runs.
+	yesterday := now.UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)
 	r, err := telemetry.Open(filepath.Join(data, "telemetry"), telemetry.Options{Now: func() time.Time { return at }})
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +73,7 @@ func replay(t *testing.T, data string) {
 		n := []int{2, 2, 1, 1, 2, 4, 10, 22, 31, 34, 30, 26, 28, 32, 30, 27, 22, 15, 10, 8, 6, 4, 3, 2}[at.Hour()]
 		for i := range n + rng.IntN(1+n/3) {
 			a := *given[rng.IntN(len(given)-2)]
-			if hours <= 24 && rng.IntN(3) == 0 || rng.IntN(15) == 0 { // another medicine comes into use
+			if changed := !at.Before(yesterday); changed && rng.IntN(3) == 0 || rng.IntN(15) == 0 { // another medicine comes into use
 				a = *given[len(given)-1-rng.IntN(2)]
 			}
 			a.ID = fmt.Sprint(hours, "-", i)
