@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rxedge/sync/central"
+	"rxedge/sync/link"
 	"rxedge/sync/spool"
 )
 
@@ -177,7 +178,7 @@ func (r *runner) reports(ctx context.Context, do func(id string)) error {
 	if last <= r.begun {
 		return nil
 	}
-	cons, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.begun + 1})
+	cons, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.begun + 1, MaxResetAttempts: 3})
 	if err != nil {
 		return err
 	}
@@ -245,25 +246,12 @@ func (r *runner) stateOf(ctx context.Context, active map[int64]int) error {
 		mine[r.plan.Sites[i].ID] = true
 	}
 	return r.stream(ctx, central.StreamState, func(s jetstream.Stream) error {
-		left := int(s.CachedInfo().State.Msgs)
-		cons, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy})
-		for err == nil && left > 0 {
-			var b jetstream.MessageBatch
-			if b, err = cons.Fetch(min(500, left), jetstream.FetchMaxWait(5*time.Second)); err != nil {
-				break
+		return link.ReadStream(ctx, s, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}, func(m jetstream.Msg, _ *jetstream.MsgMetadata) error {
+			var x state
+			if _, site, _ := strings.Cut(m.Subject(), "."); mine[site] && json.Unmarshal(m.Data(), &x) == nil {
+				active[x.Active]++
 			}
-			got := 0
-			for m := range b.Messages() {
-				got++
-				var x state
-				if _, site, _ := strings.Cut(m.Subject(), "."); mine[site] && json.Unmarshal(m.Data(), &x) == nil {
-					active[x.Active]++
-				}
-			}
-			if left -= got; got == 0 {
-				return b.Error()
-			}
-		}
-		return err
+			return nil
+		})
 	})
 }

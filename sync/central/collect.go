@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rxedge/sync/link"
 	"rxedge/sync/spool"
 )
 
@@ -88,7 +89,7 @@ func (e *doError) Error() string { return e.err.Error() }
 
 // fetchReports from the sequence next on, until there is no more or a failure.
 func fetchReports(ctx context.Context, s jetstream.Stream, next, left *uint64, do func(jetstream.Msg) error) (got int, err error) {
-	cfg := jetstream.OrderedConsumerConfig{}
+	cfg := jetstream.OrderedConsumerConfig{MaxResetAttempts: 2} // else it is made anew without end
 	if *next > 0 {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, *next
 	}
@@ -160,36 +161,17 @@ func (f *Folder) states(ctx context.Context, nc *nats.Conn) (map[string]SiteStat
 		return nil, fmt.Errorf("the hub has no states yet: %w", err)
 	}
 	out := map[string]SiteState{}
-	left := s.CachedInfo().State.Msgs
-	if left == 0 {
-		return out, nil
-	}
-	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy})
+	err = link.ReadStream(ctx, s, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		site := strings.TrimPrefix(m.Subject(), "state.")
+		st := SiteState{Site: site, At: meta.Timestamp, State: json.RawMessage(m.Data())}
+		if !json.Valid(m.Data()) {
+			st.State = nil
+		}
+		out[site] = st
+		return nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	for left > 0 {
-		b, err := c.Fetch(int(min(left, 1000)), jetstream.FetchMaxWait(5*time.Second))
-		if err != nil {
-			return nil, err
-		}
-		got := uint64(0)
-		for m := range b.Messages() {
-			got++
-			site := strings.TrimPrefix(m.Subject(), "state.")
-			st := SiteState{Site: site, State: json.RawMessage(m.Data())}
-			if !json.Valid(m.Data()) {
-				st.State = nil
-			}
-			if meta, err := m.Metadata(); err == nil {
-				st.At = meta.Timestamp
-			}
-			out[site] = st
-		}
-		if got == 0 {
-			return out, b.Error()
-		}
-		left -= min(left, got)
 	}
 	return out, nil
 }

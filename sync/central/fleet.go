@@ -158,7 +158,7 @@ func (f *Folder) TakeReports(ctx context.Context, hubs []string, read Readers) (
 	if !info.Created.Equal(t.Stream) || t.Next > info.State.LastSeq+1 {
 		t.Stream, t.Next = info.Created, 0 // another hub, or one that was put back
 	}
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{"tel.*.*.window", "tel.*.*.alarm"}}
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{"tel.*.*.window", "tel.*.*.alarm"}, MaxResetAttempts: 2} // else it is made anew without end
 	if t.Next > 0 {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, t.Next
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"rxedge/sync/link"
 )
 
 // listener hears what the sites tell: all that lies at the hub, then each message as
@@ -124,25 +126,15 @@ func (f *Folder) hear(ctx context.Context, nc *nats.Conn) (*heard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the hub has no reports yet: %w", err)
 	}
-	con, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{FilterSubjects: []string{"tel.*.high.rollout"}})
+	err = link.ReadStream(ctx, s, jetstream.OrderedConsumerConfig{FilterSubjects: []string{"tel.*.high.rollout"}}, func(m jetstream.Msg, _ *jetstream.MsgMetadata) error {
+		r := report(m)
+		h.report(r.Site, r.Data, r.Here)
+		return nil
+	})
 	if err != nil {
-		return nil, err
+		return nil, err // and not a part of them: what is missed may be what halts
 	}
-	for {
-		b, err := con.FetchNoWait(500)
-		if err != nil {
-			return nil, err
-		}
-		got := 0
-		for m := range b.Messages() {
-			got++
-			r := report(m)
-			h.report(r.Site, r.Data, r.Here)
-		}
-		if b.Error() != nil || got == 0 {
-			return h, b.Error()
-		}
-	}
+	return h, nil
 }
 
 // Watch is what the sites tell, kept up to date: for who shows the fleet. It changes
@@ -240,26 +232,10 @@ func (w *Watch) readLast(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, HeadersOnly: true})
-	if err != nil {
-		return err
-	}
-	for {
-		b, err := c.FetchNoWait(1000)
-		if err != nil {
-			return err
-		}
-		got := 0
-		for m := range b.Messages() {
-			got++
-			if meta, err := m.Metadata(); err == nil {
-				w.note(m.Subject(), meta.Timestamp)
-			}
-		}
-		if b.Error() != nil || got == 0 {
-			return b.Error()
-		}
-	}
+	return link.ReadStream(ctx, s, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, HeadersOnly: true}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		w.note(m.Subject(), meta.Timestamp)
+		return nil
+	})
 }
 
 // Hub says since when what is shown is whole, and why it is not up to date; nil: it is.

@@ -129,14 +129,18 @@ func (c *controller) look(ctx context.Context) error {
 	try, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	rerr := c.readAgain(try)
-	// What was heard before counts even where the hub is not reached now: a halt
-	// is signed here and given to the hub as soon as it is back.
+	// What was heard before counts even where the hub is not read now: a halt is
+	// signed here, and given to the hub as soon as that takes it, which may be before
+	// all reports can be read again: a cluster that has lost a node has the one, and not
+	// yet the other.
 	if rerr != nil && !c.once() {
 		return rerr
 	}
 	signed, err := c.step()
-	if c.unsent = c.unsent || signed; err == nil && c.unsent && rerr == nil {
-		if err = c.f.pushMetadata(try, c.nc); err == nil {
+	if c.unsent = c.unsent || signed; err == nil && c.unsent && c.nc.IsConnected() {
+		give, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		if err = c.f.pushMetadata(give, c.nc); err == nil {
 			c.unsent = false
 		}
 	}
