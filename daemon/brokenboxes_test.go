@@ -69,20 +69,6 @@ func playing() bool {
 	return true
 }
 
-// tool is rxedge, built once, without the race detector, with which each of its starts
-// takes a second.
-var tool = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "rxedge-tool-*")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "rxedge")
-	if out, err := exec.Command("go", "build", "-o", path, "../admin").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w: %s", err, out)
-	}
-	return path, nil
-})
-
 // sick is a box that is healthy at first, then broken, then mended by what doctor says.
 type sick struct {
 	name string
@@ -306,7 +292,7 @@ func TestBrokenBoxes(t *testing.T) {
 }
 
 func treat(t *testing.T, s sick) (row string) {
-	path, err := tool()
+	path, err := builtTool()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rxedge/bench/process"
 	"rxedge/daemon/answer"
 	"rxedge/daemon/config"
 	"rxedge/daemon/logfile"
@@ -250,7 +251,7 @@ func typed(t *testing.T, s *station) {
 	given("/v1/feedback", object{"answer_id": last.ID, "thumb": patient})
 }
 
-// buildTool once, without the race detector, with which each of its starts takes a second.
+// buildTool makes rxedge, once.
 func buildTool(t *testing.T) string {
 	t.Helper()
 	tool, err := builtTool()
@@ -266,11 +267,7 @@ var builtTool = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	toolDir = dir
-	tool := filepath.Join(dir, "rxedge")
-	if out, err := exec.Command("go", "build", "-o", tool, "../admin").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w: %s", err, out)
-	}
-	return tool, nil
+	return process.Build(context.Background(), dir, "../admin", "rxedge")
 })
 
 // toolDir goes when all tests are done.

@@ -244,7 +244,8 @@ func TestKilledSwap(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			for ask.Err() == nil {
+			// With pauses: judging gives way to questions.
+			for ; ask.Err() == nil; time.Sleep(50 * time.Millisecond) {
 				if a, err := k.Ask(ask, answer.Question{Text: asksVersion}, answer.Events{}); err == nil {
 					asked(a)
 				} else if errors.Is(err, control.ErrUnreachable) {

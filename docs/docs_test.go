@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rxedge/bench/process"
 )
 
 // update writes what the commands printed into the guides, with … where it was a time, an
@@ -151,8 +153,8 @@ func TestGuides(t *testing.T) {
 	t.Parallel()
 	bin := t.TempDir()
 	for name, pkg := range map[string]string{"rxedge": "../admin", "rxedged": "../daemon"} {
-		if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, name), pkg).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
+		if _, err := process.Build(t.Context(), bin, pkg, name); err != nil {
+			t.Fatal(err)
 		}
 	}
 	if engine, err := filepath.Abs("../bin/llama"); err != nil || os.Symlink(engine, filepath.Join(bin, "llama")) != nil {

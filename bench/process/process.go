@@ -92,10 +92,16 @@ func (d *Daemon) end(with syscall.Signal) error {
 	return d.result
 }
 
-// Build makes the program of the package into dir and returns its path.
+// Build makes the program of the package into dir and returns its path. Under the race
+// detector it has that too: what the tests have compiled is linked then, and nothing is
+// compiled a second time.
 func Build(ctx context.Context, dir, pkg, name string, flags ...string) (string, error) {
 	bin := filepath.Join(dir, name)
-	args := append([]string{"build", "-trimpath", "-o", bin}, flags...)
+	args := []string{"build", "-trimpath"}
+	if underRace {
+		args = []string{"build", "-race"}
+	}
+	args = append(append(args, "-o", bin), flags...)
 	c := exec.CommandContext(ctx, "go", append(args, pkg)...)
 	c.Stdout, c.Stderr = os.Stderr, os.Stderr
 	if err := c.Run(); err != nil {
