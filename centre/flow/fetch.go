@@ -213,7 +213,7 @@ func (f *fetcher) once(ctx context.Context, x file) error {
 // known are the places in a file that the library has, and those of them that it has of
 // this very run.
 func (f *fetcher) known(ctx context.Context, sha string) (places, mine map[string]bool, err error) {
-	seen, err := f.lib.FromSource(ctx, sha)
+	seen, err := f.lib.FromFile(ctx, sha)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -186,6 +186,23 @@ func TestALifeOfVersions(t *testing.T) {
 	if from := must[[]library.Seen](t)(l.FromSource(ctx, source("a2").SHA256[:12])); len(from) != 1 || from[0].Hash != v2.Hash {
 		t.Errorf("from a source: %+v", from)
 	}
+	if from := must[[]library.Seen](t)(l.FromFile(ctx, source("a2").SHA256)); len(from) != 1 || from[0].Hash != v2.Hash {
+		t.Errorf("from a file: %+v", from)
+	}
+	if from := must[[]library.Seen](t)(l.FromFile(ctx, source("a2").SHA256[:12])); len(from) != 0 {
+		t.Errorf("from the beginning of a file's name: %+v", from)
+	}
+}
+
+// Each file that is taken in is looked for among all that ever were.
+func TestAFileIsFoundByItsIndex(t *testing.T) {
+	t.Parallel()
+	l := open(t, t.TempDir())
+	for _, step := range must[[]string](t)(l.PlanFromFile(t.Context())) {
+		if strings.HasPrefix(step, "SCAN") {
+			t.Errorf("it reads through a table: %s", step)
+		}
+	}
 }
 
 func TestWhatCouldNotBeRead(t *testing.T) {

@@ -174,6 +174,14 @@ func (l *Library) Sources(ctx context.Context, r Ref) ([]Seen, error) {
 	return l.seen(ctx, seenQuery+`v.id = ? AND v.hash = ? ORDER BY s.at, s.run, s.sha256, s.place`, r.ID, r.Hash)
 }
 
+const fromFile = seenQuery + `s.sha256 = ? ORDER BY s.at, v.id`
+
+// FromFile are the versions that came from files of this SHA-256, whole. Unlike
+// FromSource it does not read through all that was ever seen.
+func (l *Library) FromFile(ctx context.Context, sha256 string) ([]Seen, error) {
+	return l.seen(ctx, fromFile, sha256)
+}
+
 // FromSource are the versions that came from files of this SHA-256 (or the beginning of
 // it), or of this name.
 func (l *Library) FromSource(ctx context.Context, source string) ([]Seen, error) {
