@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -150,9 +149,9 @@ func (a *app) showSummary(s *flow.Summary) error {
 			return err
 		}
 	} else {
-		a.printf("Run %s: %d documents of %d files: %d new, %d unchanged, %d quarantined; %d refused, %d given up.\n", s.ID, s.Documents, s.Sources, s.New, s.Unchanged, s.Quarantined, s.Refused, s.Dead)
+		a.printf("Run %s: %s of %s: %d new, %d unchanged, %d quarantined; %d refused, %d given up.\n", s.ID, amount(s.Documents, "document"), amount(s.Sources, "file"), s.New, s.Unchanged, s.Quarantined, s.Refused, s.Dead)
 		if s.Known > 0 {
-			a.printf("%d files were known, and are as they were.\n", s.Known)
+			a.printf("Known, and as before: %s.\n", amount(s.Known, "file"))
 		}
 		for _, why := range sortedKeys(s.Why) {
 			a.printf("  %5d  %s\n", s.Why[why], why)
@@ -160,10 +159,18 @@ func (a *app) showSummary(s *flow.Summary) error {
 		if s.Alert {
 			a.printf("Over one in a hundred was held back: nothing of this run is published until a person approves the run.\n")
 		}
-		a.printf("%s, %.0f documents a second.\n", (time.Duration(s.Seconds * float64(time.Second))).Round(100*time.Millisecond), s.PerSecond)
+		took := time.Duration(s.Seconds * float64(time.Second)).Round(100 * time.Millisecond)
+		if s.PerSecond >= 1 {
+			a.printf("It took %s: %.0f documents a second.\n", took, s.PerSecond)
+		} else {
+			a.printf("It took %s.\n", took)
+		}
+		if s.Quarantined+s.Refused > 0 {
+			a.printf("'rxedge central quarantine list' shows what is held back, and why.\n")
+		}
 	}
 	if n := s.Quarantined + s.Refused + s.Dead; n > 0 {
-		return &refusedError{fmt.Sprintf("%d were held back", n)}
+		return &refusedError{amount(n, "document") + " held back"}
 	}
 	return nil
 }
@@ -217,19 +224,20 @@ func (a *app) ingestWorker(dir *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var nc *nats.Conn
-			if hub != nil {
-				nc, err = hub.Connect("worker")
-			} else {
-				nc, err = flow.Dial(flow.Folder(centreDir(*dir)), "worker")
+			connect := func() (*nats.Conn, error) {
+				if hub != nil {
+					return hub.Connect("worker")
+				}
+				return flow.Dial(flow.Folder(centreDir(*dir)), "worker")
 			}
+			if child {
+				return flow.ServeWorker(c.Context(), connect, flow.WorkerOptions{MaxTries: tries, Log: a.flowLog()}, a.in, a.out)
+			}
+			nc, err := connect()
 			if err != nil {
 				return err
 			}
 			defer nc.Close()
-			if child {
-				return a.ingestChild(c.Context(), nc, tries)
-			}
 			if workers <= 0 {
 				workers = runtime.GOMAXPROCS(0)
 			}
@@ -247,14 +255,6 @@ func (a *app) ingestWorker(dir *string) *cobra.Command {
 	fl.IntVar(&tries, "tries", defaultTries, "`number` of times that what fails is tried")
 	bus.register(c)
 	return c
-}
-
-func (a *app) ingestChild(ctx context.Context, nc *nats.Conn, tries int) error {
-	q, err := flow.JoinQueue(ctx, nc)
-	if err != nil {
-		return err
-	}
-	return flow.ServeWorker(ctx, q, flow.WorkerOptions{MaxTries: tries, Log: a.flowLog()}, a.in, a.out)
 }
 
 // deadLetter is one as 'dead --json' prints it.

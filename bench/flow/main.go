@@ -18,7 +18,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -197,7 +196,7 @@ func (b *bench) watch(ctx context.Context, c *exec.Cmd, out *bytes.Buffer, ended
 		case <-end.C:
 			killed = c.Process.Kill() == nil
 		case <-next.C:
-			if ws := children(c.Process.Pid); len(ws) > 0 && syscall.Kill(ws[rnd.IntN(len(ws))], syscall.SIGKILL) == nil {
+			if ws := process.Children(c.Process.Pid); len(ws) > 0 && syscall.Kill(ws[rnd.IntN(len(ws))], syscall.SIGKILL) == nil {
 				*dead++
 			}
 		case <-ctx.Done():
@@ -206,18 +205,4 @@ func (b *bench) watch(ctx context.Context, c *exec.Cmd, out *bytes.Buffer, ended
 			return nil, false, ctx.Err()
 		}
 	}
-}
-
-// children of a process that are there now.
-func children(pid int) (out []int) {
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, t := range tasks {
-		b, _ := os.ReadFile(t)
-		for _, f := range strings.Fields(string(b)) {
-			if n, err := strconv.Atoi(f); err == nil {
-				out = append(out, n)
-			}
-		}
-	}
-	return out
 }

@@ -12,12 +12,14 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
+	"rxedge/bench/process"
 	"rxedge/index/document"
 )
 
@@ -54,17 +56,9 @@ func hubOf() *Hub {
 
 // workerProcess reads as a worker does, but for what is called poison: that kills it.
 func workerProcess() error {
-	ctx := context.Background()
-	nc, err := Dial(Folder(os.Getenv(centreEnv)), "worker")
+	connect := func() (*nats.Conn, error) { return Dial(Folder(os.Getenv(centreEnv)), "worker") }
 	if h := hubOf(); h != nil {
-		nc, err = h.Connect("worker")
-	}
-	if err != nil {
-		return err
-	}
-	q, err := JoinQueue(ctx, nc)
-	if err != nil {
-		return err
+		connect = func() (*nats.Conn, error) { return h.Connect("worker") }
 	}
 	o := WorkerOptions{MaxTries: 3}
 	o.reads = func(ctx context.Context, name string, src io.Reader, size int64, opt document.Options, yield func(*document.Document) error) ([]document.Problem, error) {
@@ -74,7 +68,7 @@ func workerProcess() error {
 		time.Sleep(2 * time.Millisecond) // so that a kill finds something under way
 		return readSource(ctx, name, src, size, opt, yield)
 	}
-	return ServeWorker(ctx, q, o, os.Stdin, os.Stdout)
+	return ServeWorker(context.Background(), connect, o, os.Stdin, os.Stdout)
 }
 
 func self(as, centre string) *exec.Cmd {
@@ -104,20 +98,6 @@ func runProcess() error {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(sum)
-}
-
-// children of a process that are there now.
-func children(pid int) (out []int) {
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, t := range tasks {
-		b, _ := os.ReadFile(t)
-		for _, f := range strings.Fields(string(b)) {
-			if n, err := strconv.Atoi(f); err == nil {
-				out = append(out, n)
-			}
-		}
-	}
-	return out
 }
 
 // Workers are killed at any moment, and so is the run with its bus and its library, some
@@ -166,7 +146,7 @@ func TestKills(t *testing.T) {
 					killedRuns, beats = killedRuns+1, -1000
 					continue
 				}
-				if ws := children(c.Process.Pid); len(ws) > 0 && killedWorkers < 8 {
+				if ws := process.Children(c.Process.Pid); len(ws) > 0 && killedWorkers < 8 {
 					if syscall.Kill(ws[rnd.IntN(len(ws))], syscall.SIGKILL) == nil {
 						killedWorkers++
 					}
@@ -190,5 +170,26 @@ func TestKills(t *testing.T) {
 	info, err := q.blobs.Info(t.Context())
 	if err != nil || info.State.Msgs != 0 {
 		t.Errorf("%d messages of content are left on the bus: %v", info.State.Msgs, err)
+	}
+}
+
+// A worker whose run was killed before there was a queue to join ends.
+func TestWorkerEndsWithItsRun(t *testing.T) {
+	t.Parallel()
+	b, err := StartBus(t.TempDir(), BusOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	in, run := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- ServeWorker(t.Context(), func() (*nats.Conn, error) { return b.Connect("worker") }, WorkerOptions{}, in, io.Discard)
+	}()
+	_ = run.Close()
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Fatal("it waits for a queue that never comes")
 	}
 }

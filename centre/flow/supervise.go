@@ -176,14 +176,24 @@ func (s *supervisor) giveBack(ctx context.Context, h inHand, how string) {
 }
 
 // ServeWorker is a worker process: it works until in ends, and says on out what it has in
-// hand.
-func ServeWorker(ctx context.Context, q *Queue, o WorkerOptions, in io.Reader, out io.Writer) error {
+// hand. It looks at in from the first: whoever started it may be killed before there is a
+// queue to join, and it would wait for that without end.
+func ServeWorker(ctx context.Context, connect func() (*nats.Conn, error), o WorkerOptions, in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
 		_, _ = io.Copy(io.Discard, in)
 		cancel()
 	}()
+	nc, err := connect()
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	q, err := JoinQueue(ctx, nc)
+	if err != nil {
+		return err
+	}
 	o.tell = func(word string, args ...any) {
 		_, _ = io.WriteString(out, strings.TrimSuffix(fmt.Sprintln(append([]any{word}, args...)...), "\n")+"\n")
 	}
