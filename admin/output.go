@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -12,6 +13,14 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 )
+
+// amount of things: "1 file", "2 files".
+func amount[N int | int64](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprint(n, " ", noun, "s")
+}
 
 // print writes v as JSON.
 func (a *app) print(v any) error {

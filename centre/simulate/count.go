@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rxedge/daemon/rollout"
 	"rxedge/sync/central"
 	"rxedge/sync/link"
 	"rxedge/sync/spool"
@@ -247,7 +248,7 @@ func (r *runner) stateOf(ctx context.Context, active map[int64]int) error {
 	}
 	return r.stream(ctx, central.StreamState, func(s jetstream.Stream) error {
 		return link.ReadStream(ctx, s, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}, func(m jetstream.Msg, _ *jetstream.MsgMetadata) error {
-			var x state
+			var x rollout.SiteState
 			if _, site, _ := strings.Cut(m.Subject(), "."); mine[site] && json.Unmarshal(m.Data(), &x) == nil {
 				active[x.Active]++
 			}

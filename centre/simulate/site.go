@@ -38,7 +38,7 @@ type site struct {
 	in    int64
 	out   int64
 	day   time.Time // the first that is not sent yet
-	state state
+	state rollout.SiteState
 	heard string // state as it was told
 
 	restarting sync.Mutex
@@ -46,33 +46,14 @@ type site struct {
 	wg         sync.WaitGroup
 }
 
-// state of a site as a box tells it; what the simulator has nothing of is left out.
-type state struct {
-	Version    string               `json:"version"`
-	Profile    string               `json:"profile"`
-	Channel    string               `json:"channel"`
-	Active     int64                `json:"active"`
-	Staged     int64                `json:"staged,omitempty"`
-	Newest     int64                `json:"newest"`
-	Refusal    *bundle.Event        `json:"refusal,omitempty"`
-	Quarantine []bundle.Quarantined `json:"quarantine,omitempty"`
-	Generation string               `json:"generation"`
-	Documents  int                  `json:"documents"`
-	Rollout    *step                `json:"rollout,omitempty"`
-}
-
-// step of a bundle at a site, as its state and its reports tell it.
-type step struct {
-	Bundle    int64        `json:"bundle,omitempty"`
-	Pair      string       `json:"pair,omitempty"`
-	Slot      rollout.Slot `json:"slot"`
-	At        time.Time    `json:"at,omitzero"`
-	Since     time.Time    `json:"since,omitzero"`
-	Check     string       `json:"check,omitempty"`
-	Reason    string       `json:"reason,omitempty"`
-	Confirmed int64        `json:"confirmed,omitempty"`
-	Previous  int64        `json:"previous,omitempty"`
-	Asked     int          `json:"asked,omitempty"`
+// report of a step of a bundle at a site.
+type report struct {
+	Bundle int64        `json:"bundle"`
+	Pair   string       `json:"pair"`
+	Slot   rollout.Slot `json:"slot"`
+	At     time.Time    `json:"at"`
+	Check  string       `json:"check,omitempty"`
+	Reason string       `json:"reason,omitempty"`
 }
 
 // clock of the box beside that of this machine, for certificates and signed metadata.
@@ -298,7 +279,7 @@ func (s *site) rollsBack(number int64) bool {
 // step of a bundle, told at once as a report and later by the state.
 func (s *site) step(number int64, slot rollout.Slot, reason string) {
 	now := time.Now().UTC()
-	e := step{Bundle: number, Pair: fmt.Sprintf("bundle-%d", number), Slot: slot, At: now, Reason: reason}
+	e := report{Bundle: number, Pair: fmt.Sprintf("bundle-%d", number), Slot: slot, At: now, Reason: reason}
 	if reason != "" {
 		e.Check = "flagged"
 	}
@@ -307,11 +288,9 @@ func (s *site) step(number int64, slot rollout.Slot, reason string) {
 		return
 	}
 	s.put(spool.High, "rollout", b, time.Time{})
-	v := e
-	v.Pair, v.At, v.Since = "", time.Time{}, now
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state.Rollout = &v
+	s.state.Rollout = &rollout.SiteRollout{Bundle: number, Slot: slot, Since: now, Check: e.Check, Reason: reason}
 }
 
 // tell the centre what this site has, where it has changed.
@@ -321,13 +300,7 @@ func (s *site) tell() {
 	defer s.mu.Unlock()
 	x := &s.state
 	x.Version, x.Profile, x.Generation, x.Documents = "simulated", "simulated", "gen-000001", 0
-	x.Channel, x.Newest, x.Refusal, x.Quarantine, x.Active, x.Staged = st.Channel, st.Newest, st.Refusal, st.Quarantine, 0, 0
-	if st.Active != nil {
-		x.Active = st.Active.Number
-	}
-	if st.Staged != nil {
-		x.Staged = st.Staged.Number
-	}
+	x.Take(st)
 	if x.Rollout != nil {
 		x.Rollout.Confirmed = x.Active
 	}

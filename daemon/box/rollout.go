@@ -485,21 +485,3 @@ func (b *Box) agreeAfter(s rollout.State, rec rollout.Record) {
 }
 
 func bundleID(number int64) string { return fmt.Sprintf("bundle-%d", number) }
-
-// rolloutState is what the centre is told.
-type rolloutState struct {
-	Bundle    int64        `json:"bundle,omitempty"`
-	Slot      rollout.Slot `json:"slot"`
-	Since     time.Time    `json:"since"`
-	Check     string       `json:"check,omitempty"`
-	Reason    string       `json:"reason,omitempty"`
-	Confirmed int64        `json:"confirmed,omitempty"`
-	Previous  int64        `json:"previous,omitempty"`
-	// Asked and Errors are questions while it was watched, and those that failed.
-	Asked  int `json:"asked,omitempty"`
-	Errors int `json:"errors,omitempty"`
-	// Figure of the check, where it keeps a candidate from being promoted.
-	Figure *rollout.Check `json:"figure,omitempty"`
-	// Override by a person of such a check.
-	Override *rollout.Override `json:"override,omitempty"`
-}

@@ -75,7 +75,7 @@ func (b *Box) sendRollouts() {
 
 // rolloutState of what came last: a candidate, or what was rolled back after the
 // confirmed pair began, or that.
-func (b *Box) rolloutState() *rolloutState {
+func (b *Box) rolloutState() *rollout.SiteRollout {
 	s := b.rollout.State()
 	if s.Confirmed == nil {
 		return nil
@@ -87,7 +87,7 @@ func (b *Box) rolloutState() *rolloutState {
 	if s.Candidate != nil {
 		e = s.Candidate
 	}
-	v := &rolloutState{Bundle: e.Bundle, Slot: e.Slot, Since: e.Since, Check: e.Check, Reason: e.Reason, Confirmed: s.Confirmed.Bundle}
+	v := &rollout.SiteRollout{Bundle: e.Bundle, Slot: e.Slot, Since: e.Since, Check: e.Check, Reason: e.Reason, Confirmed: s.Confirmed.Bundle}
 	c := b.seenOf(e.ID)
 	v.Asked, v.Errors, v.Override = c.Asked, c.Errors, e.Override
 	if no := b.blocked(); no != nil && e == s.Candidate {

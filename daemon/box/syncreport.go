@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"rxedge/daemon/rollout"
 	"rxedge/index"
 	"rxedge/index/document"
 	"rxedge/sync/bundle"
@@ -64,27 +65,9 @@ func (b *Box) tell() {
 	if r == nil || u == nil {
 		return
 	}
-	st := r.Status()
 	g := b.Index.Stats().Generation
-	state := struct {
-		Version    string               `json:"version"`
-		Profile    string               `json:"profile"`
-		Channel    string               `json:"channel"`
-		Active     int64                `json:"active"`
-		Staged     int64                `json:"staged,omitempty"`
-		Newest     int64                `json:"newest"`
-		Refusal    *bundle.Event        `json:"refusal,omitempty"`
-		Quarantine []bundle.Quarantined `json:"quarantine,omitempty"`
-		Generation string               `json:"generation"`
-		Documents  int                  `json:"documents"`
-		Rollout    *rolloutState        `json:"rollout,omitempty"`
-	}{Version: Version, Profile: b.Models.profileName(), Channel: st.Channel, Newest: st.Newest, Refusal: st.Refusal, Quarantine: st.Quarantine, Generation: g.Label(), Documents: g.Documents, Rollout: b.rolloutState()}
-	if st.Active != nil {
-		state.Active = st.Active.Number
-	}
-	if st.Staged != nil {
-		state.Staged = st.Staged.Number
-	}
+	state := rollout.SiteState{Version: Version, Profile: b.Models.profileName(), Generation: g.Label(), Documents: g.Documents, Rollout: b.rolloutState()}
+	state.Take(r.Status())
 	data, err := json.Marshal(state)
 	if err != nil {
 		return

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -138,10 +139,21 @@ func change(file string, text []byte, s Setting, edit func(*layout) ([]byte, err
 		reflect.ValueOf(&was).Elem().FieldByIndex(s.index).Set(reflect.ValueOf(&is).Elem().FieldByIndex(s.index))
 		was.origins, is.origins = nil, nil
 		if !reflect.DeepEqual(was, is) {
-			return nil, fmt.Errorf("%s: changing it would change another setting with it: %w", s.Key, ErrByHand)
+			return nil, fmt.Errorf("%s: changing it would change %s with it: %w", s.Key, cmp.Or(other(&was, &is), "another setting"), ErrByHand)
 		}
 	}
 	return out, nil
+}
+
+// other setting that is not the same in both; "" where none is found.
+func other(a, b *Config) string {
+	x, y := reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem()
+	for _, s := range listed() {
+		if !s.Repeated && !reflect.DeepEqual(x.FieldByIndex(s.index).Interface(), y.FieldByIndex(s.index).Interface()) {
+			return s.Key
+		}
+	}
+	return ""
 }
 
 func (l *layout) splice(from, to int, with string) []byte {

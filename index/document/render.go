@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"rxedge/index/document/numeral"
 )
 
 // renderer writes a tree of markup as the text of a Section. SPL's own
@@ -266,27 +268,11 @@ func ordinal(n int, style string) string {
 		}
 		return out
 	case strings.Contains(s, "roman"), style == "i", style == "I":
-		out := roman(n)
+		out := numeral.Roman(n)
 		if strings.Contains(s, "big") || style == "I" {
 			return strings.ToUpper(out)
 		}
 		return out
 	}
 	return strconv.Itoa(n)
-}
-
-func roman(n int) string {
-	if n > 3999 {
-		return strconv.Itoa(n)
-	}
-	var b strings.Builder
-	for _, d := range []struct {
-		v int
-		s string
-	}{{1000, "m"}, {900, "cm"}, {500, "d"}, {400, "cd"}, {100, "c"}, {90, "xc"}, {50, "l"}, {40, "xl"}, {10, "x"}, {9, "ix"}, {5, "v"}, {4, "iv"}, {1, "i"}} {
-		for ; n >= d.v; n -= d.v {
-			b.WriteString(d.s)
-		}
-	}
-	return b.String()
 }

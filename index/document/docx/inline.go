@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"rxedge/index/document/numeral"
 	"rxedge/index/document/ooxml"
 )
 
@@ -234,7 +235,7 @@ func (l *inline) note(ref *ooxml.Node, mark string) {
 			count, mark = r.notes, fmt.Sprintf("[%d]", r.notes)
 		} else {
 			r.ends++
-			count, mark = r.ends, "["+roman(r.ends)+"]"
+			count, mark = r.ends, "["+numeral.Roman(r.ends)+"]"
 		}
 	}
 	b := &builder{}

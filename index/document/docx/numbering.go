@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"rxedge/index/document/numeral"
 	"rxedge/index/document/ooxml"
 )
 
@@ -171,7 +172,7 @@ func figure(v int, format string) string {
 		}
 		return s
 	case "lowerRoman", "upperRoman":
-		s := roman(v)
+		s := numeral.Roman(v)
 		if format == "upperRoman" {
 			return strings.ToUpper(s)
 		}
@@ -182,20 +183,4 @@ func figure(v int, format string) string {
 		}
 	}
 	return strconv.Itoa(v)
-}
-
-func roman(n int) string {
-	if n < 1 || n > 3999 {
-		return strconv.Itoa(n)
-	}
-	var b strings.Builder
-	for _, d := range []struct {
-		v int
-		s string
-	}{{1000, "m"}, {900, "cm"}, {500, "d"}, {400, "cd"}, {100, "c"}, {90, "xc"}, {50, "l"}, {40, "xl"}, {10, "x"}, {9, "ix"}, {5, "v"}, {4, "iv"}, {1, "i"}} {
-		for ; n >= d.v; n -= d.v {
-			b.WriteString(d.s)
-		}
-	}
-	return b.String()
 }
