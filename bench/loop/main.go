@@ -1,6 +1,7 @@
 // Command loop runs the whole of a fleet once, on real processes of this machine: a hub of
-// three nodes, sites, the centre's commands. A label is published, let out in waves, and
-// the sites answer with its new text; then they are asked other questions than before, the
+// three nodes, sites, the centre's commands. Labels are taken in, reviewed and published; a
+// changed one waits for a person, is let out in waves, in the midst of which a node of the
+// hub is killed, and the sites answer with its new text; then they are asked other questions than before, the
 // centre asks for training, a person approves, the embedder is trained anew and goes out in
 // waves until the sites have confirmed it. It writes down what was done and printed, and
 // ends with 1 at the first thing that is not as it should be.
@@ -9,6 +10,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -31,6 +33,7 @@ var (
 	labels = flag.String("labels", "../shared/data/labels/openfda_20drugs.jsonl", "labels to publish")
 	golden = flag.String("golden", "../shared/data/labels/questions_dev.jsonl", "questions with known answers, of which the first are published")
 	asked  = flag.Int("golden-questions", 30, "how many of these")
+	kill   = flag.Bool("kill-node", true, "kill a node of the hub while the changed label goes out")
 	bins   = flag.String("bin", "", "folder with rxedge and rxedged (default they are built)")
 )
 
@@ -39,6 +42,7 @@ const (
 	before   = "maximum dose of 2550 mg per day"
 	after    = "maximum dose of 2040 mg per day" // made up for this run
 	waves    = "10%,50%,100%"
+	changed  = "metformin" // the label's id
 )
 
 func main() {
@@ -127,7 +131,11 @@ func (l *loop) enrol(ctx context.Context) error {
 	if err := errFirst(copyLines(*labels, v1, 0, "", ""), copyLines(*golden, g, *asked, "", "")); err != nil {
 		return err
 	}
-	if _, err := l.rxedge(ctx, 0, "central", "publish", v1, "--golden", g, "--note", "the labels"); err != nil {
+	if err := l.steps(ctx,
+		[]string{"central", "ingest", v1},
+		[]string{"central", "review", "run", "--golden", g, "--as", "ann"},
+		[]string{"central", "publish", "--library", "--golden", g, "--as", "ann", "--note", "the labels"},
+	); err != nil {
 		return err
 	}
 	l.say("Each site has counted a week of questions as pharmacies ask them, made up, before it starts; it signs and sends these days itself.")
@@ -151,7 +159,23 @@ func (l *loop) change(ctx context.Context) error {
 	if err := copyLines(*labels, v2, 0, before, after); err != nil {
 		return err
 	}
-	if _, err := l.rxedge(ctx, 0, "central", "publish", v2, "--hold", "--as", "ann", "--note", "metformin: another maximum"); err != nil {
+	if err := l.steps(ctx,
+		[]string{"central", "ingest", v2},
+		[]string{"central", "review", "run", "--golden", filepath.Join(l.dir, "golden.jsonl"), "--as", "ann"},
+		[]string{"central", "review", "list"},
+	); err != nil {
+		return err
+	}
+	if out, err := l.rxedge(ctx, 0, "central", "publish", "--library", "--hold", "--as", "ann"); err != nil {
+		return err
+	} else if !strings.Contains(out, "nothing was published") {
+		return errors.New("a changed dose was published that nobody has looked at")
+	}
+	if err := l.steps(ctx,
+		[]string{"central", "review", "show", changed},
+		[]string{"central", "review", "approve", changed, "--as", "ann", "--note", "as the maker's letter says"},
+		[]string{"central", "publish", "--library", "--hold", "--as", "ann", "--note", "metformin: another maximum"},
+	); err != nil {
 		return err
 	}
 	if err := l.askAll(ctx, question, before); err != nil { // it is held
@@ -160,10 +184,14 @@ func (l *loop) change(ctx context.Context) error {
 	if _, err := l.rxedge(ctx, 0, "central", "rollout", "create", "--bundle", "2", "--waves", waves, "--soak", "1s", "--confirmed", "100%", "--as", "ann"); err != nil {
 		return err
 	}
+	l.toKill = *kill
 	if err := l.rolledOut(ctx, 2); err != nil {
 		return err
 	}
-	if _, err := l.rxedge(ctx, 0, "central", "rollout", "show", "2"); err != nil {
+	if err := l.nodeBack(ctx); err != nil {
+		return err
+	}
+	if err := l.steps(ctx, []string{"central", "rollout", "show", "2"}, []string{"central", "lineage", changed}); err != nil {
 		return err
 	}
 	return l.askAll(ctx, question, after)

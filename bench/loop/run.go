@@ -29,6 +29,8 @@ type loop struct {
 	sites        []*site
 	others       []*other
 	id           string // of the matter of training
+	toKill       bool   // a node of the hub, as soon as a wave is open
+	killed       *other
 	mu           sync.Mutex
 	transcript   *os.File
 }
@@ -92,6 +94,34 @@ func (l *loop) output(s string, most int) {
 // rxedge as an admin types it, with what it printed, and the exit code that it has to end with.
 func (l *loop) rxedge(ctx context.Context, want int, given ...string) (string, error) {
 	return l.rxedgeAt(ctx, "", want, given...)
+}
+
+// steps are commands one after the other, each of which has to end well.
+func (l *loop) steps(ctx context.Context, all ...[]string) error {
+	for _, given := range all {
+		if _, err := l.rxedge(ctx, 0, given...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// killNode of the hub, the first that was started, as a power cut would.
+func (l *loop) killNode() error {
+	l.toKill, l.killed = false, l.others[0]
+	if err := l.killed.cmd.Process.Kill(); err != nil {
+		return err
+	}
+	l.say("- `rxedge %s` is killed: two of the hub's three nodes are left.", l.killed.name)
+	return nil
+}
+
+// nodeBack starts the node that was killed again.
+func (l *loop) nodeBack(ctx context.Context) error {
+	if l.killed == nil {
+		return nil
+	}
+	return l.background(ctx, "listens on", l.killed.cmd.Args[1:]...)
 }
 
 func (l *loop) rxedgeAt(ctx context.Context, data string, want int, given ...string) (string, error) {

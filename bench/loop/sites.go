@@ -260,6 +260,11 @@ func (l *loop) rolledOut(ctx context.Context, number int64) error {
 				told = now
 				l.say("- %s: %s", time.Since(began).Round(time.Second), now)
 			}
+			if l.toKill && r.Wave > 0 {
+				if err := l.killNode(); err != nil {
+					return err
+				}
+			}
 			switch r.State {
 			case central.RolloutDone:
 				return nil
