@@ -116,7 +116,7 @@ func (r *libraryRelease) fill(ctx context.Context, a *app, rel *central.Release)
 		return err
 	}
 	if n := waiting[library.Candidate]; n > 0 {
-		a.note("%d versions wait for review and do not go with it: 'rxedge central review run', 'rxedge central review list'.\n", n)
+		a.note("Waiting for review, so not part of it: %s. See 'rxedge central review run' and 'rxedge central review list'.\n", amount(n, "version"))
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ each new version in which nothing matters. The others wait for a person.`,
 			if a.json {
 				return a.print(s)
 			}
-			a.printf("%d versions looked at: %d approved by the policy, %d wait for a person.\n", s.Looked, s.Policy, s.Waiting)
+			a.printf("%s looked at: %d approved by the policy, %d for a person to decide.\n", amount(s.Looked, "version"), s.Policy, s.Waiting)
 			if s.Waiting > 0 {
 				a.printf("Next: 'rxedge central review list'.\n")
 			} else if s.Policy > 0 {

@@ -173,7 +173,7 @@ func (l *loop) change(ctx context.Context) error {
 	}
 	if err := l.steps(ctx,
 		[]string{"central", "review", "show", changed},
-		[]string{"central", "review", "approve", changed, "--as", "ann", "--note", "as the maker's letter says"},
+		[]string{"central", "review", "approve", changed, "--as", "ann", "--note", "as the letter of 12 May says"},
 		[]string{"central", "publish", "--library", "--hold", "--as", "ann", "--note", "metformin: another maximum"},
 	); err != nil {
 		return err

@@ -74,9 +74,14 @@ func (l *loop) say(format string, args ...any) {
 	fmt.Fprintf(w, format+"\n", args...)
 }
 
+// short is s with paths cut to the run's folder.
+func (l *loop) short(s string) string {
+	return strings.ReplaceAll(s, l.dir+string(filepath.Separator), "")
+}
+
 // output of something, of most lines.
 func (l *loop) output(s string, most int) {
-	s = strings.ReplaceAll(strings.TrimRight(s, "\n"), l.dir+string(filepath.Separator), "")
+	s = l.short(strings.TrimRight(s, "\n"))
 	lines := strings.Split(s, "\n")
 	cut := ""
 	if len(lines) > most {
@@ -112,7 +117,7 @@ func (l *loop) killNode() error {
 	if err := l.killed.cmd.Process.Kill(); err != nil {
 		return err
 	}
-	l.say("- `rxedge %s` is killed: two of the hub's three nodes are left.", l.killed.name)
+	l.say("- `rxedge %s` is killed: two of the hub's three nodes are left.", l.short(l.killed.name))
 	return nil
 }
 
