@@ -63,7 +63,7 @@ func word(m *maker) error {
 }
 
 func (m *maker) refusedOffice(name string, raw []byte) error {
-	secret, err := excelize.Encrypt(raw, &excelize.Options{Password: "secret"})
+	secret, err := excelize.Encrypt(bytes.Clone(raw), &excelize.Options{Password: "secret"})
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,10 @@ func withPart(raw []byte, name string, text []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return b.Bytes(), out.Close()
+	if err := out.Close(); err != nil { // which writes the directory
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 func withMacros(raw []byte) ([]byte, error) {
