@@ -78,15 +78,17 @@ func (v *views) run(ctx context.Context, live *survey.Live) {
 		if o != nil {
 			v.publish(o)
 		}
+		// The rest is for what the making took, not for how long there was nothing new.
+		rest := max(least, 10*time.Since(began))
 		select {
 		case <-ctx.Done():
 			return
-		case <-news:
+		case <-time.After(rest):
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(max(least, 10*time.Since(began)) - min(least, time.Since(began))):
+		case <-news:
 		}
 	}
 }

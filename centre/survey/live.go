@@ -329,7 +329,7 @@ func (l *Live) stand(o *Overview, states map[string]central.SiteState, heard map
 		o.Sites = append(o.Sites, siteOf(x, st, t, heard[x.ID], !o.Hub.IsZero(), now))
 	}
 	o.Matters = l.matters
-	o.Audit = slices.Concat(l.trail, l.records)
+	o.Audit = append(slices.Clip(l.trail), l.records...)
 	slices.SortStableFunc(o.Audit, func(a, b Entry) int { return b.At.Compare(a.At) })
 	return errors.Join(errs...)
 }
