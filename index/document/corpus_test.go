@@ -244,8 +244,17 @@ func tableCells(tables [][][]string, text string, ordered bool) (all, right int)
 		}
 	}
 	from := 0
+	// A row of which one cell reaches over all columns is a line without a mark.
+	lines := map[string]bool{}
+	for l := range strings.Lines(text) {
+		lines[strings.Join(tokens(l), " ")] = true
+	}
 	for _, t := range tables {
 		for _, want := range t {
+			if said := strings.Join(tokens(strings.Join(want, " ")), " "); len(want) > 1 && said != "" && said == strings.Join(tokens(want[0]), " ") && lines[said] {
+				all, right = all+len(want), right+len(want)
+				continue
+			}
 			best, at := 0, -1
 			for i := from; i < len(rows) && (i < from+400 || !ordered); i++ {
 				n := 0
