@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"rxedge/bench/process"
+	"rxedge/sync/synctest"
 )
 
 // update writes what the commands printed into the guides, with … where it was a time, an
@@ -129,16 +130,6 @@ hub_up() { for i in $(seq 900); do (echo >/dev/tcp/127.0.0.1/$HUB_PORT) 2>/dev/n
 trap 'stop; kill $(jobs -p) 2>/dev/null' EXIT
 `
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-}
-
 var ids = []struct {
 	re   *regexp.Regexp
 	with string
@@ -147,6 +138,16 @@ var ids = []struct {
 	{regexp.MustCompile(`\b[0-9a-f]{12,}\b`), "…"},
 	{regexp.MustCompile(`rx[ek]_[A-Za-z0-9_-]+`), "rxe_…"},
 	{regexp.MustCompile(`up \d+m?\d*s`), "up …"},
+}
+
+// portOf loopback that is free.
+func portOf(t *testing.T) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(synctest.FreePort(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 func TestGuides(t *testing.T) {
@@ -190,7 +191,7 @@ func TestGuides(t *testing.T) {
 
 func runGuide(t *testing.T, bin, name string, lines []string) {
 	all := commands(t, name, lines)
-	dir, port, hub := t.TempDir(), freePort(t), freePort(t)
+	dir, port, hub := t.TempDir(), portOf(t), portOf(t)
 	if err := os.CopyFS(dir, os.DirFS("testdata")); err != nil {
 		t.Fatal(err)
 	}

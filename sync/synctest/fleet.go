@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -28,15 +29,27 @@ type Fleet struct {
 	wg     sync.WaitGroup
 }
 
-// FreePort of loopback. Another process may take it meanwhile; that is rare.
+// given are the ports that FreePort has given to this process.
+var given sync.Map
+
+// FreePort of loopback. It is none of those that the system gives to whoever asks for any,
+// to a connection or to a listener, as many tests do at the same time: one of them
+// might have it before the test that it was given to. Another process may choose the
+// same; that is rare.
 func FreePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		addr := fmt.Sprint("127.0.0.1:", 12000+rand.IntN(20000))
+		if _, had := given.LoadOrStore(addr, true); had {
+			continue
+		}
+		if l, err := net.Listen("tcp", addr); err == nil {
+			_ = l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // NewFleet makes a centre, starts its hub and answers enrolments.
