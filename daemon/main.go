@@ -157,7 +157,7 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 	manager := notify.New(log)
 	manager.Patient = !onTrial()
 	opened := manager.Starting("opening the data folder; what a power cut left is read again", openWithin)
-	b, err := box.Open(ctx, cfg, log)
+	b, err := openBox(ctx, cfg, log)
 	if err == nil {
 		if err = b.MarkRunning(); err != nil {
 			err = errors.Join(err, b.Close())
@@ -260,6 +260,22 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Wri
 		return nil
 	case err := <-failed:
 		return err
+	}
+}
+
+// heldFor is how long the data folder may be another's before that is an error.
+const heldFor = 10 * time.Second
+
+// openBox waits where the folder is held: a command of rxedge that found no daemon has it
+// for a moment, and a script that asks 'rxedge status' until there is one has it again
+// and again.
+func openBox(ctx context.Context, cfg config.Config, log *slog.Logger) (*box.Box, error) {
+	for end := time.Now().Add(heldFor); ; {
+		b, err := box.Open(ctx, cfg, log)
+		var held *box.HeldError
+		if !errors.As(err, &held) || ctx.Err() != nil || time.Now().After(end) {
+			return b, err
+		}
 	}
 }
 
