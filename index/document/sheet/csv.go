@@ -43,12 +43,11 @@ func (p *Problem) Error() string { return p.Reason + "; " + p.Fix }
 
 // csvRows reads comma separated values (RFC 4180).
 type csvRows struct {
-	r     *csv.Reader
-	data  []byte
-	row   int // the last one
-	from  int // offset at which the next begins
-	line  int // and its line
-	first int // row of a first line that says what parts values
+	r    *csv.Reader
+	data []byte
+	row  int // the last one
+	from int // offset at which the next begins
+	line int // and its line
 }
 
 // CSV opens comma separated values. Without a mapping's word they are UTF-8, or what

@@ -66,7 +66,6 @@ type Mapping struct {
 	DateFormat string    `toml:"date_format"` // "DD.MM.YYYY"; by default YYYY-MM-DD and dates with the month as a word
 	Further    []Further `toml:"further"`     // columns beside the fields, in their order
 
-	name   string
 	layout string
 }
 
