@@ -57,7 +57,7 @@ bench-archive: ## measure how a DailyMed release of 5,000 labels and an openFDA 
 
 # Real processes: some 90 MB a site. LOOP="-sites 3" takes less than two minutes on a machine at rest.
 .PHONY: loop
-loop: ## run the whole loop of a fleet once: publish, waves, drift, training, confirmed; writes .cache/loop.md
+loop: ## run the whole loop of a fleet once: ingest, review, waves with a node killed, drift, training, confirmed; writes .cache/loop.md
 	@mkdir -p .cache
 	$(GO) run ./bench/loop $(LOOP)
 

@@ -1,5 +1,6 @@
 // Package link makes the one TLS connection to the hub: what is checked, who is
-// shown to be calling, how a dead line is noticed, and the way through a proxy.
+// shown to be calling, how a dead line is noticed, the way through a proxy, and how what
+// lies at the hub is read to its end.
 package link
 
 import (
