@@ -86,7 +86,7 @@ func (p *looked) evidence() [sha256.Size]byte {
 	for _, c := range p.differing {
 		_ = enc.Encode(c)
 	}
-	_ = enc.Encode([]any{p.tooOld, p.found.Mode, p.found.Codes, p.reading, p.strangers, p.ex.Missing, p.ex.Absent, p.snap.Generation().Documents == 0})
+	_ = enc.Encode([]any{p.tooOld, p.found.Mode, p.found.Codes, p.reading, p.strangers, p.ex.Missing, p.ex.Absent, p.listed, p.snap.Generation().Documents == 0})
 	return [sha256.Size]byte(h.Sum(nil))
 }
 

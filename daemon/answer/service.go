@@ -203,6 +203,7 @@ type looked struct {
 	picking   float64 // milliseconds that the extract took
 	reranking float64 // milliseconds
 	unranked  string  // why the reranker did not serve
+	listed    string  // what is said of a list of interactions
 }
 
 // look searches for q and picks sentences; nothing is written yet.
@@ -275,7 +276,28 @@ func (s *Service) look(ctx context.Context, snap *index.Snapshot, q Question) (_
 			p.tooOld = len(p.ex.Sentences) == 0
 		}
 	}
+	rows, alone, err := p.tabled(text, func(hits []index.Hit) []index.Hit {
+		if before := s.staleBefore(); s.StaleAbstains && before != "" {
+			return current(hits, before)
+		}
+		return hits
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the tables of interactions: %w", err)
+	}
+	if len(rows) > 0 {
+		p.ex.Sentences = slices.DeleteFunc(p.ex.Sentences, func(c extract.Sentence) bool {
+			return slices.ContainsFunc(rows, func(it interaction) bool { return it.hits[0].SetID == p.wide[c.Passage].SetID })
+		})
+	}
 	p.differing = p.conflicts(lex)
+	if len(rows) > 0 {
+		p.list(rows)
+	} else if alone {
+		if err := p.partly(); err != nil {
+			return nil, fmt.Errorf("reading the sections on interactions: %w", err)
+		}
+	}
 	p.picking = since(picking)
 	return p, nil
 }
@@ -313,7 +335,7 @@ func (s *Service) say(ctx context.Context, p *looked, ev Events, began time.Time
 		s.extracted(ctx, a, p, ev)
 	}
 	if a.Status == StatusAnswered {
-		a.Message = corrections(p.reading)
+		a.Message = strings.TrimSpace(corrections(p.reading) + " " + p.listed)
 	}
 	a.Notices = notices(a, p.wide)
 	if a.Status == StatusAnswered {

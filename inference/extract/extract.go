@@ -191,6 +191,7 @@ type question struct {
 	cut     map[string][]string // words of the other medicines, by how they were typed
 	event   []string            // terms of what a share is asked of
 	bare    bool                // nothing but a medicine's dose is asked for
+	pairs   bool                // nothing but what a medicine interacts with
 }
 
 // other is a phrase that stands for a term.
@@ -370,6 +371,10 @@ func Extract(text string, passages []Passage, lex Lexicon, opt Options) Result {
 	opt.defaults()
 	named := slices.ContainsFunc(passages, func(p Passage) bool { return p.About })
 	q := read(text, lex, opt.Also)
+	if q.pairs = named && q.asksPairs(passages); q.pairs {
+		q.wants.act = true
+		q.ungraded()
+	}
 	var res Result
 	for _, t := range q.order {
 		w := q.terms[t]

@@ -210,7 +210,7 @@ func weigh(q *question, p *Passage, lex Lexicon, abbr map[string]string) ([]cand
 		}
 		// A sentence that shares no word of its own with the question answers
 		// nothing, whatever its heading says.
-		if direct == 0 && met < 0.5 && !(c.fits && q.rest == 0) && !(q.wants.amount && c.states && p.Asked >= 1) {
+		if direct == 0 && met < 0.5 && !(c.fits && q.rest == 0) && !(p.Asked >= 1 && (q.pairs || q.wants.amount && c.states)) {
 			score *= 0.3
 		}
 		if len(r.own[i]) < 3 { // a heading or a table's lone cell
