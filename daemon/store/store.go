@@ -64,7 +64,7 @@ func Open(dir string, sync bool, key []byte) (db *DB, err error) {
 		return nil, err
 	}
 	opt := badger.DefaultOptions(dir).WithLogger(nil).WithSyncWrites(sync).
-		WithMemTableSize(8 << 20).WithNumMemtables(2).WithNumLevelZeroTables(1).WithNumLevelZeroTablesStall(16).WithNumCompactors(0).
+		WithMemTableSize(8 << 20).WithBaseTableSize(8 << 20).WithNumMemtables(2).WithNumLevelZeroTables(1).WithNumLevelZeroTablesStall(16).WithNumCompactors(0).
 		WithValueThreshold(1 << 20).WithValueLogFileSize(16 << 20).
 		WithCompression(options.None).WithBlockCacheSize(0).WithIndexCacheSize(0).
 		WithChecksumVerificationMode(options.OnTableAndBlockRead).
