@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 	"rxedge/daemon/config"
 )
 
-// A daemon that is started while a command has the data folder waits for it.
+// A daemon that is started while a command has the data folder waits for it, and says so.
 func TestWaitsForTheFolder(t *testing.T) {
 	t.Parallel()
 	cfg := config.Default()
@@ -26,5 +27,8 @@ func TestWaitsForTheFolder(t *testing.T) {
 	}
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
+	}
+	if n := strings.Count(s.log.String(), "waiting for the data folder"); n != 1 {
+		t.Errorf("said %d times that it waits, want once\n%s", n, s.log)
 	}
 }

@@ -270,11 +270,16 @@ const heldFor = 10 * time.Second
 // for a moment, and a script that asks 'rxedge status' until there is one has it again
 // and again.
 func openBox(ctx context.Context, cfg config.Config, log *slog.Logger) (*box.Box, error) {
+	said := false
 	for end := time.Now().Add(heldFor); ; {
 		b, err := box.Open(ctx, cfg, log)
 		var held *box.HeldError
 		if !errors.As(err, &held) || ctx.Err() != nil || time.Now().After(end) {
 			return b, err
+		}
+		if !said {
+			said = true
+			log.Info("waiting for the data folder, which another process holds", "process", held.PID, "at_most", heldFor)
 		}
 	}
 }
