@@ -8,6 +8,7 @@ import (
 
 	"rxedge/centre/library"
 	"rxedge/centre/survey"
+	"rxedge/sync/central"
 )
 
 // lineageOf is a version with the sites that serve it.
@@ -66,6 +67,13 @@ sites that told the hub that they serve one of those. --source asks what came of
 				a.table(table.Row{"file", "sha256", "place", "run", "version"}, rows)
 				return nil
 			case number != 0:
+				// What the library published last holds on in later bundles, but not in
+				// those that do not exist.
+				if last, err := lastBundle(d.Folder, channel); err != nil {
+					return err
+				} else if number < 1 || number > last {
+					return fmt.Errorf("%w: the last bundle of %s is %d", errNotFound, channel, last)
+				}
 				vs, err := d.Library.InBundle(ctx, channel, number)
 				if err != nil {
 					return err
@@ -126,6 +134,17 @@ sites that told the hub that they serve one of those. --source asks what came of
 	fl.BoolVar(&local, "local", false, "do not ask the hub what sites serve")
 	fl.StringArrayVar(&hubs, "hub", nil, "`address` of the hub, where it is another than sites use")
 	return c
+}
+
+// lastBundle is the number of the newest bundle of a channel; 0: there is none.
+func lastBundle(f *central.Folder, channel string) (last int64, err error) {
+	all, err := f.Manifests()
+	for _, m := range all {
+		if m.Channel == channel {
+			last = max(last, m.Number)
+		}
+	}
+	return last, err
 }
 
 // servedBy are the sites whose last word is a bundle that has the version.
