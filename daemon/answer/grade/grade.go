@@ -8,6 +8,8 @@ package grade
 import (
 	"regexp"
 	"strings"
+
+	"rxedge/index/document/sheet"
 )
 
 // Severities, worst first: how bad it is.
@@ -54,9 +56,12 @@ type Grade struct{ Severity, Action, Evidence string }
 func Of(sentence, loinc, title string) Grade {
 	text := " " + strings.ToLower(strings.Join(strings.Fields(strings.ReplaceAll(sentence, "’", "'")), " ")) + " "
 	g := Grade{Action: action(text), Evidence: evidence(text)}
-	g.Severity = severity(text, loinc, strings.ToLower(title), g.Action)
+	g.Severity = Worse(severity(text, loinc, strings.ToLower(title), g.Action), ofTable[sheet.Level(sentence)])
 	return g
 }
+
+// ofTable are the severities that a row of a table of interactions states.
+var ofTable = map[string]string{"contraindicated": Contraindication, "major": Warning, "moderate": Caution}
 
 // Worse gives the worse of two severities.
 func Worse(a, b string) string {

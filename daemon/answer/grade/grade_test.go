@@ -10,6 +10,9 @@ import (
 func TestGrade(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ text, loinc, title, severity, action, evidence string }{
+		{"Drug A: Warfarin | Drug B: Aspirin | Severity: Major | Effect: More bleeding.", "34073-7", "Interaction with Aspirin", "warning", "", ""},
+		{"A: Warfarin | B: Rifampicin | Grade: moderate (2) | Effect: The INR falls.", "34073-7", "Interaction with Rifampicin", "caution", "", ""},
+		{"A: Warfarin | B: Paracetamol | Grade: minor (1) | Effect: None of major weight.", "34073-7", "Interaction with Paracetamol", "", "", ""},
 		{"Initiation is not recommended in patients with eGFR between 30 to 45 mL/minute/1.73 m 2", "34068-7", "", "caution", "avoid", ""},
 		{"Discontinue if eGFR falls below 30 mL/minute/1.73 m 2", "34068-7", "", "", "stop", ""},
 		{"Lisinopril is contraindicated in combination with a neprilysin inhibitor (e.g., sacubitril).", "34070-3", "", "contraindication", "avoid", ""},
