@@ -287,6 +287,19 @@ func (f *Folder) OpenMatter(action FleetAction, cause string, data any, cooldown
 	return l.matters[len(l.matters)-1], true, nil
 }
 
+// samePerson says whether two names may be one person's, who has an account here and one
+// at a provider or on a machine: "anna", "anna (idp.example.org)", "Anna@box". Of two
+// people whose names are so alike neither decides what the other opened.
+func samePerson(a, b string) bool {
+	bare := func(s string) string {
+		if i := strings.IndexAny(s, "@("); i > 0 {
+			s = s[:i]
+		}
+		return strings.TrimSpace(s)
+	}
+	return strings.EqualFold(bare(a), bare(b))
+}
+
 // Decide a matter, once. What one person proposed another decides.
 func (f *Folder) Decide(id string, approve bool, by By) (*Matter, error) {
 	l, unlock, err := f.lockedLog()
@@ -300,8 +313,8 @@ func (f *Folder) Decide(id string, approve bool, by By) (*Matter, error) {
 		return nil, fmt.Errorf("%s: %w", id, ErrNoMatter)
 	case m.Decided != nil:
 		return nil, &DecidedError{fmt.Sprintf("%s was %s by %s on %s", id, m.State, m.Decided.Who, m.Decided.At.Format(dayForm))}
-	case m.Who == by.Who:
-		return nil, &DecidedError{fmt.Sprintf("%s was opened by %s; another person decides it", id, m.Who)}
+	case samePerson(m.Who, by.Who):
+		return nil, &DecidedError{fmt.Sprintf("%s was opened by %s; another person than %s decides it", id, m.Who, by.Who)}
 	}
 	what, _, _ := strings.Cut(string(m.Action), ".")
 	action := FleetAction(what + ".declined")

@@ -228,6 +228,11 @@ func TestFleetRecord(t *testing.T) {
 	if _, err := f.Decide(m.ID, true, controller); !errors.As(err, &decided) {
 		t.Error("who opened it decides", err)
 	}
+	for _, same := range []string{"Controller", "controller (idp.example.org)", "controller@box"} {
+		if _, err := f.Decide(m.ID, true, central.By{Who: same}); !errors.As(err, &decided) {
+			t.Errorf("%s may be who opened it, and decides: %v", same, err)
+		}
+	}
 	if _, err := f.Decide("retrain-9", true, ann); !errors.Is(err, central.ErrNoMatter) {
 		t.Error(err)
 	}
