@@ -87,6 +87,7 @@ The work is done by processes of this machine, and by those of others that run '
 central ingest worker' where --hub names a bus that all reach. Exit code 4: something was
 refused, quarantined or given up.`,
 		Example: `  rxedge central ingest labels/ dailymed.zip
+  rxedge central ingest interactions.xlsx --mapping columns.toml
   rxedge central ingest                      # go on after a stop
   rxedge central ingest labels/ --workers 8 --hub nats-1:4222 --hub nats-2:4222 --hub nats-3:4222 --replicas 3`,
 		Args: args(cobra.ArbitraryArgs),
@@ -111,6 +112,18 @@ refused, quarantined or given up.`,
 			if o.Paths, err = absolute(given); err != nil {
 				return fmt.Errorf("%w: %w", errNotFound, err)
 			}
+			if o.Mapping != "" {
+				of, err := absolute([]string{o.Mapping})
+				if err != nil {
+					return fmt.Errorf("%w: %w", errNotFound, err)
+				}
+				if o.Mapping = of[0]; len(o.Paths) == 0 {
+					return usage("--mapping goes with the tables that it is for; name them")
+				}
+				if _, err := flow.GivenMapping(o.Mapping); err != nil {
+					return usage("--mapping: %w", err)
+				}
+			}
 			o.Centre, o.By, o.Log, o.Worker.MaxTries = f.Dir, library.By{Who: who}, a.flowLog(), tries
 			if o.Command, err = bus.child(f.Dir, tries); err != nil {
 				return err
@@ -134,6 +147,7 @@ refused, quarantined or given up.`,
 	fl.IntVar(&o.Workers, "workers", 0, "`number` of worker processes here (default: one for each processor)")
 	fl.BoolVar(&o.NoWork, "no-workers", false, "start none here: there are others")
 	fl.BoolVar(&o.Again, "again", false, "read also what the library has")
+	fl.StringVar(&o.Mapping, "mapping", "", "`file` that says what the columns of tables are that have no FILE.map.toml beside them")
 	fl.IntVar(&tries, "tries", defaultTries, "`number` of times that what fails is tried")
 	fl.IntVar(&o.Queue.Replicas, "replicas", 1, "`number` of the bus's servers that keep each message")
 	fl.StringVar(&who, "as", whoami(), "`name` of who does it, for the record")

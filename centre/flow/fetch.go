@@ -38,6 +38,7 @@ type fetcher struct {
 	most  int64
 	tries int
 	p     *progress
+	given *Mapping // of tables without one of their own; nil: none
 
 	waiting map[string]bool // keys of sources that are on the bus, or were given up
 	unit    *Unit
@@ -103,6 +104,7 @@ func (f *fetcher) all(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
+	files = withoutMappings(files)
 	var total int64
 	for _, x := range files {
 		total += x.size
@@ -166,6 +168,13 @@ func (f *fetcher) once(ctx context.Context, x file) error {
 	if err != nil {
 		return err
 	}
+	mapping, problem, err := f.mapping(x.path)
+	if err != nil {
+		return err
+	}
+	if problem != nil {
+		return f.lib.Refuse(ctx, whole, f.run, *problem)
+	}
 	var taken int64 // of the file's bytes, by its members
 	problems, err := document.Members(ctx, x.path, src, size, f.opt, func(m document.Member) error {
 		s := Source{Source: whole, Content: m.SHA256, As: filepath.Base(x.path) + strings.TrimPrefix(m.Name, x.path), Bytes: m.Size}
@@ -178,6 +187,7 @@ func (f *fetcher) once(ctx context.Context, x file) error {
 		if s.Place == "" && m.SHA256 != whole.SHA256 {
 			return errChanged
 		}
+		mapping.mapped(&s, m.Name)
 		// Members are weighed as if all were packed alike.
 		s.Disk = min(m.Size, size-taken)
 		taken += s.Disk
@@ -229,7 +239,7 @@ func (f *fetcher) known(ctx context.Context, sha string) (places, mine map[strin
 
 // add a source to the unit that is being filled; a large one is a unit by itself.
 func (f *fetcher) add(ctx context.Context, s Source, m document.Member) error {
-	if m.Size >= unitBytes {
+	if m.Size >= unitBytes || s.Mapping != nil {
 		u := &Unit{ID: newID(), Run: f.run, Sources: []placed{{Source: s}}}
 		b, err := f.q.putBlob(ctx, subjectBlob, u.ID, reads{ctx, m.Open()})
 		if err != nil {

@@ -29,6 +29,9 @@ type Options struct {
 	Centre string   // its folder
 	Paths  []string // files and folders to take in; none: what was left of the last run
 	Again  bool     // what is known is read again too
+	// Mapping is the file that says what the columns of tables are that have none beside
+	// them; "": that of the run that is gone on with.
+	Mapping string
 	// Workers on this machine; 0: one for each processor. Command makes each of them, as
 	// a process that calls ServeWorker; nil: they are goroutines, which a crash would end
 	// the run with.
@@ -68,6 +71,7 @@ type state struct {
 	Began   time.Time `json:"began"`
 	Paths   []string  `json:"paths,omitempty"`
 	Again   bool      `json:"again,omitempty"`
+	Mapping string    `json:"mapping,omitempty"`
 	Fetched bool      `json:"fetched"`
 	Ended   bool      `json:"ended"`
 }
@@ -203,7 +207,7 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 		// A dead letter was sent again, which is of its own run: mostly the last one.
 		st.Ended, st.Fetched = false, true
 	case st.Ended:
-		*st = state{Centre: st.Centre, Run: time.Now().UTC().Format("20060102T150405") + "-" + newID()[:6], Began: time.Now().UTC(), Paths: o.Paths, Again: o.Again}
+		*st = state{Centre: st.Centre, Run: time.Now().UTC().Format("20060102T150405") + "-" + newID()[:6], Began: time.Now().UTC(), Paths: o.Paths, Again: o.Again, Mapping: o.Mapping}
 	default:
 		for _, p := range o.Paths {
 			if !slices.Contains(st.Paths, p) {
@@ -211,6 +215,9 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 			}
 		}
 		st.Again, st.Fetched = st.Again || o.Again, st.Fetched && len(o.Paths) == 0
+		if o.Mapping != "" {
+			st.Mapping = o.Mapping
+		}
 	}
 	if err := lib.BeginRun(ctx, st.Run, o.By); err != nil {
 		return nil, err
@@ -333,6 +340,12 @@ func (r *running) work(ctx context.Context) error {
 	if err := r.q.sweep(ctx, blobs); err != nil {
 		return err
 	}
+	var given *Mapping
+	if r.st.Mapping != "" && !r.st.Fetched {
+		if given, err = GivenMapping(r.st.Mapping); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// Workers and the library go on after the fetch: they end when nothing is left.
@@ -353,7 +366,7 @@ func (r *running) work(ctx context.Context) error {
 		close(fetched)
 	} else {
 		most := r.o.Queue.withDefaults().BlobBytes / 2
-		f := &fetcher{q: r.q, lib: r.lib, run: r.st.Run, opt: r.o.Worker.Read, again: r.st.Again, most: most, tries: r.o.Worker.MaxTries, p: r.p, waiting: keys}
+		f := &fetcher{q: r.q, lib: r.lib, run: r.st.Run, opt: r.o.Worker.Read, again: r.st.Again, most: most, tries: r.o.Worker.MaxTries, p: r.p, given: given, waiting: keys}
 		do("fetching", func(ctx context.Context) error {
 			if err := f.all(ctx, r.st.Paths); err != nil {
 				return err

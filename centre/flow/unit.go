@@ -38,6 +38,8 @@ type Source struct {
 	As      string `json:"as"`    // the name under which it is read: ids of some kinds are made from it
 	Bytes   int64  `json:"bytes"` // of what is read
 	Disk    int64  `json:"disk"`  // what it has of the bytes of the files that were given, for progress
+	// Mapping of the columns, of a table.
+	Mapping *Mapping `json:"mapping,omitempty"`
 }
 
 // key of its tries and its dead letter.

@@ -380,7 +380,7 @@ func (w *Worker) source(ctx context.Context, s placed, from io.ReaderAt, p *pack
 	p.begin(s)
 	key := s.key()
 	w.opt.tell(tellAt, key, stage)
-	problems, err := w.opt.reads(ctx, s.As, io.NewSectionReader(from, s.At, s.Bytes), s.Bytes, w.opt.Read, func(d *document.Document) error {
+	problems, err := w.opt.reads(ctx, s.As, io.NewSectionReader(from, s.At, s.Bytes), s.Bytes, s.reading(w.opt.Read), func(d *document.Document) error {
 		it := item{Document: d}
 		for _, st := range steps {
 			stage = st.stage

@@ -42,10 +42,15 @@ type prepared struct {
 }
 
 // Said is the SHA-256, in hexadecimal, of the texts of d's sections alone: equal for
-// documents that say the same under different names and ids.
+// documents that say the same under different names and ids. Of a table's rows it is the
+// titles too: a row stands in the documents of both its medicines, and they are no copies.
 func Said(d *document.Document) string {
 	h := sha256.New()
 	for i := range d.Sections {
+		if d.Tabular() {
+			h.Write([]byte(d.Sections[i].Title))
+			h.Write([]byte{0})
+		}
 		h.Write([]byte(d.Sections[i].Text))
 		h.Write([]byte{0})
 	}

@@ -56,7 +56,7 @@ func (p *looked) tabled(text string, current func([]index.Hit) []index.Hit) (_ [
 		if err != nil {
 			return nil, false, err
 		}
-		if !isTable(d.Kind) {
+		if !(&document.Document{Kind: d.Kind}).Tabular() {
 			continue
 		}
 		hits, err := p.snap.Passages(id)
@@ -86,8 +86,6 @@ func (p *looked) tabled(text string, current func([]index.Hit) []index.Hit) (_ [
 	slices.SortStableFunc(out, func(a, b interaction) int { return cmp.Compare(rank(a.level), rank(b.level)) })
 	return out, true, nil
 }
-
-func isTable(kind string) bool { return kind == document.KindCSV || kind == document.KindXLSX }
 
 // rank of a severity, the gravest first; one that is not stated comes last.
 func rank(level string) int {

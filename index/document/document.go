@@ -46,6 +46,9 @@ type Document struct {
 	Sections []Section `json:"sections"`
 }
 
+// Tabular says whether it is of a table of interactions: a section a row.
+func (d *Document) Tabular() bool { return d.Kind == KindCSV || d.Kind == KindXLSX }
+
 // Name is a name of the medicine a document is about.
 type Name struct {
 	Text string `json:"text"`

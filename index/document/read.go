@@ -16,6 +16,7 @@ import (
 	"rxedge/index/document/archive"
 	"rxedge/index/document/ocr"
 	"rxedge/index/document/ooxml"
+	"rxedge/index/document/sheet"
 )
 
 // Read reads one file, or every file under a folder in the order of their
@@ -281,7 +282,7 @@ func (r *reader) content(name string, src io.Reader, size int64) error {
 			return r.unpack(name, bytes.NewReader(data), nil, int64(len(data)))
 		}
 	}
-	if isValues(name) {
+	if sheet.Values(name) {
 		return r.kept(r.parseValues(name, data))
 	}
 	return r.kept(r.parse(name, data))

@@ -19,15 +19,6 @@ import (
 // isMapping says whether a file is the mapping of another, which is read with it.
 func isMapping(name string) bool { return strings.HasSuffix(name, sheet.Suffix) }
 
-// isValues says whether a file's name says that it holds comma separated values.
-func isValues(name string) bool {
-	switch strings.ToLower(filepath.Ext(name)) {
-	case ".csv", ".tsv", ".tab":
-		return true
-	}
-	return false
-}
-
 // mapping finds the mapping of a file: the one beside it, else the one that was
 // given. nil where there is none.
 func (r *reader) mapping(name string) (*sheet.Mapping, error) {

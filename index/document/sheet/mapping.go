@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -18,8 +19,26 @@ import (
 // Suffix of a mapping's name, behind the name of the file that it is for.
 const Suffix = ".map.toml"
 
-// maxMapping is the most bytes of a mapping.
-const maxMapping = 256 << 10
+// Values says whether a file's name says that it holds comma separated values.
+func Values(name string) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".csv", ".tsv", ".tab":
+		return true
+	}
+	return false
+}
+
+// Tabular says whether a file's name says that it is a table.
+func Tabular(name string) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".xlsx", ".xlsm":
+		return true
+	}
+	return Values(name)
+}
+
+// MaxMapping is the most bytes of a mapping.
+const MaxMapping = 256 << 10
 
 // Fields that a table of interactions may have.
 const (
@@ -87,8 +106,8 @@ func (e *MappingError) Error() string { return e.Reason + "; " + e.Fix }
 
 // ParseMapping reads a mapping. Its error is a *MappingError.
 func ParseMapping(data []byte) (*Mapping, error) {
-	if len(data) > maxMapping {
-		return nil, &MappingError{Reason: fmt.Sprintf("a mapping over %d KiB", maxMapping>>10), Fix: "state only what the columns are"}
+	if len(data) > MaxMapping {
+		return nil, &MappingError{Reason: fmt.Sprintf("a mapping over %d KiB", MaxMapping>>10), Fix: "state only what the columns are"}
 	}
 	m := &Mapping{}
 	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(m)
