@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/nats-io/nats.go"
@@ -22,6 +23,7 @@ type blob struct {
 	Hash  string `json:"hash"`  // SHA-256 of the content, hex
 	Parts int    `json:"parts"` // messages
 	Bytes int64  `json:"bytes"` // of the content
+	Seq   uint64 `json:"seq"`   // of the last part in its stream
 }
 
 // partSize of a blob on the bus, bytes; every server takes a message of this size.
@@ -39,7 +41,9 @@ func (q *Queue) putBlob(ctx context.Context, prefix, id string, src io.Reader) (
 		m := nats.NewMsg(prefix + id + "." + strconv.Itoa(b.Parts))
 		m.Data = p
 		b.Parts++
-		return q.put(ctx, m)
+		seq, err := q.putAt(ctx, m)
+		b.Seq = max(b.Seq, seq)
+		return err
 	}}
 	w, err := zstd.NewWriter(out, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
 	if err != nil {
@@ -106,15 +110,9 @@ func (r *blobReader) Read(p []byte) (int, error) {
 		if r.next == r.b.Parts {
 			return 0, io.EOF
 		}
-		err := again(r.ctx, func(ctx context.Context) error {
-			m, err := r.from.GetLastMsgForSubject(ctx, r.prefix+r.b.ID+"."+strconv.Itoa(r.next))
-			if err == nil {
-				r.cur = m.Data
-			}
-			return err
-		})
+		err := again(r.ctx, r.part)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return 0, errGone
+			err = r.missing()
 		}
 		if err != nil {
 			return 0, err
@@ -124,6 +122,52 @@ func (r *blobReader) Read(p []byte) (int, error) {
 	n := copy(p, r.cur)
 	r.cur = r.cur[n:]
 	return n, nil
+}
+
+func (r *blobReader) part(ctx context.Context) error {
+	m, err := r.from.GetLastMsgForSubject(ctx, r.prefix+r.b.ID+"."+strconv.Itoa(r.next))
+	if err == nil {
+		r.cur = m.Data
+	}
+	return err
+}
+
+// looks at a part that a server of a cluster does not have, before it is gone.
+const looks = 3
+
+// missing is errGone where the part is gone for certain: for then its unit is done, and
+// not done again. A server that has just come to lead a cluster's stream may lack the
+// latest yet; one that has what came after the part, and not the part, has seen it go.
+func (r *blobReader) missing() error {
+	wait := 50 * time.Millisecond
+	for n := 0; n < looks; {
+		var last uint64
+		err := again(r.ctx, func(ctx context.Context) error {
+			info, err := r.from.Info(ctx)
+			if err == nil {
+				last = info.State.LastSeq
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if last >= r.b.Seq {
+			n++
+		} else if wait >= 20*time.Second {
+			return errors.New("the bus does not have content that it had acknowledged")
+		}
+		if err := again(r.ctx, r.part); !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return err
+		}
+		if err := sleep(r.ctx, wait); err != nil {
+			return err
+		}
+		if last < r.b.Seq {
+			wait *= 2
+		}
+	}
+	return errGone
 }
 
 // copyBlob writes the content of b to w. What is not what its hash says is an error.

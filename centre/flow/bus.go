@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -198,8 +199,11 @@ func Dial(dir, name string) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// Hub is a bus that others run: one server, or a cluster.
+// Hub is a bus that other processes run: one server, or a cluster.
 type Hub struct {
+	// Access lets in to a bus that Cluster has written; then the rest is empty.
+	Access *Access
+
 	Addresses   []string // host:port or tls://host:port
 	CA          string   // file of the certificates that its own are signed by; "": the machine's
 	Cert, Key   string   // files of the certificate to show, "" for none
@@ -209,6 +213,13 @@ type Hub struct {
 // Connect to it. The connection is made again for as long as it is open.
 func (h Hub) Connect(name string, more ...nats.Option) (*nats.Conn, error) {
 	opts := append(connectOptions(name), more...)
+	if h.Access != nil {
+		o, err := h.Access.options()
+		if err != nil {
+			return nil, err
+		}
+		h.Addresses, opts = h.Access.Addresses, append(opts, o...)
+	}
 	if h.CA != "" {
 		opts = append(opts, nats.RootCAs(h.CA))
 	}
@@ -227,7 +238,28 @@ func (h Hub) Connect(name string, more ...nats.Option) (*nats.Conn, error) {
 	}
 	nc, err := nats.Connect(url, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("reaching the bus at %s: %w", url, err)
+		why := ""
+		if h.Access != nil && time.Now().After(h.Access.Expires) {
+			why = "; the file that lets in has run out: 'rxedge central ingest bus-config' writes another"
+		}
+		return nil, fmt.Errorf("reaching the bus at %s: %w%s", url, err, why)
 	}
 	return nc, nil
+}
+
+// options of a connection by this file alone.
+func (a *Access) options() ([]nats.Option, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(a.CA)) {
+		return nil, errors.New("the file that lets in to the bus is damaged: its CA can't be read")
+	}
+	cert, err := tls.X509KeyPair([]byte(a.Certificate), []byte(a.Key))
+	if err != nil {
+		return nil, fmt.Errorf("the file that lets in to the bus is damaged: %w", err)
+	}
+	// Servers tell clients of one another by the addresses that they see: only those of
+	// the file are known to be reachable from here.
+	return []nats.Option{nats.Secure(&tls.Config{RootCAs: pool, Certificates: []tls.Certificate{cert}, ServerName: busServerName, MinVersion: tls.VersionTLS13}),
+		nats.TLSHandshakeFirst(), nats.CustomInboxPrefix(inboxOf(a.Role)), nats.IgnoreDiscoveredServers(),
+		nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2)}, nil
 }

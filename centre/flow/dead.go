@@ -64,13 +64,17 @@ func (q *Queue) bury(ctx context.Context, d Dead, from io.Reader) error {
 // DeadLetters lists what was given up, the oldest first.
 func (q *Queue) DeadLetters(ctx context.Context) ([]Dead, error) {
 	fail := func(err error) ([]Dead, error) { return nil, fmt.Errorf("reading the dead letters: %w", err) }
-	info, err := q.dead.Info(ctx, jetstream.WithSubjectFilter(subjectLetter+"*"))
+	info, err := q.info(ctx, q.dead, jetstream.WithSubjectFilter(subjectLetter+"*"))
 	if err != nil {
 		return fail(err)
 	}
 	out := []Dead{}
 	for subject := range info.State.Subjects {
-		d, err := q.letter(ctx, strings.TrimPrefix(subject, subjectLetter))
+		var d *Dead
+		err := again(ctx, func(ctx context.Context) (err error) {
+			d, err = q.letter(ctx, strings.TrimPrefix(subject, subjectLetter))
+			return err
+		})
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue // sent again meanwhile
 		}

@@ -304,7 +304,7 @@ func (r reads) Read(p []byte) (int, error) {
 func (q *Queue) onTheWay(ctx context.Context) (keys, blobs map[string]bool, err error) {
 	keys, blobs = map[string]bool{}, map[string]bool{}
 	for next := uint64(0); ; {
-		info, err := q.work.Info(ctx)
+		info, err := q.info(ctx, q.work)
 		if err != nil {
 			return nil, nil, fmt.Errorf("looking through the work on the bus: %w", err)
 		}
@@ -312,7 +312,11 @@ func (q *Queue) onTheWay(ctx context.Context) (keys, blobs map[string]bool, err 
 			break
 		}
 		for seq := max(next, info.State.FirstSeq); seq <= info.State.LastSeq; seq++ {
-			m, err := q.work.GetMsg(ctx, seq)
+			var m *jetstream.RawStreamMsg
+			err := again(ctx, func(ctx context.Context) (err error) {
+				m, err = q.work.GetMsg(ctx, seq)
+				return err
+			})
 			if errors.Is(err, jetstream.ErrMsgNotFound) {
 				continue // done
 			}
@@ -340,7 +344,7 @@ func (q *Queue) onTheWay(ctx context.Context) (keys, blobs map[string]bool, err 
 
 // sweep takes blobs off the bus that no unit is for: a fetch that was killed leaves one.
 func (q *Queue) sweep(ctx context.Context, used map[string]bool) error {
-	info, err := q.blobs.Info(ctx, jetstream.WithSubjectFilter(subjectBlob+">"))
+	info, err := q.info(ctx, q.blobs, jetstream.WithSubjectFilter(subjectBlob+">"))
 	if err != nil {
 		return fmt.Errorf("looking through the bus: %w", err)
 	}

@@ -28,7 +28,9 @@ const (
 	asEnv     = "RXEDGE_FLOW_AS"
 	centreEnv = "RXEDGE_FLOW_CENTRE"
 	pathsEnv  = "RXEDGE_FLOW_PATHS"
-	hubEnv    = "RXEDGE_FLOW_HUB"
+	accessEnv = "RXEDGE_FLOW_ACCESS" // the file that lets in to a bus of others
+	configEnv = "RXEDGE_FLOW_CONFIG" // of a server of such a bus
+	pauseEnv  = "RXEDGE_FLOW_PAUSE"  // of a worker, before each label
 )
 
 func TestMain(m *testing.M) {
@@ -38,6 +40,10 @@ func TestMain(m *testing.M) {
 		err = workerProcess()
 	case "run":
 		err = runProcess()
+	case "machine":
+		err = machineProcess()
+	case "bus":
+		err = busProcess()
 	default:
 		os.Exit(m.Run())
 	}
@@ -47,25 +53,36 @@ func TestMain(m *testing.M) {
 	}
 }
 
-func hubOf() *Hub {
-	if a := os.Getenv(hubEnv); a != "" {
-		return &Hub{Addresses: strings.Split(a, ",")}
+// hubOf is nil where the bus is the run's.
+func hubOf() (*Hub, error) {
+	path := os.Getenv(accessEnv)
+	if path == "" {
+		return nil, nil
 	}
-	return nil
+	a, err := ReadAccess(path)
+	return &Hub{Access: a}, err
 }
 
 // workerProcess reads as a worker does, but for what is called poison: that kills it.
 func workerProcess() error {
 	connect := func() (*nats.Conn, error) { return Dial(Folder(os.Getenv(centreEnv)), "worker") }
-	if h := hubOf(); h != nil {
-		connect = func() (*nats.Conn, error) { return h.Connect("worker") }
+	hub, err := hubOf()
+	if err != nil {
+		return err
+	}
+	if hub != nil {
+		connect = func() (*nats.Conn, error) { return hub.Connect("worker", nats.RetryOnFailedConnect(true)) }
+	}
+	pause := 2 * time.Millisecond // so that a kill finds something under way
+	if p, err := time.ParseDuration(os.Getenv(pauseEnv)); err == nil {
+		pause = p
 	}
 	o := WorkerOptions{MaxTries: 3}
 	o.reads = func(ctx context.Context, name string, src io.Reader, size int64, opt document.Options, yield func(*document.Document) error) ([]document.Problem, error) {
 		if strings.Contains(name, "poison") {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
-		time.Sleep(2 * time.Millisecond) // so that a kill finds something under way
+		time.Sleep(pause)
 		return readSource(ctx, name, src, size, opt, yield)
 	}
 	return ServeWorker(context.Background(), connect, o, os.Stdin, os.Stdout)
@@ -82,7 +99,7 @@ func runProcess() error {
 	defer stop()
 	centre := os.Getenv(centreEnv)
 	o := Options{Centre: centre, Workers: 2, Queue: QueueOptions{AckWait: 2 * time.Second}, Command: func() *exec.Cmd { return self("worker", centre) },
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Hub: hubOf()}
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	last := ""
 	o.Progress = func(p Progress) {
 		if s := fmt.Sprintf("%+v", p); s != last {

@@ -109,10 +109,13 @@ func OpenQueue(ctx context.Context, nc *nats.Conn, o QueueOptions) (*Queue, erro
 	}{
 		{&q.work, jetstream.StreamConfig{Name: StreamWork, Subjects: []string{subjectRead + "*", subjectCommit + "*"}, Retention: jetstream.WorkQueuePolicy,
 			Discard: jetstream.DiscardNew, MaxBytes: o.WorkBytes, Duplicates: dedupeWindow}},
-		{&q.blobs, jetstream.StreamConfig{Name: StreamBlobs, Subjects: []string{subjectBlob + "*.*"}, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, MaxBytes: o.BlobBytes, AllowDirect: true}},
-		{&q.tries, jetstream.StreamConfig{Name: StreamTries, Subjects: []string{subjectTry + "*"}, MaxMsgsPerSubject: 1, MaxBytes: 64 << 20, AllowDirect: true}},
-		{&q.dead, jetstream.StreamConfig{Name: StreamDead, Subjects: []string{"ingest.dead.>"}, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, MaxBytes: o.DeadBytes, AllowDirect: true}},
+		{&q.blobs, jetstream.StreamConfig{Name: StreamBlobs, Subjects: []string{subjectBlob + "*.*"}, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, MaxBytes: o.BlobBytes}},
+		{&q.tries, jetstream.StreamConfig{Name: StreamTries, Subjects: []string{subjectTry + "*"}, MaxMsgsPerSubject: 1, MaxBytes: 64 << 20}},
+		{&q.dead, jetstream.StreamConfig{Name: StreamDead, Subjects: []string{"ingest.dead.>"}, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, MaxBytes: o.DeadBytes}},
 	} {
+		// Any copy answers a direct get, also one that lags behind: what it lacks would be
+		// taken for done.
+		c.AllowDirect = o.Replicas == 1
 		c.Storage, c.Replicas, c.Metadata = jetstream.FileStorage, o.Replicas, map[string]string{centreKey: o.Centre}
 		if *c.to, err = js.CreateOrUpdateStream(ctx, c.StreamConfig); err != nil {
 			return fail(fmt.Errorf("%s: %w", c.Name, err))
@@ -179,23 +182,35 @@ func lasting(err error) bool {
 // put publishes m and returns when the bus has it on disk. While the stream is full it
 // waits: nothing is dropped. A bus that is away is waited for as well.
 func (q *Queue) put(ctx context.Context, m *nats.Msg) error {
+	_, err := q.putAt(ctx, m)
+	return err
+}
+
+// putAt is put; it returns the message's number in its stream.
+func (q *Queue) putAt(ctx context.Context, m *nats.Msg) (seq uint64, err error) {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		within, cancel := context.WithTimeout(ctx, 15*time.Second)
-		_, err := q.js.PublishMsg(within, m)
+		ack, err := q.js.PublishMsg(within, m)
 		cancel()
 		switch {
 		case err == nil:
-			return nil
+			return ack.Sequence, nil
 		case ctx.Err() != nil:
-			return ctx.Err()
+			return 0, ctx.Err()
 		case lasting(err):
-			return fmt.Errorf("giving work to the bus: %w", err)
+			return 0, fmt.Errorf("giving work to the bus: %w", err)
 		}
 		if err := sleep(ctx, wait); err != nil {
-			return err
+			return 0, err
 		}
 	}
 }
+
+// Errors of servers that are asked for more copies than there are servers.
+const (
+	noReplicas = 10074 // it is one server, and no cluster
+	noPeers    = 10005 // the cluster has fewer, or some are away
+)
 
 // again does what asks the bus until it answers; what it answers is returned.
 func again(ctx context.Context, do func(context.Context) error) error {
@@ -204,7 +219,7 @@ func again(ctx context.Context, do func(context.Context) error) error {
 		err := do(within)
 		cancel()
 		var api *jetstream.APIError
-		if err == nil || ctx.Err() != nil || errors.Is(err, jetstream.ErrMsgNotFound) || errors.As(err, &api) && api.Code < 500 {
+		if err == nil || ctx.Err() != nil || errors.Is(err, jetstream.ErrMsgNotFound) || errors.As(err, &api) && (api.Code < 500 || api.ErrorCode == noReplicas) {
 			return err
 		}
 		if err := sleep(ctx, wait); err != nil {

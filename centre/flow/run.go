@@ -181,19 +181,9 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	if o.Queue.own = o.Hub == nil; o.Queue.own {
 		o.Queue.Replicas = 1
 	}
-	var q *Queue
-	err = again(ctx, func(ctx context.Context) (err error) {
-		q, err = OpenQueue(ctx, nc, o.Queue)
-		if errors.Is(err, ErrOther) {
-			return nil
-		}
-		return err
-	})
+	q, err := o.queue(ctx, nc)
 	if err != nil {
 		return nil, err
-	}
-	if q == nil {
-		return nil, ErrOther
 	}
 	left, err := q.left(ctx)
 	if err != nil {
@@ -239,6 +229,36 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 		err = serr
 	}
 	return sum, err
+}
+
+// peersIn is how long servers of a cluster that are away are waited for at the start.
+const peersIn = 30 * time.Second
+
+// queue of the bus, as soon as it answers.
+func (o *Options) queue(ctx context.Context, nc *nats.Conn) (q *Queue, err error) {
+	until := time.Now().Add(peersIn)
+	for {
+		other := false
+		err = again(ctx, func(ctx context.Context) (err error) {
+			q, err = OpenQueue(ctx, nc, o.Queue)
+			if other = errors.Is(err, ErrOther); other {
+				return nil
+			}
+			return err
+		})
+		var api *jetstream.APIError
+		switch {
+		case other:
+			return nil, ErrOther
+		case !errors.As(err, &api) || api.ErrorCode != noReplicas && api.ErrorCode != noPeers:
+			return q, err
+		case api.ErrorCode == noReplicas || time.Now().After(until):
+			return nil, fmt.Errorf("%w: the bus is to keep %d copies of each message; are as many of its servers up, with JetStream, and one cluster?", err, o.Queue.Replicas)
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // bus connects to the hub, or starts a bus here.
@@ -310,14 +330,20 @@ func Open(ctx context.Context, centre string, hub *Hub) (q *Queue, stop func(), 
 	return q, stop, nil
 }
 
-func (q *Queue) left(ctx context.Context) (n int, err error) {
-	err = again(ctx, func(ctx context.Context) error {
-		info, err := q.work.Info(ctx)
-		if err == nil {
-			n = int(info.State.Msgs)
-		}
+// info of a stream, as soon as the bus gives it.
+func (q *Queue) info(ctx context.Context, s jetstream.Stream, o ...jetstream.StreamInfoOpt) (info *jetstream.StreamInfo, err error) {
+	err = again(ctx, func(ctx context.Context) (err error) {
+		info, err = s.Info(ctx, o...)
 		return err
 	})
+	return info, err
+}
+
+func (q *Queue) left(ctx context.Context) (n int, err error) {
+	info, err := q.info(ctx, q.work)
+	if err == nil {
+		n = int(info.State.Msgs)
+	}
 	return n, err
 }
 
