@@ -172,6 +172,13 @@ func (q *Queue) find(ctx context.Context) (err error) {
 	return nil
 }
 
+// How long an answer is waited for before the bus is asked again: a cluster that has lost
+// its leader answers nothing, and a slow one is not to be asked ever more often.
+const (
+	firstAnswer = 3 * time.Second
+	lastAnswer  = 24 * time.Second
+)
+
 // lasting is an error of a publish that no waiting mends.
 func lasting(err error) bool {
 	var api *jetstream.APIError
@@ -188,8 +195,8 @@ func (q *Queue) put(ctx context.Context, m *nats.Msg) error {
 
 // putAt is put; it returns the message's number in its stream.
 func (q *Queue) putAt(ctx context.Context, m *nats.Msg) (seq uint64, err error) {
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		within, cancel := context.WithTimeout(ctx, 15*time.Second)
+	for wait, limit := 20*time.Millisecond, firstAnswer; ; wait, limit = min(2*wait, time.Second), min(2*limit, lastAnswer) {
+		within, cancel := context.WithTimeout(ctx, limit)
 		ack, err := q.js.PublishMsg(within, m)
 		cancel()
 		switch {
@@ -214,8 +221,8 @@ const (
 
 // again does what asks the bus until it answers; what it answers is returned.
 func again(ctx context.Context, do func(context.Context) error) error {
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		within, cancel := context.WithTimeout(ctx, 15*time.Second)
+	for wait, limit := 20*time.Millisecond, firstAnswer; ; wait, limit = min(2*wait, time.Second), min(2*limit, lastAnswer) {
+		within, cancel := context.WithTimeout(ctx, limit)
 		err := do(within)
 		cancel()
 		var api *jetstream.APIError
