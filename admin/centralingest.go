@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -21,11 +22,15 @@ import (
 )
 
 // busFlags say where the bus is, where it is not in the command itself.
-type busFlags struct{ flow.Hub }
+type busFlags struct {
+	flow.Hub
+	file string
+}
 
 func (b *busFlags) register(c *cobra.Command) {
 	fl := c.Flags()
-	fl.StringArrayVar(&b.Addresses, "hub", nil, "`address` of a NATS server with JetStream that is the bus, once for each of a cluster (default: one in this command)")
+	fl.StringVar(&b.file, "bus", "", "`file` of 'rxedge central ingest bus-config' that lets in to a bus of its own (default: one in this command)")
+	fl.StringArrayVar(&b.Addresses, "hub", nil, "`address` of a NATS server with JetStream that is the bus, once for each of a cluster, where no --bus says it")
 	fl.StringVar(&b.CA, "hub-ca", "", "`file` of the certificates that sign the bus's")
 	fl.StringVar(&b.Cert, "hub-cert", "", "`file` of the certificate to show it")
 	fl.StringVar(&b.Key, "hub-key", "", "`file` of that certificate's key")
@@ -34,6 +39,19 @@ func (b *busFlags) register(c *cobra.Command) {
 
 // hub is nil where the bus is in the command.
 func (b *busFlags) hub() (*flow.Hub, error) {
+	if b.file != "" {
+		if len(b.Addresses) > 0 || b.CA+b.Cert+b.Key+b.Credentials != "" {
+			return nil, usage("--bus says where the bus is and who may be there; leave out --hub and what goes with it")
+		}
+		access, err := flow.ReadAccess(b.file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: --bus: %w", errNotFound, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &flow.Hub{Access: access}, nil
+	}
 	if len(b.Addresses) > 0 {
 		if (b.Cert == "") != (b.Key == "") {
 			return nil, usage("--hub-cert and --hub-key go together")
@@ -53,6 +71,9 @@ func (b *busFlags) child(dir string, tries int) (func() *exec.Cmd, error) {
 		return nil, err
 	}
 	args := []string{"central", "ingest", "worker", "--child", "--dir", dir, "--tries", strconv.Itoa(tries)}
+	if b.file != "" {
+		args = append(args, "--bus", b.file)
+	}
 	for _, a := range b.Addresses {
 		args = append(args, "--hub", a)
 	}
@@ -84,12 +105,12 @@ with what was left: nothing is lost, and nothing comes in twice. Files that are 
 a look at each. What fails again and again is given up: 'rxedge central ingest dead' lists it.
 
 The work is done by processes of this machine, and by those of others that run 'rxedge
-central ingest worker' where --hub names a bus that all reach. Exit code 4: something was
+central ingest worker' where --bus names a bus that all reach ('bus-config' writes one). Exit code 4: something was
 refused, quarantined or given up.`,
 		Example: `  rxedge central ingest labels/ dailymed.zip
   rxedge central ingest interactions.xlsx --mapping columns.toml
   rxedge central ingest                      # go on after a stop
-  rxedge central ingest labels/ --workers 8 --hub nats-1:4222 --hub nats-2:4222 --hub nats-3:4222 --replicas 3`,
+  rxedge central ingest labels/ --bus ingest.bus   # workers of other machines join`,
 		Args: args(cobra.ArbitraryArgs),
 		RunE: func(c *cobra.Command, given []string) error {
 			f, err := a.centre(*dir)
@@ -104,10 +125,15 @@ refused, quarantined or given up.`,
 				return usage("--workers: %d is outside 0 to 1024", o.Workers)
 			case tries < 1 || tries > 100:
 				return usage("--tries: %d is outside 1 to 100", tries)
-			case !slices.Contains([]int{1, 3, 5}, o.Queue.Replicas):
+			case !slices.Contains([]int{0, 1, 3, 5}, o.Queue.Replicas):
 				return usage("--replicas: 1, 3 or 5")
 			case o.Queue.Replicas > 1 && o.Hub == nil:
-				return usage("--replicas is for a cluster that --hub names")
+				return usage("--replicas is for a cluster that --bus or --hub names")
+			case o.Queue.Replicas == 0 && o.Hub != nil && o.Hub.Access != nil:
+				o.Queue.Replicas = min(len(o.Hub.Access.Addresses), 3)
+			}
+			if o.Hub != nil && o.Hub.Access != nil && o.Hub.Access.Role != flow.RoleIngest {
+				return usage("--bus: %s lets workers in; the ingest has a file of its own, ingest.bus", bus.file)
 			}
 			if o.Paths, err = absolute(given); err != nil {
 				return fmt.Errorf("%w: %w", errNotFound, err)
@@ -149,10 +175,10 @@ refused, quarantined or given up.`,
 	fl.BoolVar(&o.Again, "again", false, "read also what the library has")
 	fl.StringVar(&o.Mapping, "mapping", "", "`file` that says what the columns of tables are that have no FILE.map.toml beside them")
 	fl.IntVar(&tries, "tries", defaultTries, "`number` of times that what fails is tried")
-	fl.IntVar(&o.Queue.Replicas, "replicas", 1, "`number` of the bus's servers that keep each message")
+	fl.IntVar(&o.Queue.Replicas, "replicas", 0, "`number` of the bus's servers that keep each message (default 3 where --bus has as many, else 1)")
 	fl.StringVar(&who, "as", whoami(), "`name` of who does it, for the record")
 	bus.register(c)
-	c.AddCommand(a.ingestWorker(dir), a.ingestDead(dir), a.ingestRetry(dir))
+	c.AddCommand(a.ingestWorker(dir), a.ingestDead(dir), a.ingestRetry(dir), a.ingestBusConfig(dir), a.ingestBus())
 	return c
 }
 
@@ -231,14 +257,18 @@ func (a *app) ingestWorker(dir *string) *cobra.Command {
 	var child bool
 	var workers, tries int
 	c := &cobra.Command{Use: "worker", Short: "Work for a run that is under way, here or on another machine",
-		Long:    "Work for a run that is under way: in the folder of this centre, or on the bus that --hub names,\nfor which no folder is needed. It waits where there is nothing to do. Ctrl-C ends it.",
-		Example: `  rxedge central ingest worker --hub nats-1:4222 --hub-creds worker.creds --workers 16`, Args: args(cobra.NoArgs),
+		Long:    "Work for a run that is under way: in the folder of this centre, or on the bus that --bus names,\nfor which nothing but that file is needed. It waits where there is nothing to do. Ctrl-C ends it.",
+		Example: `  rxedge central ingest worker --bus worker.bus --workers 16`, Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			hub, err := bus.hub()
 			if err != nil {
 				return err
 			}
 			connect := func() (*nats.Conn, error) {
+				if hub != nil && child {
+					// Whoever started it has reached the bus: it will come back.
+					return hub.Connect("worker", nats.RetryOnFailedConnect(true))
+				}
 				if hub != nil {
 					return hub.Connect("worker")
 				}
