@@ -73,6 +73,12 @@ soak: engine ## let a box live for two hours with questions, updates and faults,
 bench-flow: ## take 100,000 labels in while workers, bus and library are killed; documents a second with 1 and 2 workers
 	$(GO) run ./bench/flow $(BENCH_FLOW)
 
+# Three servers of the bus, workers with nothing but their file. Smaller:
+# 'make bench-flow-cluster BENCH_FLOW="-rate 0 -labels 3000"'.
+.PHONY: bench-flow-cluster
+bench-flow-cluster: ## the same on a bus of three servers, killed one after another, with three copies of all
+	$(GO) run ./bench/flow -cluster -labels 20000 -rate 5000 $(BENCH_FLOW)
+
 .PHONY: broken-boxes
 broken-boxes: engine ## break boxes one by one and mend each by what doctor says; prints the table (as root: all of them)
 	RXEDGE_BROKEN_BOXES=1 $(GO) test -count 1 -timeout 20m -parallel 4 -run TestBrokenBoxes ./daemon

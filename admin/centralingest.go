@@ -91,6 +91,9 @@ func (a *app) flowLog() *slog.Logger {
 
 const defaultTries = 5
 
+// forever is how long a worker waits for the bus: its machine may be up before the others.
+const forever = 100 * 365 * 24 * time.Hour
+
 func (a *app) centralIngest(dir *string) *cobra.Command {
 	var bus busFlags
 	var o flow.Options
@@ -270,7 +273,13 @@ func (a *app) ingestWorker(dir *string) *cobra.Command {
 					return hub.Connect("worker", nats.RetryOnFailedConnect(true))
 				}
 				if hub != nil {
-					return hub.Connect("worker")
+					told := false
+					return hub.Reach(c.Context(), "worker", forever, func(err error) {
+						if !told {
+							a.note("%v; it is tried again until it answers.\n", err)
+						}
+						told = true
+					})
 				}
 				return flow.Dial(flow.Folder(centreDir(*dir)), "worker")
 			}

@@ -1,7 +1,9 @@
 // Command flow measures what 'rxedge central ingest' does to 100,000 made-up labels:
 // documents a second with one worker and with two, and what is in the library in the end
 // when workers are killed every few seconds, and the command itself, with the bus and the
-// library, every minute. Bad labels of nine kinds are planted; each must be where it
+// library, every minute. With -cluster the same on a bus of three servers, which are killed
+// one after another as well, and workers that have a file that lets them in and nothing
+// else. Bad labels of nine kinds are planted; each must be where it
 // belongs, and no other.
 package main
 
@@ -34,6 +36,8 @@ var (
 	hub     = flag.Duration("hub", time.Minute, "between the deaths of the command, its bus and its library")
 	data    = flag.String("data", filepath.Join("..", "shared", "data", "labels"), "folder of real labels; without it the sample's sentences do")
 	prog    = flag.String("rxedge", "", "program to run; \"\": it is built")
+	three   = flag.Bool("cluster", false, "on a bus of three servers with three copies, whose workers are elsewhere, too: the rates beside those without, and the disturbed run on it instead")
+	server  = flag.Duration("server", 20*time.Second, "between the deaths of the cluster's servers, one after another; each is away for a quarter of it")
 	keep    = flag.String("dir", "", "folder to work in, which is kept; \"\": a temporary one")
 )
 
@@ -81,6 +85,11 @@ func run(ctx context.Context) error {
 				return err
 			}
 		}
+		for n := 1; *three && n <= 2; n++ {
+			if err := b.clusterRate(ctx, p, n); err != nil {
+				return err
+			}
+		}
 	}
 	if *many == 0 {
 		return nil
@@ -88,6 +97,9 @@ func run(ctx context.Context) error {
 	p, err := plant(filepath.Join(dir, "many"), m, *many)
 	if err != nil {
 		return err
+	}
+	if *three {
+		return b.clusterDisturbed(ctx, p)
 	}
 	return b.disturbed(ctx, p)
 }

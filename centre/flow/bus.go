@@ -247,6 +247,22 @@ func (h Hub) Connect(name string, more ...nats.Option) (*nats.Conn, error) {
 	return nc, nil
 }
 
+// Reach is Connect, with as much patience: a bus whose servers are not there, or not yet,
+// is waited for; refused is told of each time. What no waiting mends is returned.
+func (h Hub) Reach(ctx context.Context, name string, patience time.Duration, refused func(error)) (*nats.Conn, error) {
+	until := time.Now().Add(patience)
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		nc, err := h.Connect(name)
+		if err == nil || !errors.Is(err, nats.ErrNoServers) && !errors.Is(err, nats.ErrTimeout) || time.Now().After(until) {
+			return nc, err
+		}
+		refused(err)
+		if err := sleep(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
 // options of a connection by this file alone.
 func (a *Access) options() ([]nats.Option, error) {
 	pool := x509.NewCertPool()

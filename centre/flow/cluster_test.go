@@ -40,12 +40,13 @@ func machineProcess() error {
 	if err != nil {
 		return err
 	}
-	nc, err := hub.Connect("worker")
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	nc, err := hub.Reach(ctx, "worker", time.Minute, func(error) {})
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	ctx, stop := context.WithCancel(context.Background())
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		stop()
@@ -157,11 +158,6 @@ func TestCluster(t *testing.T) {
 	}
 	p, centre := plant(t, 300, 8), t.TempDir()
 	s := newServers(t, centre)
-	nc := s.connect()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var machines []*exec.Cmd
 	machine := func() {
 		t.Helper()
@@ -175,8 +171,12 @@ func TestCluster(t *testing.T) {
 		}
 		machines = append(machines, start(t, "machine", dir, accessEnv+"=worker.bus", pauseEnv+"=10ms"))
 	}
+	machine() // before there is a bus to reach
 	machine()
-	machine()
+	js, err := jetstream.New(s.connect())
+	if err != nil {
+		t.Fatal(err)
+	}
 	worker := func(of *exec.Cmd) {
 		t.Helper()
 		for until := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {

@@ -172,7 +172,7 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 		return nil, err
 	}
 	defer lib.Close()
-	nc, stop, err := o.bus(dir)
+	nc, stop, err := o.bus(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -262,9 +262,9 @@ func (o *Options) queue(ctx context.Context, nc *nats.Conn) (q *Queue, err error
 }
 
 // bus connects to the hub, or starts a bus here.
-func (o *Options) bus(dir string) (*nats.Conn, func(), error) {
+func (o *Options) bus(ctx context.Context, dir string) (*nats.Conn, func(), error) {
 	if o.Hub != nil {
-		nc, err := o.Hub.Connect("ingest")
+		nc, err := o.Hub.Reach(ctx, "ingest", peersIn, func(error) {})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -310,7 +310,7 @@ func Open(ctx context.Context, centre string, hub *Hub) (q *Queue, stop func(), 
 		return nil, nil, err
 	}
 	o := Options{Hub: hub}
-	nc, end, err := o.bus(dir)
+	nc, end, err := o.bus(ctx, dir)
 	if err != nil {
 		release()
 		return nil, nil, err
