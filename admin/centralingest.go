@@ -64,13 +64,18 @@ func (b *busFlags) hub() (*flow.Hub, error) {
 	return nil, nil
 }
 
-// child is the command of a worker process.
-func (b *busFlags) child(dir string, tries int) (func() *exec.Cmd, error) {
+// child is the command of a worker process, one of some.
+func (a *app) ingestChild(b *busFlags, dir, vectors string, workers, tries int) (func() *exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"central", "ingest", "worker", "--child", "--dir", dir, "--tries", strconv.Itoa(tries)}
+	args := []string{"central", "ingest", "worker", "--child", "--dir", dir, "--workers", strconv.Itoa(workers), "--tries", strconv.Itoa(tries)}
+	for _, f := range [][2]string{{"--vectors", vectors}, {"--data", a.data}, {"--config", a.config}} {
+		if f[1] != "" {
+			args = append(args, f[0], f[1])
+		}
+	}
 	if b.file != "" {
 		args = append(args, "--bus", b.file)
 	}
@@ -98,7 +103,7 @@ func (a *app) centralIngest(dir *string) *cobra.Command {
 	var bus busFlags
 	var o flow.Options
 	var tries int
-	var who string
+	var who, vectors string
 	c := &cobra.Command{Use: "ingest [PATH...]", Short: "Take files into the centre's library",
 		Long: `Take files and folders into the centre's library: whatever 'rxedge ingest' reads, archives
 among them. Each document is checked; what can't be read or looks wrong is in quarantine.
@@ -154,7 +159,15 @@ refused, quarantined or given up.`,
 				}
 			}
 			o.Centre, o.By, o.Log, o.Worker.MaxTries = f.Dir, library.By{Who: who}, a.flowLog(), tries
-			if o.Command, err = bus.child(f.Dir, tries); err != nil {
+			if o.Workers == 0 {
+				o.Workers = runtime.GOMAXPROCS(0)
+			}
+			if vectors != "" {
+				if o.Vectors, err = a.ingestEmbedder(c.Context(), vectors); err != nil {
+					return err
+				}
+			}
+			if o.Command, err = a.ingestChild(&bus, f.Dir, vectors, o.Workers, tries); err != nil {
 				return err
 			}
 			show := a.ingestProgress()
@@ -179,6 +192,7 @@ refused, quarantined or given up.`,
 	fl.StringVar(&o.Mapping, "mapping", "", "`file` that says what the columns of tables are that have no FILE.map.toml beside them")
 	fl.IntVar(&tries, "tries", defaultTries, "`number` of times that what fails is tried")
 	fl.IntVar(&o.Queue.Replicas, "replicas", 0, "`number` of the bus's servers that keep each message (default 3 where --bus has as many, else 1)")
+	fl.StringVar(&vectors, "vectors", "", "`name` of an embedder of this machine's catalog: workers that have it make the vectors that publish --vectors takes")
 	fl.StringVar(&who, "as", whoami(), "`name` of who does it, for the record")
 	bus.register(c)
 	c.AddCommand(a.ingestWorker(dir), a.ingestDead(dir), a.ingestRetry(dir), a.ingestBusConfig(dir), a.ingestBus())
@@ -195,6 +209,12 @@ func (a *app) showSummary(s *flow.Summary) error {
 		a.printf("Run %s: %s of %s: %d new, %d unchanged, %d quarantined; %d refused, %d given up.\n", s.ID, amount(s.Documents, "document"), amount(s.Sources, "file"), s.New, s.Unchanged, s.Quarantined, s.Refused, s.Dead)
 		if s.Known > 0 {
 			a.printf("Known, and as before: %s.\n", amount(s.Known, "file"))
+		}
+		if s.Vectors > 0 {
+			a.printf("Vectors of %s were made.\n", amount(s.Vectors, "passage"))
+		}
+		if s.Bare > 0 {
+			a.printf("Without vectors: %s; no worker had the embedder, or it failed. Publish makes them.\n", amount(s.Bare, "document"))
 		}
 		for _, why := range sortedKeys(s.Why) {
 			a.printf("  %5d  %s\n", s.Why[why], why)
@@ -259,6 +279,7 @@ func (a *app) ingestWorker(dir *string) *cobra.Command {
 	var bus busFlags
 	var child bool
 	var workers, tries int
+	var vectors string
 	c := &cobra.Command{Use: "worker", Short: "Work for a run that is under way, here or on another machine",
 		Long:    "Work for a run that is under way: in the folder of this centre, or on the bus that --bus names,\nfor which nothing but that file is needed. It waits where there is nothing to do. Ctrl-C ends it.",
 		Example: `  rxedge central ingest worker --bus worker.bus --workers 16`, Args: args(cobra.NoArgs),
@@ -283,18 +304,31 @@ func (a *app) ingestWorker(dir *string) *cobra.Command {
 				}
 				return flow.Dial(flow.Folder(centreDir(*dir)), "worker")
 			}
+			if workers <= 0 {
+				workers = runtime.GOMAXPROCS(0)
+			}
 			if child {
-				return flow.ServeWorker(c.Context(), connect, flow.WorkerOptions{MaxTries: tries, Log: a.flowLog()}, a.in, a.out)
+				o := flow.WorkerOptions{MaxTries: tries, Log: a.flowLog()}
+				if vectors != "" {
+					var stop func()
+					if o.Vectors, stop, err = a.ingestEmbedding(c.Context(), vectors, workers); err != nil {
+						return err
+					}
+					defer stop()
+				}
+				return flow.ServeWorker(c.Context(), connect, o, a.in, a.out)
+			}
+			if vectors != "" {
+				if _, err := a.ingestEmbedder(c.Context(), vectors); err != nil {
+					return err // before the workers say it again and again
+				}
 			}
 			nc, err := connect()
 			if err != nil {
 				return err
 			}
 			defer nc.Close()
-			if workers <= 0 {
-				workers = runtime.GOMAXPROCS(0)
-			}
-			command, err := bus.child(centreDir(*dir), tries)
+			command, err := a.ingestChild(&bus, centreDir(*dir), vectors, workers, tries)
 			if err != nil {
 				return err
 			}
@@ -306,6 +340,7 @@ func (a *app) ingestWorker(dir *string) *cobra.Command {
 	_ = fl.MarkHidden("child")
 	fl.IntVar(&workers, "workers", 0, "`number` of processes (default: one for each processor)")
 	fl.IntVar(&tries, "tries", defaultTries, "`number` of times that what fails is tried")
+	fl.StringVar(&vectors, "vectors", "", "`name` of an embedder of this machine's catalog: make vectors where the run wants those of it")
 	bus.register(c)
 	return c
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,7 +42,8 @@ a run is in quarantine and nobody has approved the run.
 With --hold no site has it until a rollout lets it: see 'rxedge central rollout'.
 With --vectors the passages of all that is published are embedded here, where they are
 not yet, by an embedder of this machine's catalog: sites with the same one need not do
-it, the others fetch nothing of it.`,
+it, the others fetch nothing of it. What 'rxedge central ingest --vectors' or an earlier
+publish has made is taken.`,
 		Example: `  rxedge central publish labels/ --note "June labels"
   rxedge central publish --library --hold
   rxedge central publish labels/ --golden questions.jsonl
@@ -92,7 +92,7 @@ it, the others fetch nothing of it.`,
 				}
 			}
 			if vectors != "" {
-				stop, err := a.embedWith(c.Context(), vectors, &rel)
+				stop, err := a.embedWith(c.Context(), f.Dir, vectors, &rel)
 				if err != nil {
 					return err
 				}
@@ -163,25 +163,6 @@ it, the others fetch nothing of it.`,
 	fl.BoolVar(&here, "local", false, "sign it and do not give it to the hub")
 	fl.StringArrayVar(&hubs, "hub", nil, "`address` of the hub, where it is another than sites use")
 	return c
-}
-
-// embedWith lets the release have vectors; stop ends the engine.
-func (a *app) embedWith(ctx context.Context, name string, rel *central.Release) (stop func(), err error) {
-	cfg, err := a.settings()
-	if err != nil {
-		return nil, err
-	}
-	v, err := box.MakesVectors(ctx, cfg, name, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	if err != nil {
-		return nil, err
-	}
-	bar := a.progress()
-	rel.Vectors = &central.Embedding{Name: v.Name, Embedder: v.Embedder, Dimension: v.Dimension,
-		Progress: func(done, total int) { bar.set("vectors of documents", int64(done), int64(total)) },
-		Make: func(id string, content, before []byte) ([]byte, error) {
-			return v.Make(ctx, id, content, before)
-		}}
-	return func() { bar.finish(); _ = v.Close() }, nil
 }
 
 // checkFile reads golden questions, a plan or an approval as a site will.

@@ -43,7 +43,7 @@ const (
 // makes and removes no stream, and gets nothing that is for another's inbox.
 var (
 	workerPublish = []string{
-		subjectRead + "*", subjectCommit + "*", subjectTry + "*", "ingest.dead.>",
+		subjectRead + "*", subjectCommit + "*", subjectTry + "*", "ingest.dead.>", subjectAsk,
 		"$JS.API.STREAM.INFO." + StreamWork, "$JS.API.STREAM.INFO." + StreamBlobs, "$JS.API.STREAM.INFO." + StreamTries, "$JS.API.STREAM.INFO." + StreamDead,
 		"$JS.API.CONSUMER.INFO." + StreamWork + ".read", "$JS.API.CONSUMER.MSG.NEXT." + StreamWork + ".read", "$JS.ACK." + StreamWork + ".read.>",
 		"$JS.API.STREAM.MSG.GET." + StreamBlobs, "$JS.API.DIRECT.GET." + StreamBlobs + ".>",

@@ -36,6 +36,7 @@ type committer struct {
 	by    library.By
 
 	gather gatherer
+	kept   *kept
 	names  map[string]string // ids made of files' names → the source that has it in this run
 }
 
@@ -140,6 +141,16 @@ func (c *committer) take(ctx context.Context, as []*arrived) error {
 				return err
 			}
 		}
+	}
+	for _, r := range results {
+		var added int
+		if err := c.write(ctx, func() (err error) {
+			added, err = c.kept.keep(ctx, r)
+			return err
+		}); err != nil {
+			return err
+		}
+		c.p.embedded(r, added)
 	}
 	for _, a := range as {
 		for _, m := range a.msgs {

@@ -39,6 +39,7 @@ type fetcher struct {
 	tries int
 	p     *progress
 	given *Mapping // of tables without one of their own; nil: none
+	by    Embedder // whose vectors are wanted, where any are
 
 	waiting map[string]bool // keys of sources that are on the bus, or were given up
 	unit    *Unit
@@ -240,7 +241,7 @@ func (f *fetcher) known(ctx context.Context, sha string) (places, mine map[strin
 // add a source to the unit that is being filled; a large one is a unit by itself.
 func (f *fetcher) add(ctx context.Context, s Source, m document.Member) error {
 	if m.Size >= unitBytes || s.Mapping != nil {
-		u := &Unit{ID: newID(), Run: f.run, Sources: []placed{{Source: s}}}
+		u := &Unit{ID: newID(), Run: f.run, Embedder: f.by, Sources: []placed{{Source: s}}}
 		b, err := f.q.putBlob(ctx, subjectBlob, u.ID, reads{ctx, m.Open()})
 		if err != nil {
 			return err
@@ -252,7 +253,7 @@ func (f *fetcher) add(ctx context.Context, s Source, m document.Member) error {
 		return f.q.putUnit(ctx, u)
 	}
 	if f.unit == nil {
-		f.unit = &Unit{ID: newID(), Run: f.run}
+		f.unit = &Unit{ID: newID(), Run: f.run, Embedder: f.by}
 		f.buf.Reset()
 	}
 	at := int64(f.buf.Len())
@@ -264,7 +265,11 @@ func (f *fetcher) add(ctx context.Context, s Source, m document.Member) error {
 		return errChanged
 	}
 	f.unit.Sources = append(f.unit.Sources, placed{Source: s, At: at})
-	if len(f.unit.Sources) < unitSources && f.buf.Len() < unitBytes {
+	sources, size := unitSources, unitBytes
+	if f.by.wanted() {
+		sources, size = embedSources, embedBytes
+	}
+	if len(f.unit.Sources) < sources && f.buf.Len() < size {
 		return nil
 	}
 	return f.send(ctx)

@@ -77,7 +77,7 @@ func workerProcess() error {
 	if p, err := time.ParseDuration(os.Getenv(pauseEnv)); err == nil {
 		pause = p
 	}
-	o := WorkerOptions{MaxTries: 3}
+	o := WorkerOptions{MaxTries: 3, Vectors: (&faker{}).embedding()}
 	o.reads = func(ctx context.Context, name string, src io.Reader, size int64, opt document.Options, yield func(*document.Document) error) ([]document.Problem, error) {
 		if strings.Contains(name, "poison") {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -99,7 +99,7 @@ func runProcess() error {
 	defer stop()
 	centre := os.Getenv(centreEnv)
 	o := Options{Centre: centre, Workers: 2, Queue: QueueOptions{AckWait: 2 * time.Second}, Command: func() *exec.Cmd { return self("worker", centre) },
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Vectors: fake}
 	last := ""
 	o.Progress = func(p Progress) {
 		if s := fmt.Sprintf("%+v", p); s != last {
@@ -173,6 +173,10 @@ func TestKills(t *testing.T) {
 	}
 	t.Logf("%d workers and %d runs were killed", killedWorkers, killedRuns)
 	p.verify(t, centre, sum, 2)
+	// Each document but the 12 bad ones and the poison has its vectors, whoever was killed.
+	if n := rowsOf(t, centre); n != 3*240 || sum.Bare != 0 {
+		t.Errorf("%d vectors, want %d; %d documents have none", n, 3*240, sum.Bare)
+	}
 	q, stop := opened(t, centre)
 	defer stop()
 	dead, err := q.DeadLetters(t.Context())

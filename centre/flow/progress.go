@@ -16,6 +16,8 @@ type Progress struct {
 	ToCommit   int   `json:"to_commit"`   // messages with results that wait for the library
 	Documents  int   `json:"documents"`   // that went into the library since this process began
 	PerSecond  int   `json:"per_second"`  // documents, of the last half minute
+	Vectors    int   `json:"vectors"`     // of passages, that came in since this process began
+	Bare       int   `json:"bare"`        // documents whose vectors were wanted and could not be made
 	Walked     bool  `json:"walked"`      // Files and Bytes are all there are
 	SecondsFor int   `json:"seconds_for"` // the rest is likely to take; -1 where it is not known
 }
@@ -69,6 +71,17 @@ func (p *progress) committed(r *result) {
 		p.p.BytesDone += s.Disk
 	}
 	p.p.Documents += len(r.Items)
+}
+
+func (p *progress) embedded(r *result, added int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.p.Vectors += added
+	for i := range r.Items {
+		if r.Items[i].Bare {
+			p.p.Bare++
+		}
+	}
 }
 
 // window over which the rate is taken.

@@ -45,7 +45,10 @@ type Options struct {
 	Queue  QueueOptions
 	Worker WorkerOptions
 	Check  check.Options
-	By     library.By
+	// Vectors are those of this embedder that workers who have it are to make. They make
+	// those of what this command fetches; Worker.Vectors is for workers that are goroutines.
+	Vectors Embedder
+	By      library.By
 
 	Progress func(Progress) // a few times a second
 	Log      *slog.Logger
@@ -61,6 +64,8 @@ type Summary struct {
 	Dead      int            `json:"dead"`          // sources that were given up
 	Why       map[string]int `json:"why,omitempty"` // of what was quarantined, refused or given up: how often for which reason
 	Seconds   float64        `json:"seconds"`       // that this command took
+	Vectors   int            `json:"vectors"`       // of passages, that this command brought in
+	Bare      int            `json:"bare"`          // documents whose vectors were wanted and not made: publish makes them
 	PerSecond float64        `json:"per_second"`    // documents that this command brought in
 }
 
@@ -215,7 +220,13 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	if err := st.save(dir); err != nil {
 		return nil, err
 	}
-	r := &running{o: o, dir: dir, st: st, q: q, lib: lib, p: newProgress()}
+	r := &running{o: o, dir: dir, st: st, q: q, lib: lib, p: newProgress(), kept: &kept{centre: o.Centre}}
+	defer r.kept.close()
+	quiet, err := r.kept.answer(ctx, nc, o.Vectors)
+	if err != nil {
+		return nil, err
+	}
+	defer quiet()
 	err = r.work(ctx)
 	// What is left can be counted though ctx has ended.
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
@@ -223,7 +234,8 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	sum, serr := r.summary(within, err == nil)
 	if sum != nil {
 		sum.Seconds = time.Since(began).Seconds()
-		sum.PerSecond = float64(r.p.at(0, 0).Documents) / sum.Seconds
+		p := r.p.at(0, 0)
+		sum.PerSecond, sum.Vectors, sum.Bare = float64(p.Documents)/sum.Seconds, p.Vectors, p.Bare
 	}
 	if err == nil {
 		err = serr
@@ -355,6 +367,8 @@ type running struct {
 	q   *Queue
 	lib *library.Library
 	p   *progress
+
+	kept *kept
 }
 
 // work until all is done.
@@ -384,7 +398,7 @@ func (r *running) work(ctx context.Context) error {
 			}
 		})
 	}
-	do("committing", (&committer{q: r.q, lib: r.lib, check: check.New(r.o.Check), log: r.o.Log, p: r.p, by: r.o.By, names: map[string]string{}}).run)
+	do("committing", (&committer{q: r.q, lib: r.lib, check: check.New(r.o.Check), log: r.o.Log, p: r.p, by: r.o.By, kept: r.kept, names: map[string]string{}}).run)
 	if !r.o.NoWork {
 		do("reading", r.workers)
 	}
@@ -392,7 +406,7 @@ func (r *running) work(ctx context.Context) error {
 		close(fetched)
 	} else {
 		most := r.o.Queue.withDefaults().BlobBytes / 2
-		f := &fetcher{q: r.q, lib: r.lib, run: r.st.Run, opt: r.o.Worker.Read, again: r.st.Again, most: most, tries: r.o.Worker.MaxTries, p: r.p, given: given, waiting: keys}
+		f := &fetcher{q: r.q, lib: r.lib, run: r.st.Run, opt: r.o.Worker.Read, again: r.st.Again, most: most, tries: r.o.Worker.MaxTries, p: r.p, given: given, by: r.o.Vectors, waiting: keys}
 		do("fetching", func(ctx context.Context) error {
 			if err := f.all(ctx, r.st.Paths); err != nil {
 				return err

@@ -12,12 +12,14 @@ import (
 	"rxedge/index/document"
 )
 
-// steps between reading a document and the library, in order. The error is a
+// steps between reading a document and its vectors, in order. The error is a
 // document.Problem where the document is no good.
-var steps = []struct {
+var steps = []step{{Section, section}, {Chunk, cut}}
+
+type step struct {
 	stage Stage
 	do    func(*item) error
-}{{Section, section}, {Chunk, cut}}
+}
 
 // section looks whether the document is one that can be published: what comes out of a
 // reader is believed nowhere else.
@@ -83,7 +85,7 @@ func (p *pack) source() int {
 func (p *pack) add(it item) error {
 	it.Source = p.source()
 	p.r.Items = append(p.r.Items, it)
-	p.bytes += 1024
+	p.bytes += 1024 + len(it.Vectors)
 	for i := range it.Document.Sections {
 		p.bytes += len(it.Document.Sections[i].Text) + 256
 	}
@@ -109,7 +111,7 @@ func (p *pack) flush() error {
 		}
 	}
 	p.last = p.r.Last
-	p.r = result{Unit: p.r.Unit, Run: p.r.Run, Blob: p.r.Blob}
+	p.r = result{Unit: p.r.Unit, Run: p.r.Run, Blob: p.r.Blob, Embedder: p.r.Embedder}
 	p.bytes, p.at = 0, -1
 	return nil
 }

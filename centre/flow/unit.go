@@ -54,6 +54,8 @@ type Unit struct {
 	Run     string   `json:"run"`
 	Blob    blob     `json:"blob"`
 	Sources []placed `json:"sources"`
+	// Embedder whose vectors are wanted, where any are.
+	Embedder Embedder `json:"embedder,omitzero"`
 	// After is when it may be worked on, where it waits after a failure.
 	After time.Time `json:"after,omitzero"`
 }
@@ -74,9 +76,10 @@ type result struct {
 	Unit string `json:"unit"`
 	Run  string `json:"run"`
 	// Last says that nothing more comes of the unit; its blob is no longer needed.
-	Last bool     `json:"last,omitempty"`
-	Blob blob     `json:"blob"`
-	Done []placed `json:"done,omitempty"` // sources of which all is in this result or one before
+	Last     bool     `json:"last,omitempty"`
+	Blob     blob     `json:"blob"`
+	Embedder Embedder `json:"embedder,omitzero"` // whose vectors the items have
+	Done     []placed `json:"done,omitempty"`    // sources of which all is in this result or one before
 	// Sources that the items and problems are of.
 	Sources []placed  `json:"sources"`
 	Items   []item    `json:"items,omitempty"`
@@ -87,6 +90,8 @@ type item struct {
 	Source   int                `json:"source"` // in Sources
 	Document *document.Document `json:"document"`
 	Passages int                `json:"passages"`
+	Vectors  []byte             `json:"vectors,omitempty"` // rows that were made
+	Bare     bool               `json:"bare,omitempty"`    // vectors were wanted, and none made
 }
 
 type refused struct {

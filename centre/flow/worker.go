@@ -25,7 +25,9 @@ type WorkerOptions struct {
 	MaxTries int
 	// Limit is how long one source may take before the worker ends itself; 15 minutes.
 	Limit time.Duration
-	Log   *slog.Logger
+	// Vectors makes them where a unit wants those of this embedder; nil: none are made.
+	Vectors *Embedding
+	Log     *slog.Logger
 	// tell is told of each unit that is taken up, with what gives it back, of each stage of
 	// each source, and of the unit's end.
 	tell func(word string, args ...any)
@@ -202,12 +204,12 @@ func (w *Worker) unit(ctx context.Context, u *Unit, n int, b *beat) error {
 		return err
 	}
 	defer src.Close()
-	rest := &Unit{ID: newID(), Run: u.Run, Blob: u.Blob}
+	rest := &Unit{ID: newID(), Run: u.Run, Blob: u.Blob, Embedder: u.Embedder}
 	jobs, err := w.jobs(ctx, u, n, rest)
 	if err != nil {
 		return err
 	}
-	p := &pack{q: w.q, ctx: ctx, at: -1, r: result{Unit: u.ID, Run: u.Run, Blob: u.Blob}}
+	p := &pack{q: w.q, ctx: ctx, at: -1, r: result{Unit: u.ID, Run: u.Run, Blob: u.Blob, Embedder: u.Embedder}}
 	wait := 1
 	for _, j := range jobs {
 		if ctx.Err() != nil {
@@ -227,7 +229,7 @@ func (w *Worker) unit(ctx context.Context, u *Unit, n int, b *beat) error {
 				return err
 			}
 		}
-		stage, err := w.source(ctx, s, src, p)
+		stage, err := w.source(ctx, s, src, p, func(it *item) error { return w.embed(ctx, u, b, t, it) })
 		if err != nil {
 			if ctx.Err() != nil {
 				return err
@@ -370,7 +372,7 @@ func (w *Worker) content(ctx context.Context, u *Unit) (content, error) {
 
 // source does one source: what can't be read is a problem, in the pack as its documents
 // are. An error is a failure that may go away; stage is where it happened.
-func (w *Worker) source(ctx context.Context, s placed, from io.ReaderAt, p *pack) (stage Stage, err error) {
+func (w *Worker) source(ctx context.Context, s placed, from io.ReaderAt, p *pack, embed func(*item) error) (stage Stage, err error) {
 	stage = Read
 	defer func() {
 		if r := recover(); r != nil {
@@ -382,7 +384,7 @@ func (w *Worker) source(ctx context.Context, s placed, from io.ReaderAt, p *pack
 	w.opt.tell(tellAt, key, stage)
 	problems, err := w.opt.reads(ctx, s.As, io.NewSectionReader(from, s.At, s.Bytes), s.Bytes, s.reading(w.opt.Read), func(d *document.Document) error {
 		it := item{Document: d}
-		for _, st := range steps {
+		for _, st := range append(steps[:len(steps):len(steps)], step{Embed, embed}) {
 			stage = st.stage
 			w.opt.tell(tellAt, key, stage)
 			if err := st.do(&it); err != nil {

@@ -19,11 +19,12 @@ import (
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
+	"rxedge/index"
 	"rxedge/sync/bundle"
 )
 
 // Text is the hash of what was embedded.
-type Text = [bundle.TextHashSize]byte
+type Text = index.TextHash
 
 // Store are those of one embedder.
 type Store struct {
