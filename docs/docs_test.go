@@ -34,6 +34,8 @@ var notRun = map[string]string{
 	"technician.md: sudo mkdir -p /etc/systemd/system/rxedged.service.d":                                                   "needs systemd, and a TPM",
 	"technician.md: sudo cryptsetup luksFormat /dev/sdX":                                                                   "writes over a disk",
 	"central.md: rxedge central serve --listen 0.0.0.0:8740 --host fleet.example --tls-cert fleet.pem --tls-key fleet.key": "goes on until it is stopped, and wants a certificate; centre/page's tests do it",
+	"central.md: # on each of the three servers":                                                                           "needs machines; TestCluster does it with processes that share nothing",
+	"central.md: rxedge central ingest worker --bus worker.bus --vectors all-MiniLM-L6-v2-Q8_0":                            "needs a model of others; TestVectorsOfTheFlow does it with one that is made",
 	"central.md: rxedge central rollout create --bundle 7 --waves 5%,25%,100% --soak 2h":                                   "takes hours; TestWaves does it with a fleet",
 }
 
