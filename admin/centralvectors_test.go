@@ -151,7 +151,8 @@ func TestVectorsOfTheFlow(t *testing.T) {
 	if in.Documents != 5 || in.Bare != 0 || in.Vectors < 10 || in.Vectors != kept(flowed) || in.Vectors != kept(plain) {
 		t.Fatalf("%+v; %d and %d are kept", in, kept(flowed), kept(plain))
 	}
-	b := do(flowed, "publish", "--local", labels, "--vectors", "encoder")
+	do(flowed, "review", "run")
+	b := do(flowed, "publish", "--local", "--library", "--vectors", "encoder")
 	if a.Vectors != b.Vectors || a.Vectors < 10 || kept(flowed) != in.Vectors {
 		t.Errorf("%d vectors without the flow, %d with it", a.Vectors, b.Vectors)
 	}
