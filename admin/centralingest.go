@@ -64,7 +64,15 @@ func (b *busFlags) hub() (*flow.Hub, error) {
 	return nil, nil
 }
 
-// child is the command of a worker process, one of some.
+// isIngest refuses a file that lets in workers alone.
+func (b *busFlags) isIngest(h *flow.Hub) error {
+	if h != nil && h.Access != nil && h.Access.Role != flow.RoleIngest {
+		return usage("--bus: %s lets workers in; the ingest has a file of its own, ingest.bus", b.file)
+	}
+	return nil
+}
+
+// ingestChild is the command of a worker process, one of some.
 func (a *app) ingestChild(b *busFlags, dir, vectors string, workers, tries int) (func() *exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -140,8 +148,8 @@ refused, quarantined or given up.`,
 			case o.Queue.Replicas == 0 && o.Hub != nil && o.Hub.Access != nil:
 				o.Queue.Replicas = min(len(o.Hub.Access.Addresses), 3)
 			}
-			if o.Hub != nil && o.Hub.Access != nil && o.Hub.Access.Role != flow.RoleIngest {
-				return usage("--bus: %s lets workers in; the ingest has a file of its own, ingest.bus", bus.file)
+			if err := bus.isIngest(o.Hub); err != nil {
+				return err
 			}
 			if o.Paths, err = absolute(given); err != nil {
 				return fmt.Errorf("%w: %w", errNotFound, err)
@@ -466,6 +474,9 @@ func letters(dead []flow.Dead, given []string) ([]string, error) {
 
 func (a *app) withQueue(c *cobra.Command, dir *string, bus *busFlags, do func(*flow.Queue) error) error {
 	hub, err := bus.hub()
+	if err == nil {
+		err = bus.isIngest(hub)
+	}
 	if err != nil {
 		return err
 	}

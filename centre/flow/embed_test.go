@@ -30,7 +30,7 @@ func (f *faker) embedding() *Embedding {
 		}
 		var texts []index.TextHash
 		for i := range d.Sections {
-			texts = append(texts, index.HashText(d.Sections[i].ID + d.Sections[i].Text))
+			texts = append(texts, index.HashText(d.Sections[i].ID+d.Sections[i].Text))
 		}
 		known := has(texts)
 		for _, t := range texts {

@@ -332,7 +332,11 @@ func Open(ctx context.Context, centre string, hub *Hub) (q *Queue, stop func(), 
 		if hub == nil {
 			q, err = OpenQueue(ctx, nc, QueueOptions{Centre: st.Centre})
 		} else {
-			q, err = JoinQueue(ctx, nc)
+			within, cancel := context.WithTimeout(ctx, lastAnswer)
+			if q, err = JoinQueue(within, nc); err != nil && ctx.Err() == nil {
+				err = fmt.Errorf("the bus has nothing of an ingest, or does not answer: %w", err)
+			}
+			cancel()
 		}
 	}
 	if err != nil {
