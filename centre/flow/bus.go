@@ -239,8 +239,13 @@ func (h Hub) Connect(name string, more ...nats.Option) (*nats.Conn, error) {
 	nc, err := nats.Connect(url, opts...)
 	if err != nil {
 		why := ""
-		if h.Access != nil && time.Now().After(h.Access.Expires) {
+		var unknown x509.UnknownAuthorityError
+		switch {
+		case h.Access == nil:
+		case time.Now().After(h.Access.Expires):
 			why = "; the file that lets in has run out: 'rxedge central ingest bus-config' writes another"
+		case errors.As(err, &unknown):
+			why = "; the servers' certificates are not those that go with this file: copy the one that bus-config wrote with them"
 		}
 		return nil, fmt.Errorf("reaching the bus at %s: %w%s", url, err, why)
 	}

@@ -282,6 +282,18 @@ func TestCluster(t *testing.T) {
 		t.Error("the bus lets in who has nothing to show")
 	}
 	s.intruder(a)
+
+	// A file of another bus-config is told at once, and not waited with.
+	_, files, err := Cluster{Nodes: a.Addresses}.Write(t.TempDir(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err = ReadAccess(files[1]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (Hub{Access: a}).Reach(t.Context(), "worker", time.Minute, func(err error) { t.Error(err) }); err == nil || !strings.Contains(err.Error(), "copy the one that bus-config wrote") {
+		t.Errorf("a file of another bus: %v", err)
+	}
 }
 
 // intruder is a server with a worker's certificate, which wants to be one of the cluster.
