@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rxedge/bench/process"
+	"rxedge/index"
 	"rxedge/sync/central"
 	"rxedge/sync/synctest"
 )
@@ -195,7 +196,7 @@ func TestCluster(t *testing.T) {
 	began, ended := make(chan bool, 1), make(chan struct{})
 	var sum *Summary
 	o := options(t, centre, p.dir)
-	o.Hub, o.NoWork, o.Queue.Replicas = s.ingest, true, 3
+	o.Hub, o.NoWork, o.Queue.Replicas, o.Vectors = s.ingest, true, 3, fake
 	o.Progress = func(p Progress) {
 		if p.ToRead > 0 {
 			select {
@@ -240,6 +241,17 @@ func TestCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.verify(t, centre, sum, 0)
+	if n := rowsOf(t, centre); n != 3*300 || sum.Bare != 0 {
+		t.Errorf("%d vectors, %+v", n, sum)
+	}
+	// A worker is answered which texts have their vectors.
+	answering := &kept{centre: centre}
+	defer answering.close()
+	quiet, err := answering.answer(t.Context(), s.connect(), fake)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer quiet()
 	for _, name := range []string{StreamWork, StreamBlobs, StreamDead} {
 		st, err := js.Stream(t.Context(), name)
 		if err != nil {
@@ -267,6 +279,10 @@ func TestCluster(t *testing.T) {
 	wjs, err := jetstream.New(wc, jetstream.WithDefaultTimeout(300*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
+	}
+	known := index.HashText("label-00007#contraindications" + strings.TrimSpace(strings.Repeat("Take 8 mg of label-00007 once a day with water. ", 8)))
+	if has := (&Queue{nc: wc}).has(t.Context(), fake, []index.TextHash{known, {}}); !has[known] || len(has) != 2 || has[index.TextHash{}] {
+		t.Errorf("a worker hears of what has vectors: %v", has)
 	}
 	if err := wjs.DeleteStream(t.Context(), StreamDead); err == nil {
 		t.Error("a worker may remove a stream")
