@@ -1,27 +1,36 @@
 package layout
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"sort"
+	"strings"
+	"unicode"
 )
 
 // aligned finds a table without rules that begins with the first of rows: rows of
-// several pieces whose gaps stand one above the other. It returns how many rows
-// of the page it takes.
+// several pieces, parted as inCells does, whose gaps stand one above the other. It
+// returns how many rows of the page it takes.
 func aligned(rows [][]*item, size float64) (int, *table) {
 	if len(rows) < 3 || len(rows[0]) < 2 {
 		return 0, nil
+	}
+	if it := rows[0][0]; it.seg != nil {
+		size = min(size, it.seg.size)
 	}
 	gap := 0.7 * size
 	var have []interval
 	n, multi := 0, 0
 	prev := math.Inf(-1)
+	var apart []float64 // between the rows so far
 	for ; n < len(rows); n++ {
 		row := rows[n]
 		top, low := row[0].y0, row[0].y1
 		next := append([]interval(nil), have...)
+		stretched := justified(row)
 		for _, it := range row {
-			if it.table != nil || it.seg == nil {
+			if it.table != nil || it.seg == nil || stretched {
 				top = math.Inf(1)
 				break
 			}
@@ -34,6 +43,14 @@ func aligned(rows [][]*item, size float64) (int, *table) {
 		next = covered(next)
 		if len(gapsIn(next, gap)) == 0 {
 			break
+		}
+		if n > 0 {
+			// Further below than rows stand, and with other columns or a head: another table.
+			if len(apart) > 0 && top-prev > median(apart)+0.25*size &&
+				(len(gapsIn(next, gap)) < len(gapsIn(have, gap)) || !stands(row, rows[max(0, n-3):n], 0.35*size) || heads(row) && !heads(rows[n-1])) {
+				break
+			}
+			apart = append(apart, top-prev)
 		}
 		if n > 0 && len(row) == 1 && len(gapsIn(covered(append(append([]interval(nil), have...), interval{row[0].x0, row[0].x1})), gap)) < len(gapsIn(have, gap)) {
 			break // a line of text below the table
@@ -71,7 +88,10 @@ func aligned(rows [][]*item, size float64) (int, *table) {
 			}
 		}
 		have = covered(have)
-		gaps = gapsIn(have, 0.45*size)
+		gaps = parting(rows[:n], gapsIn(have, 0.45*size), gap)
+	}
+	if gaps = wider(rows[:n], gaps); len(gaps) == 0 {
+		return 0, nil
 	}
 	t := &table{x0: have[0].x0, x1: have[len(have)-1].x1, y0: math.Inf(1), y1: math.Inf(-1)}
 	t.cols = append(t.cols, have[0].x0)
@@ -150,4 +170,130 @@ func aligned(rows [][]*item, size float64) (int, *table) {
 		return 0, nil
 	}
 	return n, t
+}
+
+// inCells parts the pieces of rows as those of a table are.
+func inCells(rows [][]*item) [][]*item {
+	out := make([][]*item, len(rows))
+	for i, row := range rows {
+		stretched := justified(row)
+		for _, it := range row {
+			if it.seg == nil || stretched {
+				out[i] = append(out[i], it)
+				continue
+			}
+			for _, s := range it.seg.cells() {
+				out[i] = append(out[i], &item{x0: s.x0, y0: s.y0, x1: s.x1, y1: s.y1, seg: s})
+			}
+		}
+	}
+	return out
+}
+
+// justified: a line of text whose spaces are stretched alike, to whatever width.
+func justified(row []*item) bool {
+	var words []Word
+	for _, it := range row {
+		if it.seg == nil || it.seg.base != row[0].seg.base {
+			return false
+		}
+		words = append(words, it.seg.words...)
+	}
+	slices.SortFunc(words, func(a, b Word) int { return cmp.Compare(a.X0, b.X0) })
+	least, most := math.Inf(1), 0.0
+	for i, w := range words {
+		if strings.ContainsFunc(w.Text, unicode.IsDigit) {
+			return false
+		}
+		if i > 0 {
+			least, most = min(least, w.X0-words[i-1].X1), max(most, w.X0-words[i-1].X1)
+		}
+	}
+	return len(words) > 2 && least > 0 && most < 1.2*least
+}
+
+// wider leaves of the gaps those that are wider than what stands between words elsewhere
+// in these rows: in justified text, and in a monospaced face, that is much.
+func wider(rows [][]*item, gaps []interval) []interval {
+	var spaces []float64
+	for _, row := range rows {
+		for _, it := range row {
+			for i, w := range it.seg.words[1:] {
+				v := interval{it.seg.words[i].X1, w.X0}
+				if v.x1 > v.x0 && !w.Glue && !slices.ContainsFunc(gaps, func(g interval) bool { return g.x0 > v.x0-0.01 && g.x1 < v.x1+0.01 }) {
+					spaces = append(spaces, v.x1-v.x0)
+				}
+			}
+		}
+	}
+	if len(spaces) < 3 {
+		return gaps
+	}
+	least := 1.25 * median(spaces)
+	return slices.DeleteFunc(slices.Clone(gaps), func(g interval) bool { return g.x1-g.x0 <= least })
+}
+
+// parting leaves of the gaps between words those that part columns. One that is hardly
+// wider than a space counts only where three rows have text on both sides of it: else
+// it is the space of a head that stands over one column.
+func parting(rows [][]*item, gaps []interval, gap float64) []interval {
+	var out []interval
+	for i, g := range gaps {
+		from, to := math.Inf(-1), math.Inf(1)
+		if len(out) > 0 {
+			from = out[len(out)-1].x0
+		}
+		if i+1 < len(gaps) {
+			to = gaps[i+1].x1
+		}
+		both := 0
+		for _, row := range rows {
+			left, right := false, false
+			for _, it := range row {
+				for _, w := range it.seg.words {
+					left = left || w.X0 > from && w.X1 <= g.x0+0.01
+					right = right || w.X0 >= g.x1-0.01 && w.X1 < to
+				}
+			}
+			if left && right {
+				both++
+			}
+		}
+		if g.x1-g.x0 >= gap || both >= 3 {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+// stands says that more than half of the pieces of a row have an edge or their middle
+// where a piece of the rows above has the same.
+func stands(row []*item, rows [][]*item, near float64) bool {
+	n := 0
+	above := slices.Concat(rows...)
+	for _, a := range row {
+		for _, b := range above {
+			if math.Abs(a.x0-b.x0) < near || math.Abs(a.x1-b.x1) < near || math.Abs(a.x0+a.x1-b.x0-b.x1) < 2*near {
+				n++
+				break
+			}
+		}
+	}
+	return n*2 > len(row)
+}
+
+// heads: a row of several pieces that are all bold.
+func heads(row []*item) bool {
+	for _, it := range row {
+		if it.seg == nil || !it.seg.bold {
+			return false
+		}
+	}
+	return len(row) > 1
+}
+
+func median(in []float64) float64 {
+	s := append([]float64(nil), in...)
+	sort.Float64s(s)
+	return s[len(s)/2]
 }

@@ -296,8 +296,9 @@ func single(rows [][]*item, size float64) []*block {
 		out = append(out, b)
 		text = nil
 	}
+	parted := inCells(rows)
 	for i := 0; i < len(rows); {
-		if n, t := aligned(rows[i:], size); n > 0 {
+		if n, t := aligned(parted[i:], size); n > 0 {
 			flush()
 			out = append(out, &block{table: t, x0: t.x0, y0: t.y0, x1: t.x1, y1: t.y1})
 			i += n

@@ -247,6 +247,26 @@ func join(a, b *segment, gone map[*segment]bool) bool {
 	return true
 }
 
+// figures: numbers, with the signs beside them, and marks of an empty cell. No line of
+// text is made of them alone.
+func figures(words []Word) bool {
+	for _, w := range words {
+		if !strings.ContainsFunc(w.Text, unicode.IsDigit) && utf8.RuneCountInString(w.Text) > 3 {
+			return false
+		}
+		letters := 0
+		for _, r := range w.Text {
+			if unicode.IsLetter(r) {
+				letters++
+			}
+		}
+		if letters > 2 {
+			return false
+		}
+	}
+	return true
+}
+
 // split parts a piece at gaps that are no space between words: wider than an em
 // and far wider than the line's other spaces.
 func (s *segment) split() []*segment {
@@ -264,9 +284,35 @@ func (s *segment) split() []*segment {
 	}
 	sort.Float64s(gaps)
 	limit := max(1.0*s.size, min(2.2*gaps[(len(gaps)-1)/3], 2.5*s.size))
-	if len(gaps) < 3 {
+	switch {
+	case gaps[0] > 0.6*s.size && figures(s.words):
+		limit = 0.6 * s.size // a row of cells that hold nothing but a number each
+	case len(gaps) < 3:
 		limit = 1.0 * s.size
 	}
+	return s.splitAt(limit)
+}
+
+// cells parts a piece where a table's columns may be: at gaps that are wider than the
+// line's least, even where in a line of text they would be spaces.
+func (s *segment) cells() []*segment {
+	least := math.Inf(1)
+	for i := 1; i < len(s.words); i++ {
+		if g := s.words[i].X0 - s.words[i-1].X1; !s.words[i].Glue && g > 0 {
+			least = min(least, g)
+		}
+	}
+	switch {
+	case math.IsInf(least, 1):
+		return []*segment{s}
+	case least > 1.1*s.size:
+		return s.splitAt(s.size)
+	}
+	return s.splitAt(max(0.8*s.size, 1.6*least))
+}
+
+// splitAt parts a piece at gaps wider than limit.
+func (s *segment) splitAt(limit float64) []*segment {
 	var out []*segment
 	cur := &segment{}
 	for i, w := range s.words {

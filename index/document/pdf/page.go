@@ -37,6 +37,7 @@ type Glyph struct {
 	Bold           bool
 	Turn           int // quarter turns of the text on the page, clockwise; -1 aslant
 	Hyphen         bool
+	Fixed          bool // the font gives all its characters one width
 }
 
 // Rule is a line, or an edge of a box.
@@ -152,7 +153,7 @@ func (r *pageReader) glyphs(p *Page) error {
 				foot = g.Y1
 			}
 		}
-		g.Size, g.Bold = font.size, font.bold
+		g.Size, g.Bold, g.Fixed = font.size, font.bold, font.fixed
 		g.Turn = quarter(c.Angle, r.turn)
 		p.Glyphs = append(p.Glyphs, g)
 	}
@@ -206,8 +207,9 @@ func quarter(angle float64, page int) int {
 }
 
 type font struct {
-	size float64
-	bold bool
+	size  float64
+	bold  bool
+	fixed bool
 }
 
 func (r *pageReader) font(text references.FPDF_TEXTPAGE, i int) font {
@@ -229,6 +231,7 @@ func (r *pageReader) font(text references.FPDF_TEXTPAGE, i int) font {
 			f.bold = f.bold || strings.Contains(name, mark)
 		}
 		f.bold = f.bold || info.Flags&(1<<18) != 0
+		f.fixed = info.Flags&1 != 0
 	}
 	if f.size <= 0 || math.IsNaN(f.size) || f.size > 2000 {
 		f.size = 10

@@ -118,13 +118,11 @@ func wordsOf(glyphs []Glyph) []layout.Word {
 
 // oneWord: the ink of a "1", or of a point in a face of one width, leaves as much room
 // beside it as a space takes. Where PDFium sees no space, the way from the middle of one
-// to the middle of the next tells: digits are at most .71 of the size wide, and with a
-// space the way is at least .75, but in condensed faces.
+// to the middle of the next tells: digits are at most .71 of the size wide, as all is in
+// a face of one width, and with a space the way is at least .75, but in condensed faces.
 func oneWord(a, b Glyph) bool {
-	if unicode.IsLetter(a.R) && unicode.IsLetter(b.R) {
-		return false
-	}
-	return (b.X0+b.X1-a.X0-a.X1)/2 < 0.74*max(a.Size, b.Size)
+	digits := unicode.IsDigit(a.R) && unicode.IsDigit(b.R)
+	return (digits || a.Fixed && b.Fixed) && (b.X0+b.X1-a.X0-a.X1)/2 < 0.74*max(a.Size, b.Size)
 }
 
 func mid(g Glyph) float64 { return (g.Y0 + g.Y1) / 2 }
