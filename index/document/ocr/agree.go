@@ -137,6 +137,13 @@ func lastRune(s string) rune {
 // judge holds a line beside its second reading, and its ink, and loses what does
 // not agree.
 func (s *sheet) judge(l *line, other []*word) {
+	for _, w := range l.words {
+		s.mendSigns(l, w)
+	}
+	for _, w := range other {
+		w.shape.marks = s.marksOf(w.box.Inset(-2))
+		s.mendSigns(l, w)
+	}
 	byX := slices.Clone(l.words)
 	sort.SliceStable(byX, func(i, j int) bool { return byX[i].box.Min.X < byX[j].box.Min.X })
 	for _, c := range clusters(byX, other) {
@@ -162,6 +169,8 @@ func (s *sheet) judge(l *line, other []*word) {
 				w.lost = w.conf < leastAgreed
 			case agree:
 				w.lost = confA < leastNumber || confB < leastNumber/2 || !s.inkAgrees(l, w)
+			case s.alike(l, c):
+				w.lost = confA < leastNumber || confB < leastNumber/2 || !s.inkAgrees(l, w)
 			case s.isBullet(l, w):
 				w.text = "•"
 			case heavy:
@@ -184,6 +193,42 @@ func (s *sheet) judge(l *line, other []*word) {
 			w.lost = true // letters where a number stands: "S mg"
 		}
 	}
+}
+
+// alike says that two readings of one word differ in what looks alike only, and that
+// the ink and what stands beside it tell which it is: a 1 after < or >, which one of the
+// networks likes to read as l, and the o of "to", which one reads as 0 among numbers.
+func (s *sheet) alike(l *line, c *cluster) bool {
+	var a, b []rune
+	var slots []slot
+	var to []bool // it is of the word "to"
+	for _, w := range c.ours {
+		runes, have := []rune(w.text), s.slots(w)
+		if len(runes) != len(have) {
+			return false
+		}
+		for range runes {
+			to = append(to, w.text == "to")
+		}
+		a, slots = append(a, runes...), append(slots, have...)
+	}
+	for _, w := range c.theirs {
+		b = append(b, []rune(w.text)...)
+	}
+	if len(a) != len(b) {
+		return false
+	}
+	high := l.size * capShare
+	for i := range a {
+		switch {
+		case a[i] == b[i]:
+		case a[i] == '1' && strings.ContainsRune("lıI|", b[i]) && i > 0 && strings.ContainsRune("<>≤≥", a[i-1]) && s.isStem(slots[i]):
+		case to[i] && a[i] == 'o' && b[i] == '0' && float64(slots[i].box.Dy()) < 0.82*high:
+		default:
+			return false
+		}
+	}
+	return len(c.theirs) > 0
 }
 
 // spread loses what is printed on to a number or unit that is lost, without the room

@@ -22,11 +22,13 @@ func takeRules(b *bitmap, g *image.Gray, paper uint8) []rule {
 	}
 	var out []rule
 	var level, upright []piece
-	for _, r := range levelRules(b) {
+	across := levelRules(b)
+	down := levelRules(turned)
+	for _, r := range across {
 		out = append(out, rule{r.x0, r.at(), r.x1, r.at()})
 		level = append(level, r.parts...)
 	}
-	for _, r := range levelRules(turned) {
+	for _, r := range down {
 		out = append(out, rule{r.at(), r.x0, r.at(), r.x1})
 		upright = append(upright, r.parts...)
 	}
@@ -46,6 +48,15 @@ func takeRules(b *bitmap, g *image.Gray, paper uint8) []rule {
 	for _, s := range upright {
 		wipe(image.Rect(s.y-2, s.x0-1, s.y+3, s.x1+1))
 	}
+	// Where they meet, the ink is as thick as neither, and would be left as a speck.
+	for _, h := range across {
+		for _, v := range down {
+			if v.at() < h.x0-ruleWidth || v.at() > h.x1+ruleWidth || h.at() < v.x0-ruleWidth || h.at() > v.x1+ruleWidth {
+				continue
+			}
+			wipe(image.Rect(v.at()-v.half()-2, h.at()-h.half()-2, v.at()+v.half()+3, h.at()+h.half()+3))
+		}
+	}
 	return out
 }
 
@@ -58,6 +69,9 @@ type drawn struct {
 }
 
 func (d *drawn) at() int { return d.sum / max(d.n, 1) }
+
+// half is half of how thick it is.
+func (d *drawn) half() int { return (d.n/max(d.x1-d.x0, 1) + 1) / 2 }
 
 // levelRules finds level lines: rows of ink that is thin from top to bottom, longer
 // than any letter, gaps where others cross allowed.

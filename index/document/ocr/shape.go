@@ -174,9 +174,8 @@ func (s *sheet) isBullet(l *line, w *word) bool {
 // slot is what one character of a word may be: blobs that stand one above the
 // other.
 type slot struct {
-	box  image.Rectangle
-	area int
-	n    int
+	box   image.Rectangle
+	marks []int32
 }
 
 func (s *sheet) slots(w *word) []slot {
@@ -188,12 +187,11 @@ func (s *sheet) slots(w *word) []slot {
 			common := min(p.box.Max.X, b.box.Max.X) - max(p.box.Min.X, b.box.Min.X)
 			if common*2 > min(p.box.Dx(), b.box.Dx()) {
 				p.box = p.box.Union(b.box)
-				p.area += b.area
-				p.n++
+				p.marks = append(p.marks, i)
 				continue
 			}
 		}
-		out = append(out, slot{b.box, b.area, 1})
+		out = append(out, slot{b.box, []int32{i}})
 	}
 	return out
 }
@@ -204,7 +202,7 @@ func (s *sheet) slots(w *word) []slot {
 // is: that is what two readings are for. It notes what stands raised.
 func (s *sheet) inkAgrees(l *line, w *word) bool {
 	runes := []rune(w.text)
-	if !slices.ContainsFunc(runes, unicode.IsDigit) {
+	if !slices.ContainsFunc(runes, unicode.IsDigit) && !strings.ContainsAny(w.text, "<>+") {
 		return true
 	}
 	slots := s.slots(w)
@@ -226,7 +224,7 @@ func (s *sheet) inkAgrees(l *line, w *word) bool {
 				return false
 			}
 			up, ok := likely(r, slots[j], high, l.base)
-			if !ok {
+			if !ok || unicode.IsDigit(r) && !s.onePiece(slots[j]) || r == '2' && !s.isTwo(slots[j]) {
 				return false
 			}
 			raised[i] = up
@@ -241,6 +239,8 @@ func (s *sheet) inkAgrees(l *line, w *word) bool {
 				}
 			}
 			return false
+		case strings.ContainsRune("<>+", r):
+			return j < len(slots) && s.isSign(slots[j]) && fits(i+1, j+1)
 		case !unicode.IsLetter(r):
 			return j < len(slots) && fits(i+1, j+1)
 		case j == len(slots) || isDot(slots[j], high, l.base):
@@ -262,6 +262,17 @@ func (s *sheet) inkAgrees(l *line, w *word) bool {
 	}
 	w.raised = raised
 	return true
+}
+
+// onePiece says that nearly all of the ink of a slot hangs together, as that of a digit
+// does.
+func (s *sheet) onePiece(q slot) bool {
+	all, largest := 0, 0
+	for _, i := range q.marks {
+		all += s.ink.all[i].area
+		largest = max(largest, s.ink.all[i].area)
+	}
+	return largest*10 >= all*9
 }
 
 // inPieces are signs that may be printed in up to three pieces side by side.
