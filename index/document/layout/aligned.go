@@ -142,6 +142,13 @@ func aligned(rows [][]*item, size float64) (int, *table) {
 		out := make([]string, len(cells))
 		for i, c := range cells {
 			out[i] = cellText(c)
+			if len(c) > 0 {
+				box := Box{math.Inf(1), math.Inf(1), math.Inf(-1), math.Inf(-1)}
+				for _, w := range c {
+					box = Box{min(box.X0, w.X0), min(box.Y0, w.Y0), max(box.X1, w.X1), max(box.Y1, w.Y1)}
+				}
+				t.boxes = append(t.boxes, box)
+			}
 		}
 		t.rows = append(t.rows, out)
 	}

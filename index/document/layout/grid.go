@@ -61,6 +61,23 @@ func gridFrom(level, upright []line) *grid {
 // Box is a part of a page, in points.
 type Box struct{ X0, Y0, X1, Y1 float64 }
 
+// Aligned are the cells of the tables that no rules draw: of the words only where they
+// stand and how many characters they have counts.
+func Aligned(words []Word) []Box {
+	segs := segments(words)
+	items := make([]*item, len(segs))
+	for i, s := range segs {
+		items[i] = &item{x0: s.x0, y0: s.y0, x1: s.x1, y1: s.y1, seg: s}
+	}
+	var out []Box
+	for _, b := range order(items, bodyOf(segs), 0) {
+		if b.table != nil {
+			out = append(out, b.table.boxes...)
+		}
+	}
+	return out
+}
+
 // Cells are the cells of the tables that rules draw, row by row: whoever reads a
 // picture reads each of them by itself.
 func Cells(rules []Rule) []Box {

@@ -14,6 +14,7 @@ type table struct {
 	cols           []float64 // left edges
 	closed         bool      // drawn with rules on all sides
 	top            []float64 // y of each row, for the order of lines
+	boxes          []Box     // what stands in the cells, where no rules draw them
 }
 
 // maxCells of one table; what is larger is read as lines.

@@ -224,7 +224,7 @@ func (s *sheet) inkAgrees(l *line, w *word) bool {
 				return false
 			}
 			up, ok := likely(r, slots[j], high, l.base)
-			if !ok || unicode.IsDigit(r) && !s.onePiece(slots[j]) || r == '2' && !s.isTwo(slots[j]) {
+			if !ok || unicode.IsDigit(r) && !s.onePiece(slots[j]) || r == '2' && !s.isTwo(slots[j]) || s.strict && unicode.IsDigit(r) && !s.holesFit(r, slots[j]) {
 				return false
 			}
 			raised[i] = up
@@ -241,13 +241,13 @@ func (s *sheet) inkAgrees(l *line, w *word) bool {
 			return false
 		case strings.ContainsRune("<>+", r):
 			return j < len(slots) && s.isSign(slots[j]) && fits(i+1, j+1)
-		case !unicode.IsLetter(r):
+		case !unicode.IsLetter(r) && !joining(runes, i):
 			return j < len(slots) && fits(i+1, j+1)
 		case j == len(slots) || isDot(slots[j], high, l.base):
 			return false
 		}
 		// Letters may touch; a digit or sign that touches anything is not sure.
-		for n := 1; i+n <= len(runes) && unicode.IsLetter(runes[i+n-1]); n++ {
+		for n := 1; i+n <= len(runes) && (unicode.IsLetter(runes[i+n-1]) || joining(runes, i+n-1)); n++ {
 			if wide := float64(slots[j].box.Dx()); n > 1 && wide < (0.55*float64(n)+0.3)*high {
 				break
 			}
@@ -260,8 +260,19 @@ func (s *sheet) inkAgrees(l *line, w *word) bool {
 	if !fits(0, 0) {
 		return false
 	}
+	for i, up := range raised[:max(0, len(runes)-1)] {
+		// What looks raised before a % or another digit is one whose foot has gone.
+		if next := runes[i+1]; up && (next == '%' || unicode.IsDigit(next) && !raised[i+1]) || !up && (runes[i] == '.' || runes[i] == ',') && raised[i+1] {
+			return false
+		}
+	}
 	w.raised = raised
 	return true
+}
+
+// joining: the stroke of mg/kg may touch the letters on both sides.
+func joining(runes []rune, i int) bool {
+	return runes[i] == '/' && i > 0 && i+1 < len(runes) && unicode.IsLetter(runes[i-1]) && unicode.IsLetter(runes[i+1])
 }
 
 // onePiece says that nearly all of the ink of a slot hangs together, as that of a digit

@@ -18,6 +18,8 @@ type sheet struct {
 	ink   *blobs
 	cap   float64 // height of most capitals and digits, in pixels
 	marks map[int32]bool
+	// strict asks more of the ink: the holes of each digit.
+	strict bool
 }
 
 // straighten turns the page by quarters, levels it, and takes it apart.
@@ -69,6 +71,7 @@ func newSheet(g *image.Gray) *sheet {
 		s.cells = append(s.cells, image.Rect(int(c.X0/scale), int(c.Y0/scale), int(c.X1/scale), int(c.Y1/scale)))
 	}
 	s.ink = connected(bits)
+	s.cells = append(s.cells, s.columns()...)
 	return s
 }
 

@@ -182,6 +182,16 @@ func (e *Engine) second(ctx context.Context, s *sheet, lines []*line) error {
 	for i, l := range lines {
 		s.judge(l, others[i])
 	}
+	if err := e.again(ctx, s, lines, others); err != nil {
+		return err
+	}
+	for _, l := range lines {
+		var words []*word
+		for _, w := range l.words {
+			words = append(words, s.spaced(l, w)...)
+		}
+		l.words = words
+	}
 	return nil
 }
 
