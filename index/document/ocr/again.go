@@ -203,17 +203,42 @@ func (s *sheet) agreeing(l *line, a, b []*word, x0, x1 int) ([]*word, bool) {
 	return t.words, true
 }
 
-// contradicts says that a reading is of another number than said, and of one that the ink
-// could be.
+// contradicts says that a reading is of another number than said, or of a number and a
+// unit, and that the ink could be that.
 func (s *sheet) contradicts(l *line, r []*word, said string) bool {
 	if len(r) == 0 {
 		return false
 	}
 	text, _ := texts(r)
-	if digitsOf(text) == digitsOf(said) || !strings.ContainsFunc(text, unicode.IsDigit) {
+	if !otherNumber([]rune(text), []rune(said)) {
 		return false
 	}
 	return !slices.ContainsFunc(r, func(w *word) bool { return !s.inkAgrees(l, w) })
+}
+
+func otherNumber(text, said []rune) bool {
+	if len(text) != len(said) {
+		return slices.ContainsFunc(text, unicode.IsDigit) && digitsOf(string(text)) != digitsOf(string(said))
+	}
+	for i, r := range text {
+		switch {
+		case r == said[i] || !unicode.IsDigit(said[i]) && !unicode.IsDigit(r):
+		case unicode.IsDigit(r) && unicode.IsDigit(said[i]):
+			return true
+		default: // "5l" is no 51, and "3g" no 39; but a letter that is no unit is only a digit misread
+			from, to := i, i+1
+			for from > 0 && unicode.IsLetter(text[from-1]) {
+				from--
+			}
+			for to < len(text) && unicode.IsLetter(text[to]) {
+				to++
+			}
+			if units[strings.ToLower(string(text[from:to]))] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // digitsOf are the digits and points of a text, with what looks like a digit as that.

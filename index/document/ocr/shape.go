@@ -202,7 +202,7 @@ func (s *sheet) slots(w *word) []slot {
 // is: that is what two readings are for. It notes what stands raised.
 func (s *sheet) inkAgrees(l *line, w *word) bool {
 	runes := []rune(w.text)
-	if !slices.ContainsFunc(runes, unicode.IsDigit) && !strings.ContainsAny(w.text, "<>+") {
+	if !slices.ContainsFunc(runes, unicode.IsDigit) && !strings.ContainsAny(w.text, "<>+≥≤±") {
 		return true
 	}
 	slots := s.slots(w)
@@ -241,6 +241,8 @@ func (s *sheet) inkAgrees(l *line, w *word) bool {
 			return false
 		case strings.ContainsRune("<>+", r):
 			return j < len(slots) && s.isSign(slots[j]) && fits(i+1, j+1)
+		case strings.ContainsRune("≥≤±", r):
+			return j < len(slots) && s.barred(slots[j], high) == r && fits(i+1, j+1)
 		case !unicode.IsLetter(r) && !joining(runes, i):
 			return j < len(slots) && fits(i+1, j+1)
 		case j == len(slots) || isDot(slots[j], high, l.base):
@@ -287,7 +289,7 @@ func (s *sheet) onePiece(q slot) bool {
 }
 
 // inPieces are signs that may be printed in up to three pieces side by side.
-const inPieces = "%\"“”½¼¾±≥≤®©"
+const inPieces = "%\"“”½¼¾®©"
 
 // isDot: a point or comma.
 func isDot(q slot, high, base float64) bool {
