@@ -17,7 +17,8 @@ type look struct {
 	running string // a header on every page
 	notes   bool
 	sup     bool
-	table   string // css class of tables
+	table   string       // css class of tables
+	grids   [][][]string // further tables
 }
 
 const base = `@page{size:A4;margin:20mm 18mm}body{font:10.5pt/1.35 'Liberation Serif';margin:0}
@@ -109,6 +110,9 @@ func (m *maker) page(l look, t text) (string, Truth) {
 	}
 	if l.long > 0 {
 		m.htmlTable(&b, &tr, m.src.longTable(l.long), l.table)
+	}
+	for _, g := range l.grids {
+		m.htmlTable(&b, &tr, g, l.table)
 	}
 	b.WriteString("</main>")
 	if l.running != "" {

@@ -69,6 +69,7 @@ func run(ctx context.Context, data, out string, seed uint64, only string, dosePa
 	}{
 		{"stated", stated, "chromium"}, {"digital", digital, "chromium"}, {"office", office, "soffice gs qpdf"}, {"typeset", typeset, "groff gs"}, {"long", long, "chromium"},
 		{"scans", scans, "chromium pdftoppm convert"}, {"doses", doses, "chromium pdftoppm convert"}, {"sample", sample, "chromium pdftoppm convert"},
+		{"tables", tables, "chromium pdftoppm convert"},
 		{"spreadsheets", spreadsheets, "soffice"}, {"word", word, "soffice"}, {"hostile", hostile, "chromium qpdf gs"},
 	}
 	wanted := func(name string) bool {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// set places lines on a page: cells at the given places, words of a cell a space apart.
+// setting places lines on a page: cells at the given places, words of a cell a space apart.
 // advance is the width of a letter as a share of the size, space that of a space.
 type setting struct {
 	size, advance, space float64

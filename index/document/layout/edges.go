@@ -61,15 +61,15 @@ func (r *Reader) dropEdges(body float64) {
 			}
 		}
 		for _, key := range e.keys {
-			n := 0
+			n, counted := 0, 0 // pages: a row of like words is no header
 			list := seen[key]
 			from := sort.Search(len(list), func(i int) bool { return list[i].page >= page-window })
 			for _, p := range list[from:] {
 				if p.page > page+window {
 					break
 				}
-				if math.Abs(p.y-e.line.base) < 3 {
-					n++
+				if math.Abs(p.y-e.line.base) < 3 && p.page != counted {
+					n, counted = n+1, p.page
 				}
 			}
 			// A heading may begin many pages and be none the less one.
