@@ -223,7 +223,7 @@ func otherNumber(text, said []rune) bool {
 	for i, r := range text {
 		switch {
 		case r == said[i] || !unicode.IsDigit(said[i]) && !unicode.IsDigit(r):
-		case unicode.IsDigit(r) && unicode.IsDigit(said[i]):
+		case unicode.IsDigit(r): // another, or a letter where this has one
 			return true
 		default: // "5l" is no 51, and "3g" no 39; but a letter that is no unit is only a digit misread
 			from, to := i, i+1

@@ -111,6 +111,7 @@ func TestSettle(t *testing.T) {
 		"both see it now":       {"give 38 mg", "give 935 mg", "give 38 mg", "give 38 mg", "give 38 mg", "give 38 mg"},
 		"one and the other":     {"give 38 mg", "give 3s mg", "give 38 mg", "give 38 mg", "give x mg", "give 38 mg"},
 		"a unit":                {"give 39 mg", "give 3x mg", "give 3g mg", "give 39 mg", "give 39 mg", "give # mg"},
+		"a letter":              {"give 0 mg", "give 0 mg", "give O mg", "give O mg", "give O mg", "give # mg"},
 		"another number":        {"give 38 mg", "give 36 mg", "give 38 mg", "give 38 mg", "give 38 mg", "give # mg"},
 		"one network only":      {"give 38 mg", "give 3x mg", "give 3y mg", "give 38 mg", "give 3z mg", "give # mg"},
 		"no hole where it says": {"give 35 mg", "give 3x mg", "give 3y mg", "give 38 mg", "give 38 mg", "give # mg"},
