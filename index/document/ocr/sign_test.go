@@ -161,4 +161,14 @@ func TestSpaced(t *testing.T) {
 		}
 		g = blank(1600, 200)
 	}
+	// As a monospaced face sets it, with room on both sides of the comma.
+	a := typeset(t, g, 10, 40, 120, "1")["1"]
+	b := typeset(t, g, 10, a.Max.X+14, 120, ",")[","]
+	c := typeset(t, g, 10, b.Max.X+15, 120, "200")["200"]
+	l := &line{words: []*word{{text: "1,200", box: a.Union(b).Union(c), conf: 90}}, box: a.Union(b).Union(c)}
+	s := newSheet(g)
+	s.measure([]*line{l})
+	if got := s.spaced(l, l.words[0]); len(got) != 1 {
+		t.Errorf("1,200 is parted after %q", got[0].text)
+	}
 }

@@ -1,12 +1,10 @@
 package ocr
 
-import (
-	"strings"
-	"unicode"
-)
+import "unicode"
 
 // spaced parts a word where its ink leaves the room of a space that a network has left
-// out, between a number and what is no number: "11to20kg". Never between digits.
+// out, between a number and what is no number: "11to20kg". Never between digits, nor
+// after a comma: that of a monospaced "1,200" has as much room.
 func (s *sheet) spaced(l *line, w *word) []*word {
 	runes := []rune(w.text)
 	slots := s.slots(w)
@@ -35,7 +33,7 @@ func (s *sheet) spaced(l *line, w *word) []*word {
 		switch {
 		case unicode.IsDigit(a) && unicode.IsLetter(b) && room > 0.22, unicode.IsLetter(a) && unicode.IsDigit(b) && room > 0.22:
 			take(i)
-		case strings.ContainsRune(",;", a) && unicode.IsDigit(b) && room > 0.3, unicode.IsDigit(a) && b == '(' && room > 0.3:
+		case unicode.IsDigit(a) && b == '(' && room > 0.3:
 			take(i)
 		}
 	}
