@@ -171,7 +171,7 @@ func (a *app) simulation(r *simulate.Report) {
 		add("", "%d faults, at most %d sites off at a time; the last spool empty %.1f s after; the hub's disks grew by %s", x.Faults, x.Off, x.Drained, size(x.Disk))
 	}
 	if x := r.Return; x != nil {
-		add("all back", "%d of %d: hub there after %.2f s, half after %.2f, 99 %% after %.2f, all after %.2f; %.0f a second, %.1f ms of the hub's CPU each", x.Back, x.Sites, x.Listening, x.Half, x.P99, x.All, x.PerSecond, x.PerSite*1e3)
+		add("all back", "%d of %d: hub there after %.2f s, taking reports after %.2f, half after %.2f, 99 %% after %.2f, all after %.2f; %.0f a second, %.1f ms of the hub's CPU each", x.Back, x.Sites, x.Listening, x.Taking, x.Half, x.P99, x.All, x.PerSecond, x.PerSite*1e3)
 	}
 	if x := r.TakeUp; x != nil {
 		add("taken up", "%d windows in %.1f s (%.0f a second), %d known, %d refused; a day's would take %.1f s", x.Windows, x.Took, x.PerSecond, x.Again, x.Refused, x.PerDay)

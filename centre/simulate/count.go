@@ -3,7 +3,6 @@ package simulate
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -46,9 +45,7 @@ func (r *runner) stream(ctx context.Context, name string, do func(jetstream.Stre
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	s, err := js.Stream(ctx, name)
+	s, err := central.StreamOf(ctx, js, name)
 	if err != nil {
 		return err
 	}
@@ -171,52 +168,26 @@ func (r *runner) reports(ctx context.Context, do func(id string)) error {
 	if err != nil {
 		return err
 	}
-	s, err := js.Stream(ctx, central.StreamTelemetry)
+	s, err := central.StreamOf(ctx, js, central.StreamTelemetry)
 	if err != nil {
 		return err
 	}
-	last := s.CachedInfo().State.LastSeq
-	if last <= r.begun {
+	if s.CachedInfo().State.LastSeq <= r.begun {
 		return nil
-	}
-	cons, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.begun + 1, MaxResetAttempts: 3})
-	if err != nil {
-		return err
 	}
 	mine := map[string]bool{}
 	for i := range r.plan.Sites {
 		mine[r.plan.Sites[i].ID] = true
 	}
 	var parts spool.Assembler
-	for at := r.begun; at < last; {
-		b, err := cons.Fetch(500, jetstream.FetchMaxWait(5*time.Second))
-		if err != nil {
-			return err
+	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.begun + 1}
+	return link.ReadStream(ctx, s, cfg, func(m jetstream.Msg, _ *jetstream.MsgMetadata) error {
+		site := strings.Split(m.Subject(), ".")[1]
+		if id, _, whole := parts.Add(site, m.Headers(), m.Data()); whole && mine[site] {
+			do(id)
 		}
-		got := 0
-		for m := range b.Messages() {
-			meta, err := m.Metadata()
-			if err != nil {
-				return err
-			}
-			at = meta.Sequence.Stream
-			got++
-			site := strings.Split(m.Subject(), ".")[1]
-			if id, _, whole := parts.Add(site, m.Headers(), m.Data()); whole && mine[site] {
-				do(id)
-			}
-			if at >= last {
-				break
-			}
-		}
-		if err := b.Error(); err != nil {
-			return err
-		}
-		if got == 0 {
-			return errors.New("the hub gives no more of what it has")
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // states counts the sites whose state at the hub names the bundle that they have in use;

@@ -421,7 +421,14 @@ func (r *runner) herd(ctx, life context.Context) error {
 		err = errors.Join(err, <-started)
 	}
 	x := &Return{Sites: r.Sites, Listening: time.Since(at).Seconds()}
+	taking := make(chan float64, 1)
 	if err == nil {
+		go func() {
+			defer close(taking)
+			if _, err := r.lastReport(ctx); err == nil {
+				taking <- time.Since(at).Seconds()
+			}
+		}()
 		err = r.wait(ctx, "all sites are back", r.patience(), func(t *told) bool {
 			x.Back = t.Back
 			took := time.Since(at).Seconds()
@@ -434,6 +441,7 @@ func (r *runner) herd(ctx, life context.Context) error {
 			x.All = t.LastBack.Sub(at).Seconds()
 			return t.Back >= r.Sites
 		})
+		x.Taking = <-taking
 	}
 	x.HubCPU = (r.hubCPU() - hub).Seconds()
 	x.PerSite = x.HubCPU / float64(max(x.Back, 1))

@@ -135,6 +135,7 @@ type Return struct {
 	Sites     int     `json:"sites"`
 	Back      int     `json:"back"`
 	Listening float64 `json:"listening"` // when the hub did again
+	Taking    float64 `json:"taking"`    // when its reports had a leader again, which takes messages; 0: it did not come to it
 	Half      float64 `json:"half"`
 	P99       float64 `json:"p99"`
 	All       float64 `json:"all"`

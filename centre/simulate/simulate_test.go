@@ -96,6 +96,26 @@ func TestSmallFleet(t *testing.T) {
 	}
 }
 
+// A hub of three nodes, of which one is killed and in the end all: sites are back before
+// the nodes have agreed who leads, and what they sent is taken up and counted all the same.
+func TestThreeNodes(t *testing.T) {
+	t.Parallel()
+	o := small(5)
+	o.Sites, o.Nodes, o.Faults = 8, 3, []Kind{Hub, Herd}
+	rep, err := Simulate(t.Context(), Run{Options: o, Work: t.TempDir(), Command: command, Readers: readers()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, x := rep.Counted, rep.Return
+	if c == nil || c.Put == 0 || c.Lost != 0 || c.Twice != 0 || c.Hub != c.Put || c.Missed != 0 || c.States != 8 {
+		t.Errorf("counted: %+v", c)
+	}
+	if x == nil || x.Back != 8 || x.Taking <= 0 || rep.TakeUp == nil || rep.TakeUp.Windows == 0 {
+		t.Errorf("return: %+v, taken up: %+v", x, rep.TakeUp)
+	}
+	t.Logf("%+v; %+v", x, rep.TakeUp)
+}
+
 // What is to happen follows from the options, and one kind of fault changes no other.
 func TestPlan(t *testing.T) {
 	t.Parallel()

@@ -26,6 +26,61 @@ type Report struct {
 	Data  []byte    `json:"data"`
 }
 
+// leaderless is how long a stream is asked for that has no leader: a hub of which all
+// nodes were started anew lets sites in seconds before its nodes have agreed on one.
+var leaderless = 30 * time.Second
+
+// StreamOf the hub by its name. While nothing leads it, it is asked again for a while.
+func StreamOf(ctx context.Context, js jetstream.JetStream, name string) (jetstream.Stream, error) {
+	for end := time.Now().Add(leaderless); ; {
+		one, cancel := context.WithTimeout(ctx, 2*time.Second)
+		s, err := js.Stream(one, name)
+		cancel()
+		switch {
+		case err == nil:
+			return s, nil
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			return nil, fmt.Errorf("the hub has no stream %s yet: %w", name, err)
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case time.Now().After(end):
+			return nil, fmt.Errorf("the hub does not answer for its stream %s; have its nodes found one another? 'rxedge central hub' logs it: %w", name, err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// LastReports of a kind, one of each site that sent any. One that came in parts is left out.
+func (f *Folder) LastReports(ctx context.Context, hubs []string, kind string) (out []Report, err error) {
+	nc, err := f.Connect(hubs, false)
+	if err != nil {
+		return nil, err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	s, err := StreamOf(ctx, js, StreamTelemetry)
+	if err != nil {
+		return nil, err
+	}
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{"tel.*.*." + kind}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}
+	err = link.ReadStream(ctx, s, cfg, func(m jetstream.Msg, _ *jetstream.MsgMetadata) error {
+		var parts spool.Assembler
+		r := report(m)
+		whole := false
+		if r.ID, r.Data, whole = parts.Add(r.Site, m.Headers(), r.Data); whole {
+			out = append(out, r)
+		}
+		return nil
+	})
+	return out, err
+}
+
 // Collect calls do for the reports at the hub, the oldest first, until there
 // are no more or most messages were read; 0: all. One that came in parts is given
 // with its last, and not where some are still on their way.
@@ -39,7 +94,7 @@ func (f *Folder) Collect(ctx context.Context, hubs []string, most int, do func(R
 	if err != nil {
 		return err
 	}
-	s, err := js.Stream(ctx, StreamTelemetry)
+	s, err := StreamOf(ctx, js, StreamTelemetry)
 	if err != nil {
 		return err
 	}
@@ -156,9 +211,9 @@ func (f *Folder) states(ctx context.Context, nc *nats.Conn) (map[string]SiteStat
 	if err != nil {
 		return nil, err
 	}
-	s, err := js.Stream(ctx, StreamState)
+	s, err := StreamOf(ctx, js, StreamState)
 	if err != nil {
-		return nil, fmt.Errorf("the hub has no states yet: %w", err)
+		return nil, err
 	}
 	out := map[string]SiteState{}
 	err = link.ReadStream(ctx, s, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {

@@ -23,6 +23,7 @@ import (
 	"rxedge/sync/bundle"
 	"rxedge/sync/durable"
 	"rxedge/sync/enroll"
+	"rxedge/sync/link"
 	"rxedge/sync/spool"
 )
 
@@ -150,76 +151,58 @@ func (f *Folder) TakeReports(ctx context.Context, hubs []string, read Readers) (
 	if err != nil {
 		return t, err
 	}
-	s, err := js.Stream(ctx, StreamTelemetry)
+	s, err := StreamOf(ctx, js, StreamTelemetry)
 	if err != nil {
-		return t, fmt.Errorf("the hub has no reports yet: %w", err)
+		return t, err
 	}
 	info := s.CachedInfo()
 	if !info.Created.Equal(t.Stream) || t.Next > info.State.LastSeq+1 {
 		t.Stream, t.Next = info.Created, 0 // another hub, or one that was put back
 	}
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{"tel.*.*.window", "tel.*.*.alarm"}, MaxResetAttempts: 2} // else it is made anew without end
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{"tel.*.*.window", "tel.*.*.alarm"}}
 	if t.Next > 0 {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, t.Next
-	}
-	c, err := s.OrderedConsumer(ctx, cfg)
-	if err != nil {
-		return t, err
-	}
-	left := uint64(0)
-	if ci, err := c.Info(ctx); err == nil {
-		left = ci.NumPending
 	}
 	sites := map[string]*Site{}
 	// What came in parts is read again from its first, until its last has come.
 	var parts spool.Assembler
 	begun := map[string]uint64{}
-	at := t.Next
-	for {
-		b, err := c.FetchNoWait(200)
-		if err != nil {
-			return t, err
+	at, n := t.Next, 0
+	err = link.ReadStream(ctx, s, cfg, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		if meta.Sequence.Stream < at {
+			return nil
 		}
-		got := 0
-		for m := range b.Messages() {
-			meta, err := m.Metadata()
-			if err != nil || meta.Sequence.Stream < at {
-				continue
+		r := report(m)
+		whole := false
+		r.ID, r.Data, whole = parts.Add(r.Site, m.Headers(), r.Data)
+		if whole {
+			if err := f.take(t, sites, r, read); err != nil {
+				return err
 			}
-			r := report(m)
-			whole := false
-			r.ID, r.Data, whole = parts.Add(r.Site, m.Headers(), r.Data)
-			if whole {
-				if err := f.take(t, sites, r, read); err != nil {
-					return t, errors.Join(err, f.writeJSON(takenFile, t))
-				}
-			}
-			key, _, _ := strings.Cut(m.Headers().Get(nats.MsgIdHdr), ".")
-			if key = r.Site + " " + key; whole {
-				delete(begun, key)
-			} else if _, ok := begun[key]; !ok && r.Here.After(f.now().Add(-lostParts)) {
-				begun[key] = meta.Sequence.Stream
-			}
-			at, left = meta.Sequence.Stream+1, meta.NumPending
-			t.Next = at
-			for _, first := range begun {
-				t.Next = min(t.Next, first)
-			}
-			got++
 		}
-		if got == 0 || b.Error() != nil {
-			if err := b.Error(); err != nil {
-				return t, err
-			}
-			if left > 0 { // a cluster that changes its leader answers nothing for a while
-				return t, fmt.Errorf("the hub did not give %d of its reports; take them up again", left)
-			}
-			return t, f.tidyWindows()
+		key, _, _ := strings.Cut(m.Headers().Get(nats.MsgIdHdr), ".")
+		if key = r.Site + " " + key; whole {
+			delete(begun, key)
+		} else if _, ok := begun[key]; !ok && r.Here.After(f.now().Add(-lostParts)) {
+			begun[key] = meta.Sequence.Stream
 		}
-		if err := f.writeJSON(takenFile, t); err != nil {
-			return t, err
+		at = meta.Sequence.Stream + 1
+		t.Next = at
+		for _, first := range begun {
+			t.Next = min(t.Next, first)
 		}
+		if n++; n%200 == 0 {
+			return f.writeJSON(takenFile, t)
+		}
+		return nil
+	})
+	if n > 0 {
+		err = errors.Join(err, f.writeJSON(takenFile, t))
 	}
+	if err != nil {
+		return t, err
+	}
+	return t, f.tidyWindows()
 }
 
 // take one report; an error is of this machine, not of the report.

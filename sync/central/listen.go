@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"strings"
 	"sync"
@@ -122,9 +121,9 @@ func (f *Folder) hear(ctx context.Context, nc *nats.Conn) (*heard, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := js.Stream(ctx, StreamTelemetry)
+	s, err := StreamOf(ctx, js, StreamTelemetry)
 	if err != nil {
-		return nil, fmt.Errorf("the hub has no reports yet: %w", err)
+		return nil, err
 	}
 	err = link.ReadStream(ctx, s, jetstream.OrderedConsumerConfig{FilterSubjects: []string{"tel.*.high.rollout"}}, func(m jetstream.Msg, _ *jetstream.MsgMetadata) error {
 		r := report(m)
@@ -228,7 +227,7 @@ func (w *Watch) readLast(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := js.Stream(ctx, StreamTelemetry)
+	s, err := StreamOf(ctx, js, StreamTelemetry)
 	if err != nil {
 		return err
 	}
