@@ -42,7 +42,7 @@ machine, 'site add' writes the file that makes a box a site, 'publish' sends doc
 	c.PersistentFlags().StringVar(&dir, "dir", "", centreFlag)
 	site := &cobra.Command{Use: "site", Short: "The sites of the fleet", Example: `  rxedge central site list`, RunE: group}
 	site.AddCommand(a.siteAdd(&dir), a.siteList(&dir), a.siteRevoke(&dir), a.siteLabel(&dir))
-	c.AddCommand(a.centralInit(&dir), a.centralHub(&dir), a.centralHubConfig(&dir), a.centralRoles(&dir), site, a.centralPublish(&dir), a.centralPush(&dir), a.centralUpdates(&dir), a.centralWatch(&dir), a.centralRollout(&dir), a.centralFleet(&dir), a.centralTrial(), a.centralRoot(&dir), a.centralServe(&dir), a.centralUser(&dir), a.centralSimulate(&dir), a.centralSites())
+	c.AddCommand(a.centralInit(&dir), a.centralHub(&dir), a.centralHubConfig(&dir), a.centralRoles(&dir), site, a.centralPublish(&dir), a.centralPush(&dir), a.centralUpdates(&dir), a.centralWatch(&dir), a.centralRollout(&dir), a.centralFleet(&dir), a.centralTrial(&dir), a.centralRoot(&dir), a.centralServe(&dir), a.centralUser(&dir), a.centralSimulate(&dir), a.centralSites())
 	c.AddCommand(a.centralRetrain(&dir))
 	c.AddCommand(a.centralQuarantine(&dir), a.centralReview(&dir), a.centralLineage(&dir))
 	c.AddCommand(a.centralIngest(&dir))

@@ -15,6 +15,7 @@ import (
 	"rxedge/centre/trainer"
 	"rxedge/centre/trainer/embedder"
 	"rxedge/daemon/box"
+	"rxedge/sync/bundle"
 	"rxedge/sync/central"
 )
 
@@ -55,14 +56,21 @@ func (a *app) trainer(f *central.Folder, o trainer.Options) *trainer.Trainer {
 func (a *app) retrainRun(dir *string) *cobra.Command {
 	o := trainer.DefaultOptions()
 	every, once := 15*time.Second, false
-	var waves string
+	var waves, plan string
 	var confirmed float64
 	soak := time.Duration(o.Plan.Soak)
 	c := &cobra.Command{Use: "run", Short: "See to approved requests until Ctrl-C: export, publish, roll out, put the end on record",
 		Long: `See to approved requests until Ctrl-C. It follows the hub's events and looks at the record every
 so often, so what it missed while it was away it takes up; killed at any moment, the next goes
-on from the record. 'rxedge central rollout run' has to run, too: it opens the waves.`,
+on from the record. 'rxedge central rollout run' has to run, too: it opens the waves.
+
+With --trial, sites try a model beside what serves before it does, by that plan. Trained for
+what is asked now, it answers most questions as before, so a plan with a --margin asks
+whether it is no worse. 'trial show' tells how the sites' trials stand, 'rollout promote'
+brings them the approval.`,
 		Example: `  rxedge central retrain run --waves 10%,100% --soak 4h
+  rxedge central trial plan plan.json --id embedder --margin 0.05 --approver ann=ann.pub
+  rxedge central retrain run --trial plan.json
   rxedge central retrain run --once --json`, Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if every < time.Second || o.Deadline < time.Hour {
@@ -77,6 +85,14 @@ on from the record. 'rxedge central rollout run' has to run, too: it opens the w
 			o.Plan.Confirmed, o.Plan.Soak = confirmed, central.Duration(soak)
 			if err := o.Plan.Check(); err != nil {
 				return usage("%w", err)
+			}
+			if plan != "" {
+				if err := checkFile(bundle.KindTrial, plan); err != nil {
+					return err
+				}
+				if o.Trial, err = os.ReadFile(plan); err != nil {
+					return err
+				}
 			}
 			f, err := a.centre(*dir)
 			if err != nil {
@@ -96,6 +112,7 @@ on from the record. 'rxedge central rollout run' has to run, too: it opens the w
 			return t.Run(c.Context(), every, func(err error) { a.note("%v; it is tried again\n", err) })
 		}}
 	fl := c.Flags()
+	fl.StringVar(&plan, "trial", "", "`file` of a trial's plan (JSON, see 'rxedge central trial'): sites try a model beside theirs before it serves")
 	fl.StringVar(&o.Channel, "channel", o.Channel, "`name` of the channel that models are published to")
 	fl.DurationVar(&o.Deadline, "deadline", o.Deadline, "how long after its approval a request waits for a model")
 	fl.StringVar(&waves, "waves", "", "shares of the sites that have a model one after another (default 5%,25%,100%)")
@@ -184,6 +201,11 @@ func (a *app) retrainShow(dir *string) *cobra.Command {
 				step(s)
 			}
 			a.table(table.Row{"at", "what", "by", "why"}, rows)
+			if p, err := trainer.PublishedOf(m); err != nil {
+				return err
+			} else if p != nil && p.Trial != "" && !m.Ended() {
+				a.printf("Sites try it first: 'rxedge central trial show %s' tells how that stands, 'rxedge central rollout promote %d' brings them the approval.\n", p.Trial, p.Bundle)
+			}
 			r, err := trainer.RegisteredOf(m)
 			if err != nil || r == nil {
 				return err

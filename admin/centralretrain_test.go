@@ -20,6 +20,7 @@ import (
 	"rxedge/daemon/answer"
 	"rxedge/daemon/box"
 	"rxedge/daemon/config"
+	"rxedge/daemon/rollout/trial"
 	"rxedge/daemon/telemetry"
 	"rxedge/daemon/telemetry/telemetrytest"
 	"rxedge/index/document"
@@ -66,6 +67,8 @@ func startBoxes(t *testing.T, f *synctest.Fleet, n int) map[string]*box.Box {
 		cfg := config.Default()
 		zero := 0
 		cfg.Data, cfg.Index.DiskFloorMB = t.TempDir(), &zero
+		cfg.Rollout.Watch, cfg.Rollout.Defer = config.Wait(100*time.Millisecond), 0
+		cfg.Cache.Enabled = false // what is answered from it tells a trial nothing
 		if err := telemetrytest.Replay(filepath.Join(cfg.Data, "telemetry"), uint64(170+i), today, 15, func(before int) telemetrytest.Change {
 			return func(rng *rand.Rand, o *telemetry.Observation) {
 				o.Model, o.In[telemetry.Mode] = "", answer.ModeExtractive
@@ -85,6 +88,7 @@ func startBoxes(t *testing.T, f *synctest.Fleet, n int) map[string]*box.Box {
 				t.Error(err)
 			}
 		})
+		go b.RunRollout(t.Context())
 		if err := b.RunSync(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -115,8 +119,9 @@ func until(t *testing.T, what string, is func() bool) {
 }
 
 // Three boxes are asked other questions than before: the centre asks for training, a
-// person approves, the built-in embedder is trained anew, the boxes judge it, take it in
-// two waves, and the centre puts on record that it is confirmed.
+// person approves, the built-in embedder is trained anew, the boxes judge it and try it in
+// the shadow in two waves, an approver signs, they take it, and the centre puts on record
+// that it is confirmed.
 func TestRetrainLoop(t *testing.T) {
 	t.Parallel()
 	f := synctest.NewFleet(t)
@@ -216,7 +221,51 @@ func TestRetrainLoop(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	cmd(0, "retrain", "run", "--once", "--waves", "30%,100%", "--soak", "0s", "--confirmed", "100")
+	cmd(4, "retrain", "run", "--once", "--trial", metrics)
+	cmd(5, "retrain", "run", "--once", "--trial", filepath.Join(out, "none.json"))
+	keys := t.TempDir()
+	plan, approval := filepath.Join(keys, "plan.json"), filepath.Join(keys, "approval.json")
+	cmd(0, "root", "key", filepath.Join(keys, "ann"))
+	cmd(0, "trial", "plan", plan, "--id", "embedder", "--margin", "0.05", "--least", "20", "--capacity", "1", "--approver", "ann="+filepath.Join(keys, "ann.pub"))
+	cmd(0, "retrain", "run", "--once", "--trial", plan, "--waves", "30%,100%", "--soak", "0s", "--confirmed", "100")
+	if out := cmd(0, "retrain", "show", id); !strings.Contains(out, "Sites try it first") {
+		t.Error(out)
+	}
+	tryIt(t, boxes)
+	waits := func() (n int, to box.RolloutTrial) {
+		for _, b := range boxes {
+			if st, err := b.RolloutStatus(t.Context()); err == nil && st.Trial != nil && st.Trial.Waits != "" && st.Trial.Figures.Verdict.Decision == trial.Promote {
+				n, to = n+1, *st.Trial
+			}
+		}
+		return n, to
+	}
+	until(t, "a verdict to promote, which waits for an approval", func() bool { n, _ := waits(); return n == 1 })
+	_, tried := waits()
+	if serve(sum)() || tried.Figures.Verdict.N < 20 || tried.Figures.Config.Margin != 0.05 {
+		t.Errorf("%+v", tried)
+	}
+	var told []siteTrial
+	until(t, "the verdict at the centre", func() bool {
+		if err := json.Unmarshal([]byte(cmd(0, "trial", "show", "embedder", "--json")), &told); err != nil {
+			t.Fatal(err)
+		}
+		return len(told) == 1 && told[0].Figures.Verdict.Final
+	})
+	t.Logf("%s", cmd(0, "trial", "show"))
+	if strings.Contains(cmd(0, "trial", "show", "other"), "embedder") {
+		t.Error("another's trial was shown")
+	}
+	sign := func(id, to string) {
+		cmd(0, "trial", "approve", approval, "--trial", id, "--from", told[0].From, "--to", to, "--as", "ann", "--key", filepath.Join(keys, "ann.key"))
+	}
+	cmd(2, "rollout", "promote", "2")
+	sign("another", told[0].To)
+	cmd(4, "rollout", "promote", "2", "--approval", approval)
+	sign("embedder", told[0].To)
+	cmd(4, "rollout", "promote", "1", "--approval", approval)
+	cmd(5, "rollout", "promote", "7", "--approval", approval)
+	cmd(0, "rollout", "promote", "2", "--approval", approval, "--as", "ann")
 	until(t, "the new embedder at all sites", serve(sum))
 	until(t, "the end of it", func() bool {
 		cmd(0, "retrain", "run", "--once")
@@ -235,7 +284,7 @@ func TestRetrainLoop(t *testing.T) {
 		t.Errorf("%v, %s", steps, m.State)
 	}
 	var p trainer.Published
-	if err := json.Unmarshal(m.Step(record.RetrainRolling).Data, &p); err != nil || p.Bundle != 2 {
+	if err := json.Unmarshal(m.Step(record.RetrainRolling).Data, &p); err != nil || p.Bundle != 2 || p.Trial != "embedder" {
 		t.Errorf("%+v, %v", p, err)
 	}
 	for name, b := range boxes {
@@ -247,6 +296,23 @@ func TestRetrainLoop(t *testing.T) {
 	cmd(5, "retrain", "show", "retrain-99")
 	cmd(2, "retrain", "register", id)
 	cmd(5, "retrain", "train", "retrain-99")
+}
+
+// tryIt asks boxes that try something what pharmacies ask, until the test ends.
+func tryIt(t *testing.T, boxes map[string]*box.Box) {
+	medicines := strings.Fields("apixaban warfarin rivaroxaban metformin lisinopril ramipril atorvastatin simvastatin sertraline citalopram")
+	for _, b := range boxes {
+		go func() {
+			for i := 0; t.Context().Err() == nil; i++ {
+				if st, err := b.RolloutStatus(t.Context()); err != nil || st.Trial == nil || st.Trial.Waiting > 4 || st.Trial.Figures.Verdict.Final {
+					time.Sleep(10 * time.Millisecond)
+					continue
+				}
+				ask := []string{"What is the starting dose of %s?", "How is %s given with weak kidneys?", "What must not be taken with %s?", "Who must not take %s?", "May %s be taken in pregnancy?"}[i%5]
+				_, _ = b.Answers.Ask(t.Context(), answer.Question{Text: fmt.Sprintf(ask, medicines[i/5%len(medicines)])}, answer.Events{})
+			}
+		}()
+	}
 }
 
 // valid says whether a request is as its schema has it.

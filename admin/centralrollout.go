@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +18,8 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"rxedge/daemon/rollout/trial"
+	"rxedge/sync/bundle"
 	"rxedge/sync/central"
 )
 
@@ -35,7 +38,7 @@ whom and why, is a signed record of 'audit'.`,
 	c.AddCommand(a.rolloutCreate(dir), a.rolloutList(dir), a.rolloutShow(dir), a.rolloutRun(dir), a.rolloutAudit(dir),
 		a.rolloutStep(dir, "pause", "Let nobody more have it, until it is resumed", (*central.Folder).PauseRollout),
 		a.rolloutStep(dir, "resume", "Go on with the wave at which it was paused or halted; it soaks anew", (*central.Folder).ResumeRollout),
-		a.rolloutStep(dir, "approve", "Go on to the next wave, or end it after the last", (*central.Folder).ApproveRollout),
+		a.rolloutStep(dir, "approve", "Go on to the next wave, or end it after the last", (*central.Folder).ApproveRollout), a.rolloutPromote(dir),
 		a.rolloutAbort(dir))
 	return c
 }
@@ -163,7 +166,7 @@ rolled_back, not_validated or failed (in any way), are silent (at it for longer 
 	fl.StringVar(&waves, "waves", "5%,25%,100%", "`shares` of the sites, the last 100%")
 	fl.StringVar(&confirmed, "confirmed", "50%", "`share` of a wave that has to have confirmed it before it soaks")
 	fl.DurationVar(&soak, "soak", soak, "how long a wave is watched after that")
-	fl.DurationVar(&silence, "silence", silence, "how long a site may be at it without a word; longer than the sites watch what is new")
+	fl.DurationVar(&silence, "silence", silence, "how long a site may be at it without a word; longer than the sites watch, or try, what is new")
 	fl.StringArrayVar(&conditions, "abort-if", nil, "`condition` that halts it, such as 'rolled_back>2%' (default 'failed>2%' and 'silent>10%')")
 	fl.StringArrayVar(&labels, "label", nil, "`KEY=VALUE` that its sites have")
 	fl.BoolVar(&plan.ApproveEach, "approve-each", false, "every next wave waits for 'rollout approve'")
@@ -225,6 +228,76 @@ published to all can be aborted too. The next that is published builds on what w
 	c.Example = `  rxedge central rollout abort 7 --rollback --note "doses in the wrong section"`
 	c.Flags().BoolVar(&back, "rollback", false, "sites that have it go back")
 	return c
+}
+
+// rolloutPromote brings the sites an approval while a rollout is open, when nothing can be
+// published but for a later one.
+func (a *app) rolloutPromote(dir *string) *cobra.Command {
+	var file string
+	c := a.rolloutStep(dir, "promote", "Bring its sites the approval of a trial that it asks for", func(f *central.Folder, channel string, number int64, by central.By) (*central.Rollout, error) {
+		if file == "" {
+			return nil, usage("--approval: name the file that 'rxedge central trial approve' has written")
+		}
+		text, err := approvalFor(f, channel, number, file)
+		if err != nil {
+			return nil, err
+		}
+		return f.PromoteRollout(channel, number, text, by)
+	})
+	c.Long = `Bring the sites of a rollout the approval of a trial that its bundle asks for ('publish
+--trial'). A site whose own figures speak for the challenger takes it up then; the others
+go on with their trial, and take it up when theirs do. An approval of another trial, or by
+somebody whom the plan does not name, is refused (exit code 4). The rollout stays as it
+stands. Sites with an rxedge that does not know of this take nothing new meanwhile: update
+them first.`
+	c.Example = `  rxedge central rollout promote 7 --approval approval.json --note "as discussed"`
+	c.Flags().StringVar(&file, "approval", "", "`file` that 'rxedge central trial approve' has written")
+	return c
+}
+
+// approvalFor reads an approval as the sites that try a bundle will.
+func approvalFor(f *central.Folder, channel string, number int64, file string) (string, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", errNotFound, err)
+	}
+	p, err := trial.ParseApproval(b)
+	if err != nil {
+		return "", &refusedError{err.Error()}
+	}
+	all, err := f.Manifests()
+	if err != nil {
+		return "", err
+	}
+	for _, m := range all {
+		if m.Channel != channel || m.Number != number {
+			continue
+		}
+		for i := range m.Artefacts {
+			if m.Artefacts[i].Kind != bundle.KindTrial {
+				continue
+			}
+			b, err := os.ReadFile(f.ArtefactPath(&m.Artefacts[i]))
+			if err != nil {
+				return "", err
+			}
+			plan, err := trial.ParsePlan(b)
+			if err != nil {
+				return "", err
+			}
+			keys, err := plan.Keys()
+			if err != nil {
+				return "", err
+			}
+			if err := trial.MayPromote(plan.Promotion, plan.ID, trial.Verdict{Decision: trial.Promote}, p.From, p.To, false, &p, keys); err != nil {
+				return "", &refusedError{err.Error()}
+			}
+			text, err := json.Marshal(p)
+			return string(text), err
+		}
+		return "", &refusedError{fmt.Sprintf("bundle %d of %s asks for no trial", number, channel)}
+	}
+	return "", fmt.Errorf("bundle %d of %s: %w", number, channel, central.ErrNoRollout)
 }
 
 func rolloutRow(s *central.Standing) table.Row {

@@ -30,7 +30,10 @@ type Options struct {
 	Plan central.Plan
 	// GoldenLoss and HeldOutGain go into the request (Beat).
 	GoldenLoss, HeldOutGain float64
-	Hubs                    []string
+	// Trial is the plan by which sites try a model before it serves, as JSON; none: what
+	// passes their validation serves at once, and is watched.
+	Trial []byte
+	Hubs  []string
 	// Local: nothing is given to the hub.
 	Local bool
 	Who   string
@@ -81,6 +84,7 @@ type Published struct {
 	Channel string `json:"channel"`
 	Bundle  int64  `json:"bundle"`
 	Name    string `json:"name"`
+	Trial   string `json:"trial,omitempty"` // id of the trial that sites go through first
 }
 
 // Ended is the data of the last step.
@@ -92,6 +96,10 @@ type Ended struct {
 
 // Dir of a request's folder.
 func (t *Trainer) Dir(id string) string { return filepath.Join(t.Folder.Dir, "retrain", id) }
+
+func (t *Trainer) path(m *central.Matter, name string) string {
+	return filepath.Join(t.Dir(m.ID), name)
+}
 
 // Matters of training, in the order in which they were asked for.
 func Matters(f *central.Folder) ([]*central.Matter, error) {
@@ -249,6 +257,14 @@ func RegisteredOf(m *central.Matter) (*Registered, error) {
 	return data1[Registered](m, record.RetrainRegistered)
 }
 
+// PublishedOf is the bundle that a matter's model went out with; nil: it has not yet.
+func PublishedOf(m *central.Matter) (*Published, error) {
+	if m.Step(record.RetrainPublished) == nil {
+		return nil, nil
+	}
+	return data1[Published](m, record.RetrainPublished)
+}
+
 // export writes the request's folder.
 func (t *Trainer) export(m *central.Matter) (*Exported, error) {
 	var c fleet.Cause
@@ -324,16 +340,22 @@ func (t *Trainer) publish(ctx context.Context, m *central.Matter) (*Published, e
 	for _, b := range all {
 		if b.Channel == out.Channel && b.Note == note(m) && has(b) { // before a kill
 			out.Bundle = b.Number
+			if out.Trial, err = t.trialOf(b); err != nil {
+				return nil, err
+			}
 			return out, t.push(ctx)
 		}
 	}
 	rel := central.Release{Channel: out.Channel, Note: note(m), Hold: true, Who: t.Options.Who,
 		Files: []central.File{{Name: r.Name, Kind: bundle.KindModel, Path: path, Version: strings.TrimPrefix(m.ID, "retrain-")}}}
-	if r.Champion != "" { // the one whose place it takes
-		set, err := t.Folder.Released(out.Channel)
-		if err != nil {
-			return nil, err
-		}
+	set, err := t.Folder.Released(out.Channel)
+	if err != nil {
+		return nil, err
+	}
+	if out.Trial, err = t.askForTrial(m, &rel, set); err != nil {
+		return nil, fmt.Errorf("the trial of the model of %s: %w", m.ID, err)
+	}
+	if r.Champion != "" && set != nil { // the one whose place it takes
 		for _, a := range set.Manifest.Artefacts {
 			if a.Kind == bundle.KindModel && a.SHA256.String() == r.Champion && a.Name != r.Name {
 				rel.Drop = append(rel.Drop, a.Name)
@@ -362,7 +384,11 @@ func (t *Trainer) create(ctx context.Context, m *central.Matter, p *Published) e
 		return err
 	}
 	if r != nil && r.Plan == nil {
-		if _, err := t.Folder.CreateRollout(p.Channel, p.Bundle, t.Options.Plan, central.By{Who: t.Options.Who, Reason: note(m)}); err != nil {
+		plan := t.Options.Plan
+		if p.Trial != "" {
+			plan.Silence = max(plan.Silence, trialSilence)
+		}
+		if _, err := t.Folder.CreateRollout(p.Channel, p.Bundle, plan, central.By{Who: t.Options.Who, Reason: note(m)}); err != nil {
 			return fmt.Errorf("the rollout of bundle %d: %w", p.Bundle, err)
 		}
 	}

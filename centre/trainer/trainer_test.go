@@ -248,6 +248,7 @@ func TestKilledBetweenActAndRecord(t *testing.T) {
 	fl := synctest.NewFleet(t)
 	fl.Enroll(t, filepath.Join(t.TempDir(), "sync"), "box-1", "stable")
 	f, tr := fl.Folder, of(fl.Folder)
+	tr.Options.Trial = []byte(`{"format":1,"id":"embedder","percent":0,"promotion":"patch"}`)
 	publishOne(t, f)
 	m := ask(t, f, cause())
 	if _, err := tr.export(m); err != nil { // and killed
@@ -285,13 +286,16 @@ func TestKilledBetweenActAndRecord(t *testing.T) {
 	if err := tr.create(t.Context(), now, first); err != nil { // and killed
 		t.Fatal(err)
 	}
-	again("rolling")
+	tr.Options.Trial = nil // whoever goes on was started otherwise: what is published stays
+	if p, err := PublishedOf(again("rolling")); err != nil || *p != *first || p.Trial != "embedder" {
+		t.Errorf("%+v, %v, want %+v", p, err, first)
+	}
 	all, err := f.Manifests()
-	if err != nil || len(all) != 2 || len(all[0].Artefacts) != 1 {
+	if err != nil || len(all) != 2 || len(all[0].Artefacts) != 2 {
 		t.Fatalf("%d bundles, %v", len(all), err)
 	}
 	rs, err := f.Rollouts()
-	if err != nil || len(rs) != 1 || rs[0].Bundle != first.Bundle {
+	if err != nil || len(rs) != 1 || rs[0].Bundle != first.Bundle || rs[0].Plan.Silence != trialSilence {
 		t.Fatalf("%+v, %v", rs, err)
 	}
 	if _, err := f.AbortRollout("stable", first.Bundle, false, central.By{Who: "ann", Reason: "worse"}); err != nil {
@@ -304,6 +308,52 @@ func TestKilledBetweenActAndRecord(t *testing.T) {
 	}
 	if tmp, err := filepath.Glob(filepath.Join(f.Dir, "retrain", ".new-*")); err != nil || len(tmp) > 0 {
 		t.Errorf("%v is left, %v", tmp, err)
+	}
+}
+
+// A model's plan takes the place of any that the channel has; without one the plan of an
+// earlier model goes, and what somebody else published stays.
+func TestPlanGoesWithItsModel(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ plan, want string }{{"", "june.json retrain-1.rxe"}, {`{"format":1,"id":"embedder","percent":0,"promotion":"patch"}`, "retrain-1.rxe " + TrialFile}} {
+		f, tr := centre(t)
+		dir := t.TempDir()
+		rel := central.Release{Channel: "stable"}
+		for _, name := range []string{"june.json", TrialFile} {
+			path := filepath.Join(dir, name)
+			if err := os.WriteFile(path, []byte(`{"format":1,"id":"june","percent":0,"promotion":"patch"}`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			rel.Files = append(rel.Files, central.File{Name: name, Kind: bundle.KindTrial, Path: path})
+		}
+		if _, err := f.Publish(rel); err != nil {
+			t.Fatal(err)
+		}
+		m := ask(t, f, cause())
+		if _, err := tr.Step(t.Context(), m.ID); err != nil {
+			t.Fatal(err)
+		}
+		model, metrics := made(t, m.ID, "made")
+		m, err := tr.Register(t.Context(), m.ID, model, metrics, central.By{Who: "ann"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr.Options.Trial = []byte(c.plan)
+		p, err := tr.publish(t.Context(), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := f.Manifests()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, a := range all[0].Artefacts {
+			names = append(names, a.Name)
+		}
+		if slices.Sort(names); strings.Join(names, " ") != c.want || (p.Trial != "") != (c.plan != "") {
+			t.Errorf("%v, want %s; %+v", names, c.want, p)
+		}
 	}
 }
 

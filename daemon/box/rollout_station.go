@@ -3,7 +3,6 @@ package box
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -202,7 +201,7 @@ func (b *Box) approves(q RolloutRequest) (by string, err error) {
 		}
 		return q.By, nil
 	}
-	approvals := slices.Clone(c.approvals)
+	approvals := b.approvals(c)
 	if q.Approval != nil {
 		approvals = append(approvals, *q.Approval)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -401,7 +402,7 @@ func (b *Box) followTrial(ctx context.Context, now time.Time) {
 	if v.Final && v.Decision != trial.Promote {
 		_, err = b.rollout.Reject("", checkTrial, fmt.Sprintf("trial %s: %s: %s", c.plan.ID, v.Decision, v.Reason))
 	} else if v.Final {
-		by, why := b.mayPromote(c, c.approvals)
+		by, why := b.mayPromote(c, b.approvals(c))
 		if no := b.blocked(); why == nil && no != nil {
 			why = errors.New(rollout.Why(no))
 		}
@@ -427,6 +428,22 @@ func (b *Box) followTrial(ctx context.Context, now time.Time) {
 	if save {
 		b.saveTrial(c)
 	}
+}
+
+// approvals that came with the bundle, or with a rollout of the centre's; what can't be
+// read is none.
+func (b *Box) approvals(c *challenge) []trial.Approval {
+	out := slices.Clone(c.approvals)
+	r, _ := b.sync.parts()
+	if r == nil {
+		return out
+	}
+	for _, text := range r.Approvals() {
+		if a, err := trial.ParseApproval([]byte(text)); err == nil {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // mayPromote says who has approved of it, or why it is not promoted.

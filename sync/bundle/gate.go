@@ -41,6 +41,9 @@ const GateLease = 24 * time.Hour
 const (
 	MaxGates = 64
 	MaxOnly  = 40_000 // sites that they name
+	// MaxApprovals of a gate, each of so many bytes at most.
+	MaxApprovals = 8
+	MaxApproval  = 4096
 )
 
 // Gates say which bundles of a channel a site may have. They are a target of the
@@ -76,6 +79,9 @@ type Gate struct {
 	Until time.Time `json:"until,omitzero"`
 	// Rollback: sites that have the aborted bundle go back.
 	Rollback bool `json:"rollback,omitempty"`
+	// Approvals of the trial that the bundle asks for: files that a person has signed, as
+	// they are. What they say is for the site to judge.
+	Approvals []string `json:"approvals,omitempty"`
 }
 
 // GatesPath of a channel in the signed metadata.
@@ -174,6 +180,13 @@ func (x *Gate) check() string {
 		return "rollback"
 	case !slices.IsSorted(x.Only):
 		return "order of sites"
+	case len(x.Approvals) > MaxApprovals:
+		return "too many approvals"
+	}
+	for _, a := range x.Approvals {
+		if a == "" || len(a) > MaxApproval {
+			return "size of an approval"
+		}
 	}
 	for _, m := range x.Only {
 		if !validMark().MatchString(m) {
@@ -230,6 +243,8 @@ func (x *Gate) closed(site string, now time.Time) string {
 	switch {
 	case x.State == GateHeld, x.State == GatePaused, x.State == GateHalted, x.State == GateAborted:
 		return "its rollout is " + string(x.State)
+	case x.State == GateDone && len(x.Only) == 0: // it is for all, and is here for its approvals
+		return ""
 	case site == "":
 		return "it is rolled out by sites, and this box has no name"
 	case len(x.Only) > 0:

@@ -45,6 +45,7 @@ func TestGates(t *testing.T) {
 		{"for it by name", []Gate{run(7, Buckets, SiteMark(rid, "site-1"))}, "yes yes yes"},
 		{"for it by name, and not its wave", []Gate{run(7, mine, SiteMark(rid, "site-1"))}, "yes yes no"},
 		{"done for others, which holds nothing", []Gate{{Bundle: 6, Rollout: rid, State: GateDone, Only: []string{SiteMark(rid, "site-2")}}}, "yes no yes"},
+		{"done for all, with an approval", []Gate{{Bundle: 6, Rollout: rid, State: GateDone, Approvals: []string{"{}"}}}, "yes yes yes"},
 		{"done for it", []Gate{{Bundle: 6, Rollout: rid, State: GateDone, Only: []string{SiteMark(rid, "site-1")}}}, "yes yes yes"},
 	} {
 		g := gatesOf(x.gates...)
@@ -67,6 +68,9 @@ func TestGates(t *testing.T) {
 	}
 	if gatesOf(run(7, Buckets)).Of("", 7, now).Allowed {
 		t.Error("a box without a name was let in")
+	}
+	if !gatesOf(Gate{Bundle: 7, Rollout: rid, State: GateDone, Approvals: []string{"{}"}}).Of("", 7, now).Allowed {
+		t.Error("a box without a name was shut out of what is for all")
 	}
 	if !(*Gates)(nil).Of("", 7, now).Allowed {
 		t.Error("where there are no gates all is open")

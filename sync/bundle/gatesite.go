@@ -125,6 +125,20 @@ func (r *Receiver) Gate(number int64) Opening {
 	return r.opening(number)
 }
 
+// Approvals that the centre's rollouts have brought, of whatever bundle: a trial goes on
+// in a later one.
+func (r *Receiver) Approvals() (out []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.gating.gates == nil {
+		return nil
+	}
+	for i := range r.gating.gates.Gates {
+		out = append(out, r.gating.gates.Gates[i].Approvals...)
+	}
+	return out
+}
+
 // Previous returns the set that the site had before the active one; nil: none.
 func (r *Receiver) Previous() (*Set, error) {
 	r.mu.Lock()

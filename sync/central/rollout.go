@@ -45,7 +45,13 @@ const (
 	ActHalt    Action = "halt"
 	ActAbort   Action = "abort"
 	ActFinish  Action = "finish"
+	// ActPromote brings the sites a signed approval of the trial that the bundle asks for;
+	// the rollout stays as it is.
+	ActPromote Action = "promote"
 )
+
+// promotable are the states in which sites may have a bundle, and try it.
+var promotable = []RolloutState{RolloutPlanned, RolloutRunning, RolloutAwaiting, RolloutPaused, RolloutHalted, RolloutDone}
 
 // transitions are all there are. A bundle that was published to all has no state,
 // and can be aborted.
@@ -65,6 +71,7 @@ var transitions = []struct {
 	{ActResume, []RolloutState{RolloutPaused, RolloutHalted}, []RolloutState{RolloutPlanned, RolloutRunning}},
 	{ActHalt, []RolloutState{RolloutRunning, RolloutAwaiting}, []RolloutState{RolloutHalted}},
 	{ActFinish, []RolloutState{RolloutRunning}, []RolloutState{RolloutDone}},
+	{ActPromote, promotable, promotable},
 	{ActAbort, []RolloutState{"", RolloutHeld, RolloutPlanned, RolloutRunning, RolloutAwaiting, RolloutPaused, RolloutHalted, RolloutDone}, []RolloutState{RolloutAborted}},
 }
 
@@ -188,6 +195,8 @@ type Rollout struct {
 	Rollback bool     `json:"rollback,omitempty"`
 	// Forgiven are sites whose failure a person has seen, and gone on.
 	Forgiven []string `json:"forgiven,omitempty"`
+	// Approvals of the bundle's trial, as they were signed.
+	Approvals []string `json:"approvals,omitempty"`
 }
 
 // unfinished: what is later waits for it.
@@ -201,8 +210,12 @@ func (r *Rollout) apply(c *Record) error {
 	if r.Channel != "" && (c.Channel != r.Channel || c.Bundle != r.Bundle) {
 		return errors.New("it is of another bundle")
 	}
-	if c.From != r.State || !allowed(c.Action, c.From, c.To) {
+	if c.From != r.State || !allowed(c.Action, c.From, c.To) || c.Action == ActPromote && c.To != c.From {
 		return fmt.Errorf("%s from %q to %q, where bundle %d is %q", c.Action, c.From, c.To, c.Bundle, r.State)
+	}
+	if c.Action == ActPromote { // it stands as it stood
+		r.Approvals = append(slices.Clone(r.Approvals), c.Approval)
+		return nil
 	}
 	r.Channel, r.Bundle, r.State, r.Since, r.By, r.Reason = c.Channel, c.Bundle, c.To, c.At, c.Who, c.Reason
 	switch c.Action {
@@ -273,7 +286,7 @@ func (rs rollouts) gates(channel string, numbers []int64) []bundle.Gate {
 		if !slices.Contains(numbers, r.Bundle) {
 			continue
 		}
-		g := bundle.Gate{Bundle: r.Bundle, Rollout: r.ID}
+		g := bundle.Gate{Bundle: r.Bundle, Rollout: r.ID, Approvals: r.Approvals}
 		if g.Rollout == "" {
 			g.Rollout = strings.Repeat("0", 16)
 		}
@@ -287,9 +300,9 @@ func (rs rollouts) gates(channel string, numbers []int64) []bundle.Gate {
 		case RolloutHalted:
 			g.State = bundle.GateHalted
 		case RolloutAborted:
-			g.State, g.Rollback = bundle.GateAborted, r.Rollback
+			g.State, g.Rollback, g.Approvals = bundle.GateAborted, r.Rollback, nil
 		case RolloutDone:
-			if !r.limited() {
+			if !r.limited() && len(r.Approvals) == 0 { // sites that were off try it yet
 				continue
 			}
 			g.State, g.Only = bundle.GateDone, r.Only

@@ -346,3 +346,84 @@ func TestParsePlans(t *testing.T) {
 		}
 	}
 }
+
+// An approval of a bundle's trial goes to the sites with the gates, while its waves are
+// open and once they are done, and stays when the trail is read anew; the rollout stands as
+// it stood. What was aborted brings none.
+func TestApprovalGoesWithTheGates(t *testing.T) {
+	t.Parallel()
+	x := newTable(t, 8)
+	n := x.publish(t, "two", true)
+	by := By{Who: "ann", Reason: "the trial speaks for it"}
+	var no *NotNowError
+	if _, err := x.PromoteRollout("stable", n, "{}", by); !errors.As(err, &no) {
+		t.Errorf("of what is held: %v", err)
+	}
+	if _, err := x.PromoteRollout("stable", n, strings.Repeat("x", bundle.MaxApproval+1), by); err == nil {
+		t.Error("one that no site reads was taken")
+	}
+	x.create(t, n, plan(func(p *Plan) { p.Waves, p.Soak = []float64{50, 100}, 0 }))
+	x.step(t)
+	before := x.rollout(t, n)
+	approvals := func() string {
+		t.Helper()
+		r, err := x.repository()
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := x.gatesFile(r.targets.Signed.Targets[bundle.GatesPath("stable")])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range g.Gates {
+			if g.Bundle == n {
+				return fmt.Sprint(g.State, g.Approvals)
+			}
+		}
+		return ""
+	}
+	for _, a := range []string{`{"trial":"june"}`, `{"trial":"june"}`, `{"trial":"july"}`} {
+		if _, err := x.PromoteRollout("stable", n, a, by); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := x.rollout(t, n)
+	if got := approvals(); got != `running[{"trial":"june"} {"trial":"july"}]` {
+		t.Error(got)
+	}
+	if after.State != before.State || !after.Since.Equal(before.Since) || after.Wave != before.Wave || after.By != before.By || len(after.Sites) != 4 {
+		t.Errorf("%+v, before %+v", after, before)
+	}
+	for range 2 {
+		for _, s := range x.may(t, n) {
+			x.tell(s, "confirmed", n)
+		}
+		x.step(t)
+	}
+	if got := approvals(); got != `done[{"trial":"june"} {"trial":"july"}]` || len(x.may(t, n)) != 8 {
+		t.Error(got)
+	}
+	if next := x.publish(t, "three", false); len(x.may(t, next)) != 8 {
+		t.Error("what is done held the next")
+	}
+	if got := strings.Count(x.actions(t), "promote2"); got != 2 {
+		t.Errorf("%d on record", got)
+	}
+	for i := range bundle.MaxApprovals - 1 {
+		_, err := x.PromoteRollout("stable", n, fmt.Sprint(i), by)
+		if (err == nil) != (i < bundle.MaxApprovals-2) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	n = x.publish(t, "four", true)
+	x.create(t, n, plan(nil))
+	if _, err := x.PromoteRollout("stable", n, "{}", by); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.AbortRollout("stable", n, false, by); err != nil {
+		t.Fatal(err)
+	}
+	if got := approvals(); got != "aborted[]" {
+		t.Error(got)
+	}
+}

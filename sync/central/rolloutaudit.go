@@ -44,7 +44,8 @@ type Record struct {
 	Rollback bool        `json:"rollback,omitempty"`
 	Forgiven []string    `json:"forgiven,omitempty"`
 	Base     int64       `json:"base,omitempty"`
-	Prev     bundle.Hash `json:"prev"` // hash of the record before
+	Approval string      `json:"approval,omitempty"` // of the bundle's trial
+	Prev     bundle.Hash `json:"prev"`               // hash of the record before
 }
 
 // Signed is a record as it lies in the trail. The hash is the SHA-256 of the

@@ -119,7 +119,7 @@ func (f *Folder) setGates(r *repository, t *trail, channel string) (changed bool
 }
 
 func sameGate(a, b bundle.Gate) bool {
-	return a.Bundle == b.Bundle && a.Rollout == b.Rollout && a.State == b.State && a.Below == b.Below && a.Until.Equal(b.Until) && a.Rollback == b.Rollback && slices.Equal(a.Only, b.Only)
+	return a.Bundle == b.Bundle && a.Rollout == b.Rollout && a.State == b.State && a.Below == b.Below && a.Until.Equal(b.Until) && a.Rollback == b.Rollback && slices.Equal(a.Only, b.Only) && slices.Equal(a.Approvals, b.Approvals)
 }
 
 // signGates signs the gates of all channels that follow from the trail, where

@@ -211,6 +211,23 @@ func (f *Folder) ApproveRollout(channel string, number int64, by By) (*Rollout, 
 	})
 }
 
+// PromoteRollout brings the sites an approval of the trial that the bundle asks for, as it
+// was signed. Those that had it before have nothing done.
+func (f *Folder) PromoteRollout(channel string, number int64, approval string, by By) (*Rollout, error) {
+	if approval == "" || len(approval) > bundle.MaxApproval {
+		return nil, fmt.Errorf("an approval has 1 to %d bytes", bundle.MaxApproval)
+	}
+	return f.byPerson(channel, number, by, func(l *ledger, r *Rollout) error {
+		switch {
+		case slices.Contains(r.Approvals, approval):
+			return nil
+		case len(r.Approvals) >= bundle.MaxApprovals:
+			return notNow("bundle %d of %s has %d approvals already", number, channel, len(r.Approvals))
+		}
+		return l.do(r, r.State, Record{Who: by.Who, Action: ActPromote, Reason: by.Reason, Approval: approval})
+	})
+}
+
 // AbortRollout lets nobody more have the bundle, ever, nor any that was held
 // behind it and builds on it. With rollback the sites that have it go back to
 // what they had before. A bundle that was published to all can be aborted too.

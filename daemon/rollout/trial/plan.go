@@ -24,8 +24,11 @@ type Plan struct {
 	// goes on.
 	ID string `json:"id"`
 	// Percent of the clients that the challenger answers; 0: it is in the shadow.
-	Percent  float64 `json:"percent"`
-	Effect   float64 `json:"effect,omitempty"`
+	Percent float64 `json:"percent"`
+	Effect  float64 `json:"effect,omitempty"`
+	// Margin by which the share of answers borne out may be lower for a promotion. A site
+	// whose rxedge is older than the word refuses the plan.
+	Margin   float64 `json:"margin,omitempty"`
 	Least    int     `json:"least,omitempty"`
 	Most     int     `json:"most,omitempty"`
 	Capacity float64 `json:"capacity,omitempty"`
@@ -63,6 +66,7 @@ func ParsePlan(b []byte) (Plan, error) {
 	}{
 		{"percent", p.Percent, 0, 100},
 		{"effect", p.Effect, 0, 0.5},
+		{"margin", p.Margin, 0, 0.2},
 		{"capacity", p.Capacity, 0, 1},
 		{"harm", p.Harm, 0, 0.5},
 		{"least", float64(p.Least), 0, 1e6},
@@ -77,6 +81,9 @@ func ParsePlan(b []byte) (Plan, error) {
 		return p, fmt.Errorf("the plan of a trial: promotion: %q is neither %q nor %q", p.Promotion, NeedsApproval, PatchAlone)
 	case p.Promotion == NeedsApproval && len(p.Approvers) == 0:
 		return p, errors.New("the plan of a trial: approvers: nobody could approve a promotion")
+	}
+	if effect := p.Config(0).complete().Effect; p.Margin > effect {
+		return p, fmt.Errorf("the plan of a trial: margin: %v is above the effect, %v, and then what is worse could be promoted and stopped", p.Margin, effect)
 	}
 	if _, err := p.Keys(); err != nil {
 		return p, fmt.Errorf("the plan of a trial: %w", err)
@@ -102,7 +109,7 @@ func (p *Plan) Keys() (map[string]ed25519.PublicKey, error) {
 
 // Config of the trial, with what the box knows.
 func (p *Plan) Config(budget time.Duration) Config {
-	return Config{ID: p.ID, Percent: p.Percent, Effect: p.Effect, Least: p.Least, Most: p.Most, Capacity: p.Capacity, Harm: p.Harm, Budget: budget}
+	return Config{ID: p.ID, Percent: p.Percent, Effect: p.Effect, Margin: p.Margin, Least: p.Least, Most: p.Most, Capacity: p.Capacity, Harm: p.Harm, Budget: budget}
 }
 
 // ParseApproval reads an approval, strictly. It says nothing of the signature.

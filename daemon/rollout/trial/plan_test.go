@@ -32,6 +32,8 @@ func TestParsePlan(t *testing.T) {
 		"id":                  `{"format":1,"id":"../june","promotion":"patch"}`,
 		"percent":             `{"format":1,"id":"june","promotion":"patch","percent":101}`,
 		"effect":              `{"format":1,"id":"june","promotion":"patch","effect":-1}`,
+		"margin: 0.1 is abo":  `{"format":1,"id":"june","promotion":"patch","margin":0.1}`,
+		"margin: 0.3 is out":  `{"format":1,"id":"june","promotion":"patch","effect":0.4,"margin":0.3}`,
 		"neither":             `{"format":1,"id":"june","promotion":"always"}`,
 		"nobody":              `{"format":1,"id":"june","promotion":"approval"}`,
 		"no Ed25519 key":      `{"format":1,"id":"june","promotion":"patch","approvers":[{"name":"ann","key":"AAAA"}]}`,

@@ -50,6 +50,10 @@ type Config struct {
 	Period time.Duration `json:"period"`
 	// Effect is the gain in the share of grounded answers that is worth a promotion.
 	Effect float64 `json:"effect"`
+	// Margin by which a share of grounded answers may be lower for a promotion; 0: it has to
+	// be higher. What is compared is the gain and the margin together: "better" is a gain
+	// above -Margin, "better by the effect" one of Effect-Margin.
+	Margin float64 `json:"margin,omitempty"`
 	// Alpha bounds the probability of promoting what is no better, Beta that of
 	// stopping what is better by Effect.
 	Alpha float64 `json:"alpha"`
@@ -82,7 +86,7 @@ func (c Config) complete() Config {
 	set(&c.Beta, d.Beta)
 	set(&c.Capacity, d.Capacity)
 	set(&c.Harm, d.Harm)
-	c.Percent = min(max(c.Percent, 0), 100)
+	c.Percent, c.Margin = min(max(c.Percent, 0), 100), max(c.Margin, 0)
 	if c.Period <= 0 {
 		c.Period = d.Period
 	}
@@ -175,7 +179,7 @@ type state struct {
 	Pairs, Agreed int
 
 	// Better bets against "the challenger is no better", NotBetter against "it is better
-	// by the effect at least", Abstains against "it abstains no more often than it may".
+	// by the effect at least" (of either less the margin), Abstains against "it abstains no more often than it may".
 	Better, NotBetter, Abstains *sequential.Mean
 	Errors, Slow                *sequential.Rate
 
@@ -202,7 +206,7 @@ type Trial struct {
 func New(c Config, now time.Time) *Trial {
 	c = c.complete()
 	t := &Trial{s: state{Config: c, Began: now,
-		Better: sequential.NewMean(0, c.Effect), NotBetter: sequential.NewMean(-c.Effect, c.Effect),
+		Better: sequential.NewMean(-c.Margin, c.Effect), NotBetter: sequential.NewMean(c.Margin-c.Effect, c.Effect),
 		Abstains: sequential.NewMean(c.Harm, c.Harm),
 		Errors:   sequential.NewRate(mostErrors), Slow: sequential.NewRate(0.05),
 		Units: map[string]*unit{}}}
@@ -371,12 +375,27 @@ func (t *Trial) decide() {
 	case t.s.Abstains.Above(guardAlpha):
 		stop("it abstains more often, by %.3f", t.s.Abstains.Average())
 	case t.s.NotBetter.Above(c.Beta):
-		stop("it is not better by %.2f: the gain is %.3f", c.Effect, t.s.Better.Average())
+		stop("%s: the gain is %.3f", c.notBetter(), t.s.Better.Average())
 	case t.s.Better.N >= c.Least && t.s.Better.Above(c.Alpha):
-		t.end(Promote, fmt.Sprintf("more of its answers are borne out, by %.3f", t.s.Better.Average()))
+		t.end(Promote, fmt.Sprintf("%s: the gain is %.3f", c.better(), t.s.Better.Average()))
 	case t.s.Better.N >= c.Most:
 		t.end(Undecided, fmt.Sprintf("%d observations decided nothing: the gain is %.3f", t.s.Better.N, t.s.Better.Average()))
 	}
+}
+
+// better and notBetter say what a verdict says.
+func (c *Config) better() string {
+	if c.Margin > 0 {
+		return fmt.Sprintf("its answers are not borne out more seldom by %.2f", c.Margin)
+	}
+	return "more of its answers are borne out"
+}
+
+func (c *Config) notBetter() string {
+	if c.Effect > c.Margin {
+		return fmt.Sprintf("it is not better by %.2f", c.Effect-c.Margin)
+	}
+	return "fewer of its answers are borne out"
 }
 
 func (t *Trial) end(d Decision, reason string) {

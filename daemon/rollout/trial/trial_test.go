@@ -29,11 +29,11 @@ func (c tally) String() string { return fmt.Sprintf("%v, after %d on average", c
 // shadows runs trials in the shadow: each question is grounded in the champion's answer
 // with probability a and in the challenger's with b; with probability together the same
 // chance decides both.
-func shadows(runs int, seed uint64, a, b, together float64) tally {
+func shadows(runs int, seed uint64, margin, a, b, together float64) tally {
 	out := tally{decided: map[Decision]int{}}
 	rng := rand.New(rand.NewPCG(seed, 1))
 	for range runs {
-		t := New(Config{}, start)
+		t := New(Config{Margin: margin}, start)
 		v := Verdict{Decision: Undecided}
 		for i := 0; i < 20000 && v.Decision == Undecided; i++ {
 			x := rng.Float64()
@@ -100,11 +100,14 @@ func TestRightVerdict(t *testing.T) {
 		want Decision
 		got  tally
 	}{
-		{"shadow, better", Promote, shadows(runs, 1, 0.80, 0.85, 0.5)},
-		{"shadow, equal", Stop, shadows(runs, 2, 0.80, 0.80, 0.5)},
-		{"shadow, worse", Stop, shadows(runs, 3, 0.80, 0.75, 0.5)},
-		{"shadow, better, by chances of its own", Promote, shadows(runs, 4, 0.80, 0.85, 0)},
-		{"shadow, equal, by chances of its own", Stop, shadows(runs, 5, 0.80, 0.80, 0)},
+		{"shadow, better", Promote, shadows(runs, 1, 0, 0.80, 0.85, 0.5)},
+		{"shadow, equal", Stop, shadows(runs, 2, 0, 0.80, 0.80, 0.5)},
+		{"shadow, worse", Stop, shadows(runs, 3, 0, 0.80, 0.75, 0.5)},
+		{"shadow, better, by chances of its own", Promote, shadows(runs, 4, 0, 0.80, 0.85, 0)},
+		{"shadow, equal, by chances of its own", Stop, shadows(runs, 5, 0, 0.80, 0.80, 0)},
+		{"shadow, equal, may be a little worse", Promote, shadows(runs, 9, 0.05, 0.80, 0.80, 0.5)},
+		{"shadow, alike in all, may be a little worse", Promote, shadows(runs, 10, 0.05, 0.80, 0.80, 1)},
+		{"shadow, worse by what it may be", Stop, shadows(runs, 11, 0.05, 0.80, 0.75, 0.5)},
 		{"split, better", Promote, splits(runs, 6, 60, 10, 0.80, 0.85, 0.1, 200)},
 		{"split, equal", Stop, splits(runs, 7, 60, 10, 0.80, 0.80, 0.1, 200)},
 		{"split, worse", Stop, splits(runs, 8, 60, 10, 0.80, 0.75, 0.1, 200)},
