@@ -3,7 +3,9 @@
 // changed one waits for a person, is let out in waves, in the midst of which a node of the
 // hub is killed, and the sites answer with its new text; then they are asked other questions than before, the
 // centre asks for training, a person approves, the embedder is trained anew and goes out in
-// waves until the sites have confirmed it. It writes down what was done and printed, and
+// waves: each site tries it in the shadow of what serves, on questions that it is asked over
+// HTTP, until a sequential test and an approval that a person has signed let it serve and the
+// sites have confirmed it. It writes down what was done and printed, and
 // ends with 1 at the first thing that is not as it should be.
 package main
 
@@ -120,9 +122,13 @@ func (l *loop) hub(ctx context.Context) error {
 	if err := l.background(ctx, "services are ready", "central", "hub", "--services"); err != nil {
 		return err
 	}
+	l.say("What is trained is to be tried at the sites before it serves: is it no worse by more than 0.05 of the answers that are borne out? A gain is not asked for, as most questions are answered as before.")
+	if err := l.planTrial(ctx); err != nil {
+		return err
+	}
 	return errFirst(
 		l.background(ctx, "", "central", "rollout", "run"),
-		l.background(ctx, "", "central", "retrain", "run", "--waves", waves, "--soak", "1s", "--confirmed", "100", "--every", "2s"),
+		l.background(ctx, "", "central", "retrain", "run", "--trial", l.plan, "--waves", waves, "--soak", "1s", "--confirmed", "100", "--every", "2s"),
 	)
 }
 
@@ -286,14 +292,26 @@ func (l *loop) confirm(ctx context.Context) error {
 	if err := l.state(ctx, "rolling", 3*time.Minute); err != nil {
 		return err
 	}
-	if err := l.rolledOut(ctx, 3); err != nil {
+	sum, err := semantic.Sum(filepath.Join(l.dir, "trained", trainer.ModelFile))
+	if err != nil {
+		return err
+	}
+	stop, err := l.feed(ctx)
+	if err != nil {
+		return err
+	}
+	if err = l.tryIt(ctx, 3, sum); err == nil {
+		err = l.rolledOut(ctx, 3)
+	}
+	n, ferr := stop()
+	if err = errors.Join(err, ferr); err != nil {
+		return err
+	}
+	l.say("%d questions were asked over HTTP for it. Every site's trial, as the centre was told:", n)
+	if _, err := l.rxedge(ctx, 0, "central", "trial", "show"); err != nil {
 		return err
 	}
 	if err := l.state(ctx, "confirmed", 3*time.Minute); err != nil {
-		return err
-	}
-	sum, err := semantic.Sum(filepath.Join(l.dir, "trained", trainer.ModelFile))
-	if err != nil {
 		return err
 	}
 	if err := l.until(ctx, fmt.Sprintf("every site searches by the embedder %.12s", sum), time.Minute, func(s *site) (bool, error) {

@@ -29,6 +29,7 @@ type loop struct {
 	sites        []*site
 	others       []*other
 	id           string // of the matter of training
+	plan         string // of a trial
 	toKill       bool   // a node of the hub, as soon as a wave is open
 	killed       *other
 	mu           sync.Mutex

@@ -38,7 +38,7 @@ type site struct {
 	seed       uint64
 }
 
-const settings = "[rollout]\nwatch = \"3s\"\ndefer = \"1s\"\n[index]\ndisk_floor_mb = 0\n"
+const settings = "[rollout]\nwatch = \"3s\"\ndefer = \"1s\"\n[index]\ndisk_floor_mb = 0\n[cache]\nenabled = false\n"
 
 // each site, some at a time; the first error ends it.
 func (l *loop) each(ctx context.Context, do func(*site) error) error {
