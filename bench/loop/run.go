@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -255,13 +256,15 @@ func (l *loop) end() {
 			_ = s.d.Stop()
 		}
 	}
-	for _, o := range l.others {
+	for _, o := range slices.Backward(l.others) { // the hub's nodes last
 		_ = o.cmd.Process.Signal(os.Interrupt)
 		select {
 		case <-o.ended:
 		case <-time.After(20 * time.Second):
 			_ = o.cmd.Process.Kill()
 		}
+	}
+	for _, o := range l.others {
 		if strings.Contains(o.name, " run") {
 			l.say("\nWhat `rxedge %s` printed meanwhile:", o.name)
 			l.output(o.out.String(), 60)

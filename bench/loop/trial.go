@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,8 +67,11 @@ func (l *loop) feed(ctx context.Context) (stop func() (int, error), err error) {
 	asked, errs := make([]int, len(l.sites)), make([]error, len(l.sites))
 	var wg sync.WaitGroup
 	for i, s := range l.sites {
+		mine := slices.Clone(all) // in an order of its own
+		rng := rand.New(rand.NewPCG(s.seed, 1))
+		rng.Shuffle(len(mine), func(a, b int) { mine[a], mine[b] = mine[b], mine[a] })
 		wg.Go(func() {
-			for at := 7 * i; ctx.Err() == nil; {
+			for at := 0; ctx.Err() == nil; {
 				st, err := s.rollout(ctx)
 				if err != nil && ctx.Err() == nil {
 					errs[i] = fmt.Errorf("%s: %w", s.name, err)
@@ -77,7 +82,7 @@ func (l *loop) feed(ctx context.Context) (stop func() (int, error), err error) {
 					continue
 				}
 				for range 4 {
-					if _, err := s.ask(ctx, all[at%len(all)]); err != nil && ctx.Err() == nil {
+					if _, err := s.ask(ctx, mine[at%len(mine)]); err != nil && ctx.Err() == nil {
 						errs[i] = fmt.Errorf("%s: %w", s.name, err)
 						return
 					}

@@ -281,20 +281,19 @@ func (r *runner) releases(ctx context.Context, began time.Time) error {
 	}
 	s := &Spread{Number: p.Number, Bytes: p.NewBytes}
 	err = r.wait(ctx, "all have the update", r.patience(), func(t *told) bool {
-		h := t.Have[p.Number]
-		if h == nil {
-			return false
-		}
-		s.Sites = h.N
+		n := t.hold(p.Number)
+		s.Sites = max(s.Sites, n) // of those of a process that was killed nothing is told meanwhile
 		took := time.Since(at).Seconds()
-		if s.Half == 0 && h.N >= (r.Sites+1)/2 {
+		if s.Half == 0 && n >= (r.Sites+1)/2 {
 			s.Half = took
 		}
-		if s.P99 == 0 && h.N >= r.Sites*99/100 {
+		if s.P99 == 0 && n >= r.Sites*99/100 {
 			s.P99 = took
 		}
-		s.All = h.Last.Sub(at).Seconds()
-		return h.N >= r.Sites
+		if h := t.Have[p.Number]; h != nil {
+			s.All = h.Last.Sub(at).Seconds()
+		}
+		return n >= r.Sites
 	})
 	s.HubCPU = (r.hubCPU() - hub).Seconds()
 	r.note(func(p *Report) { p.Update = s })

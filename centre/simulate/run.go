@@ -286,8 +286,7 @@ func (r *runner) enrol(ctx, _ context.Context) error {
 		if enrolled == 0 && t.Enrolled == r.Sites {
 			enrolled = time.Since(began)
 		}
-		h := t.Have[r.kept]
-		return t.Connected == r.Sites && (h != nil && h.N >= r.Sites || t.Active[r.kept] >= r.Sites)
+		return t.Connected == r.Sites && t.hold(r.kept) >= r.Sites
 	}); err != nil {
 		return err
 	}

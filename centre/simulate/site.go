@@ -40,6 +40,9 @@ type site struct {
 	day   time.Time // the first that is not sent yet
 	state rollout.SiteState
 	heard string // state as it was told
+	holds int64  // the newest bundle that it has, or had until it went back
+
+	last figures // as they were when the site was not busy; of the telling alone
 
 	restarting sync.Mutex
 	life       context.CancelFunc
@@ -108,6 +111,7 @@ func (s *site) begin(ctx context.Context) error {
 			}
 		}})
 	if err == nil {
+		s.held()
 		s.up, err = uplink.Start(uplink.Options{Identity: &id, Spool: s.sp, Now: s.r.Now, Acknowledged: s.w.acknowledged, News: func() {
 			select {
 			case s.poke <- struct{}{}:
@@ -218,6 +222,9 @@ func (s *site) look(ctx context.Context, ends *time.Time) error {
 		var res bundle.Result
 		if ends.IsZero() {
 			if res, err = s.r.Pull(ctx, s.up.Source()); res.Staged != 0 {
+				s.mu.Lock()
+				s.holds = max(s.holds, res.Staged)
+				s.mu.Unlock()
 				s.w.have(res.Staged, res.Bytes)
 				*ends = s.offer(res.Staged)
 			}
@@ -348,17 +355,41 @@ func (s *site) days(ctx context.Context) {
 	}
 }
 
-// figures of the link now.
-func (s *site) figures() (st uplink.Status, active int64, sent, in, out int64) {
-	s.mu.Lock()
-	up, r := s.up, s.r
-	sent, in, out, active = s.sent, s.in, s.out, s.state.Active
-	s.mu.Unlock()
-	if up == nil || r == nil {
-		return st, active, sent, in, out
+// held notes what the site finds on its disk; s.mu is held.
+func (s *site) held() {
+	st := s.r.Status()
+	for _, h := range []*bundle.Held{st.Active, st.Staged} {
+		if h != nil {
+			s.holds = max(s.holds, h.Number)
+		}
 	}
-	st = up.Link()
-	return st, active, sent + int64(st.Sent), in + st.BytesIn, out + st.BytesOut
+	for _, q := range st.Quarantine {
+		s.holds = max(s.holds, q.Number)
+	}
+}
+
+// figures of a site.
+type figures struct {
+	link          uplink.Status
+	active, holds int64
+	sent, in, out int64
+	day           time.Time
+}
+
+// figures now; while it opens, which takes long on a busy machine, those of before.
+func (s *site) figures() figures {
+	if !s.mu.TryLock() {
+		return s.last
+	}
+	f := figures{active: s.state.Active, holds: s.holds, sent: s.sent, in: s.in, out: s.out, day: s.day}
+	up := s.up
+	s.mu.Unlock()
+	if up != nil {
+		f.link = up.Link()
+		f.sent, f.in, f.out = f.sent+int64(f.link.Sent), f.in+f.link.BytesIn, f.out+f.link.BytesOut
+	}
+	s.last = f
+	return f
 }
 
 func pause(ctx context.Context, d time.Duration) {

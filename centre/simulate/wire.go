@@ -69,6 +69,9 @@ type told struct {
 	// Have is how many sites hold a bundle, staged at least, and when the last of them
 	// came to it.
 	Have map[int64]*having `json:"have,omitempty"`
+	// Holds is how many sites have which as the newest, by what lies on their disks: what was
+	// counted just before a kill is not lost to it.
+	Holds map[int64]int `json:"holds,omitempty"`
 	// Active is how many sites have a bundle in use; their states say so.
 	Active map[int64]int `json:"active,omitempty"`
 
@@ -115,6 +118,12 @@ func (t *told) add(o *told) {
 			t.Have[n].Last = h.Last
 		}
 	}
+	for n, k := range o.Holds {
+		if t.Holds == nil {
+			t.Holds = map[int64]int{}
+		}
+		t.Holds[n] += k
+	}
 	for n, k := range o.Active {
 		if t.Active == nil {
 			t.Active = map[int64]int{}
@@ -124,6 +133,16 @@ func (t *told) add(o *told) {
 	t.Spools.Messages, t.Spools.Dropped, t.Days = t.Spools.Messages+o.Spools.Messages, t.Spools.Dropped+o.Spools.Dropped, t.Days && o.Days
 	t.Spools.Asked = min(t.Spools.Asked, o.Spools.Asked)
 	t.addSums(o)
+}
+
+// hold is how many sites have that bundle or a later one.
+func (t *told) hold(number int64) (n int) {
+	for k, sites := range t.Holds {
+		if k >= number {
+			n += sites
+		}
+	}
+	return n
 }
 
 // addSums adds what a process goes on from when it comes back after a kill.

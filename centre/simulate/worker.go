@@ -17,6 +17,7 @@ import (
 
 	"rxedge/sync/bundle"
 	"rxedge/sync/enroll"
+	"rxedge/sync/relay"
 )
 
 // worker is a process of sites.
@@ -200,9 +201,11 @@ func (w *worker) fault(ctx context.Context, f *Fault) {
 		if !hit {
 			continue
 		}
-		s.mu.Lock()
-		line := s.line
-		s.mu.Unlock()
+		var line *relay.Line
+		if s.mu.TryLock() { // else it is opening, and has no connection to be cut
+			line = s.line
+			s.mu.Unlock()
+		}
 		switch {
 		case f.Kind == Cut && line != nil:
 			line.Cut()
@@ -296,7 +299,9 @@ func (w *worker) schedule(ctx context.Context) {
 		case <-tick.C:
 		}
 		for _, s := range w.all() {
-			s.mu.Lock()
+			if !s.mu.TryLock() {
+				continue // it is opening
+			}
 			day := s.day
 			s.mu.Unlock()
 			if w.over(s.place, day) {
@@ -415,7 +420,7 @@ func (w *worker) tell(ctx context.Context, out io.Writer) error {
 func (w *worker) stand() *told {
 	w.mu.Lock()
 	t := &told{Stopped: w.stopped, Failed: w.failed, Spools: w.waiting, Acks: encode(w.acks), Days: !w.days.IsZero()}
-	t.Have, t.Refused, t.Active = map[int64]*having{}, map[string]int64{}, map[int64]int{}
+	t.Have, t.Refused, t.Active, t.Holds = map[int64]*having{}, map[string]int64{}, map[int64]int{}, map[int64]int{}
 	for n, h := range w.haves {
 		x := *h
 		t.Have[n] = &x
@@ -428,12 +433,16 @@ func (w *worker) stand() *told {
 	t.Put, t.Windows, t.Questions, t.Bytes, t.Looks, t.Fetched = w.put.Load(), w.windows.Load(), w.questions.Load(), w.bytes.Load(), w.looks.Load(), w.fetched.Load()
 	t.Confirmed, t.RolledBack, t.Restarts, t.Errors = w.confirmed.Load(), w.rolledBack.Load(), w.restarts.Load(), w.errs.Load()
 	for _, s := range w.all() {
-		st, active, sent, in, out := s.figures()
+		f := s.figures()
+		st := &f.link
 		t.Sites++
 		t.Enrolled++
-		t.Sent, t.In, t.Out = t.Sent+sent, t.In+in, t.Out+out
-		if active != 0 {
-			t.Active[active]++
+		t.Sent, t.In, t.Out = t.Sent+f.sent, t.In+f.in, t.Out+f.out
+		if f.active != 0 {
+			t.Active[f.active]++
+		}
+		if f.holds != 0 {
+			t.Holds[f.holds]++
 		}
 		if st.Connected {
 			t.Connected++
@@ -444,10 +453,7 @@ func (w *worker) stand() *told {
 				}
 			}
 		}
-		s.mu.Lock()
-		day := s.day
-		s.mu.Unlock()
-		if due, end := w.dueAt(s.plan, day); !due.After(end) {
+		if due, end := w.dueAt(s.plan, f.day); !due.After(end) {
 			t.Days = false
 		}
 	}
