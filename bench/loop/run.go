@@ -266,7 +266,7 @@ func (l *loop) end() {
 	}
 	for _, o := range l.others {
 		if strings.Contains(o.name, " run") {
-			l.say("\nWhat `rxedge %s` printed meanwhile:", o.name)
+			l.say("\nWhat `rxedge %s` printed meanwhile:", l.short(o.name))
 			l.output(o.out.String(), 60)
 		}
 	}
