@@ -222,3 +222,32 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("%+v %+v", rep, rep.Counted)
 	}
 }
+
+// A site that is opening holds up neither what its process tells nor the faults of others;
+// until it is open it is told of as it was.
+func TestNobodyWaitsForASiteThatOpens(t *testing.T) {
+	t.Parallel()
+	o := small(1)
+	w := &worker{set: &setup{Options: o}, plan: NewPlan(o), haves: map[int64]*having{}, codes: map[string]int64{}, acks: newSketch()}
+	for i := range 2 {
+		w.sites = append(w.sites, &site{w: w, place: i, plan: &w.plan.Sites[i], holds: 7, due: make(chan struct{}, 1)})
+	}
+	if n := w.stand().hold(7); n != 2 {
+		t.Fatalf("%d sites have it", n)
+	}
+	w.sites[0].mu.Lock() // it opens
+	w.sites[1].holds = 8
+	done := make(chan *told)
+	go func() {
+		w.do(t.Context(), &order{Do: doFault, Fault: &Fault{Kind: Cut, Sites: []int{0}}})
+		done <- w.stand()
+	}()
+	select {
+	case s := <-done:
+		if s.hold(7) != 2 || s.hold(8) != 1 || s.hold(9) != 0 || s.Sites != 2 {
+			t.Errorf("%+v", s)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it waits")
+	}
+}
