@@ -13,6 +13,17 @@ import (
 // silent is how long a stream may give nothing before it is asked whether there is more.
 const silent = 2 * time.Second
 
+// answers is how long the hub has for one question about a stream. One that went down with
+// a node is never answered, and a reader may have minutes for all.
+var answers = 10 * time.Second
+
+// ask the hub one question.
+func ask[T any](ctx context.Context, question func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, answers)
+	defer cancel()
+	return question(ctx)
+}
+
 // ReadStream gives do what a stream holds now of what cfg asks for, in order, each with
 // its metadata; what comes while it reads may be among it. It ends with an error where
 // the stream is not read to its end: a hub that is silent has not said that there is no
@@ -21,13 +32,13 @@ const silent = 2 * time.Second
 // The client's own ways are not used as they are: an ordered consumer that is fetched
 // from is made anew for each batch, and tries that without end, whatever the context.
 func ReadStream(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, do func(jetstream.Msg, *jetstream.MsgMetadata) error) error {
-	info, err := s.Info(ctx)
+	info, err := ask(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return s.Info(ctx) })
 	if err != nil {
 		return err
 	}
 	last := info.State.LastSeq
 	cfg.MaxResetAttempts = 2
-	c, err := s.OrderedConsumer(ctx, cfg)
+	c, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) { return s.OrderedConsumer(ctx, cfg) })
 	if err != nil {
 		return err
 	}
@@ -49,7 +60,7 @@ func ReadStream(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedCo
 			return ctx.Err()
 		case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout):
 			// What was last to come may have been taken away meanwhile.
-			now, err := c.Info(ctx)
+			now, err := ask(ctx, c.Info)
 			if err != nil {
 				return fmt.Errorf("the hub gives no more of %s, and does not say whether there is: %w", info.Config.Name, err)
 			}

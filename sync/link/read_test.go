@@ -125,3 +125,23 @@ func TestReadStreamCutShort(t *testing.T) {
 		t.Errorf("%d messages, %v", n, err)
 	}
 }
+
+// A question that nobody answers, as it went down with a node, ends the reading long before
+// the reader's own time is over.
+func TestReadStreamUnanswered(t *testing.T) {
+	defer func(was time.Duration) { answers = was }(answers)
+	answers = 100 * time.Millisecond
+	hub, nc, s := streamOf(t, 3)
+	if _, err := nc.Subscribe("$JS.API.>", func(*nats.Msg) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(nc.Flush(), hub.DisableJetStream()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := ReadStream(ctx, s, jetstream.OrderedConsumerConfig{}, func(jetstream.Msg, *jetstream.MsgMetadata) error { return nil })
+	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		t.Errorf("%v, %v", err, ctx.Err())
+	}
+}
