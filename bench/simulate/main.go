@@ -72,7 +72,8 @@ func table(all []*simulate.Report) {
 	}
 	row("sites", func(r *simulate.Report) string { return strconv.Itoa(r.Sites) })
 	fmt.Println(strings.Repeat("|---", len(all)+1) + "|")
-	row("hub's memory at rest", func(r *simulate.Report) string { return fmt.Sprintf("%.0f MB", float64(r.Rest.Hub.RSS)/1e6) })
+	row("hub's nodes", func(r *simulate.Report) string { return strconv.Itoa(r.Nodes) })
+	row("hub's memory at rest, all nodes", func(r *simulate.Report) string { return fmt.Sprintf("%.0f MB", float64(r.Rest.Hub.RSS)/1e6) })
 	row("the most, whenever", func(r *simulate.Report) string { return fmt.Sprintf("%.0f MB", float64(r.Most.RSS)/1e6) })
 	row("above an empty one, a site", func(r *simulate.Report) string { return fmt.Sprintf("%.0f kB", r.Rest.PerSite/1e3) })
 	row("files", func(r *simulate.Report) string { return strconv.Itoa(r.Rest.Hub.Files) })
@@ -88,6 +89,7 @@ func table(all []*simulate.Report) {
 	row("back at half, 99 %, all", maybe(func(r *simulate.Report) *simulate.Return { return r.Return }, func(x *simulate.Return) string {
 		return fmt.Sprintf("%.1f, %.1f, %.1f s", x.Half, x.P99, x.All)
 	}))
+	row("reports taken again after", maybe(func(r *simulate.Report) *simulate.Return { return r.Return }, func(x *simulate.Return) string { return fmt.Sprintf("%.1f s", x.Taking) }))
 	row("CPU of one that comes back", maybe(func(r *simulate.Report) *simulate.Return { return r.Return }, func(x *simulate.Return) string { return fmt.Sprintf("%.1f ms", x.PerSite*1e3) }))
 	row("windows taken up a second", maybe(func(r *simulate.Report) *simulate.TakeUp { return r.TakeUp }, func(x *simulate.TakeUp) string { return fmt.Sprintf("%.0f", x.PerSecond) }))
 	row("messages put, lost, twice", maybe(func(r *simulate.Report) *simulate.Counted { return r.Counted }, func(x *simulate.Counted) string {
