@@ -226,7 +226,7 @@ func TestRetrainLoop(t *testing.T) {
 	keys := t.TempDir()
 	plan, approval := filepath.Join(keys, "plan.json"), filepath.Join(keys, "approval.json")
 	cmd(0, "root", "key", filepath.Join(keys, "ann"))
-	cmd(0, "trial", "plan", plan, "--id", "embedder", "--margin", "0.05", "--least", "20", "--capacity", "1", "--approver", "ann="+filepath.Join(keys, "ann.pub"))
+	cmd(0, "trial", "plan", plan, "--id", "embedder", "--margin", "0.2", "--effect", "0.2", "--least", "10", "--capacity", "1", "--approver", "ann="+filepath.Join(keys, "ann.pub"))
 	cmd(0, "retrain", "run", "--once", "--trial", plan, "--waves", "30%,100%", "--soak", "0s", "--confirmed", "100")
 	if out := cmd(0, "retrain", "show", id); !strings.Contains(out, "Sites try it first") {
 		t.Error(out)
@@ -240,9 +240,17 @@ func TestRetrainLoop(t *testing.T) {
 		}
 		return n, to
 	}
-	until(t, "a verdict to promote, which waits for an approval", func() bool { n, _ := waits(); return n == 1 })
+	until(t, "a verdict to promote, which waits for an approval", func() bool {
+		for name, b := range boxes {
+			if st, err := b.RolloutStatus(t.Context()); err == nil && st.Last != nil && st.Last.Check == "trial" {
+				t.Fatalf("%s: %s", name, st.Last.Reason)
+			}
+		}
+		n, _ := waits()
+		return n == 1
+	})
 	_, tried := waits()
-	if serve(sum)() || tried.Figures.Verdict.N < 20 || tried.Figures.Config.Margin != 0.05 {
+	if serve(sum)() || tried.Figures.Verdict.N < 10 || tried.Figures.Config.Margin != 0.2 {
 		t.Errorf("%+v", tried)
 	}
 	var told []siteTrial
@@ -304,8 +312,10 @@ func tryIt(t *testing.T, boxes map[string]*box.Box) {
 	for _, b := range boxes {
 		go func() {
 			for i := 0; t.Context().Err() == nil; i++ {
-				if st, err := b.RolloutStatus(t.Context()); err != nil || st.Trial == nil || st.Trial.Waiting > 4 || st.Trial.Figures.Verdict.Final {
+				// Some at a time, as whoever asks breaks off what is asked unseen.
+				if st, err := b.RolloutStatus(t.Context()); i%6 == 0 && (err != nil || st.Trial == nil || st.Trial.Waiting > 0 || st.Trial.Figures.Verdict.Final) {
 					time.Sleep(10 * time.Millisecond)
+					i--
 					continue
 				}
 				ask := []string{"What is the starting dose of %s?", "How is %s given with weak kidneys?", "What must not be taken with %s?", "Who must not take %s?", "May %s be taken in pregnancy?"}[i%5]

@@ -382,10 +382,14 @@ func (r *runner) publish(ctx context.Context, name string, size int64, hold bool
 	if err != nil {
 		return nil, err
 	}
-	nc, err := r.connect(ctx)
-	if err != nil {
-		return nil, err
+	for end := time.Now().Add(hubPatience); ; pause(ctx, time.Second) { // a node may be killed in the midst of it
+		nc, err := r.connect(ctx)
+		if err == nil {
+			err = r.centre.Push(ctx, nc, nil)
+			nc.Close()
+		}
+		if err == nil || ctx.Err() != nil || time.Now().After(end) {
+			return p, err
+		}
 	}
-	defer nc.Close()
-	return p, r.centre.Push(ctx, nc, nil)
 }

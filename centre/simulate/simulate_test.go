@@ -99,6 +99,9 @@ func TestSmallFleet(t *testing.T) {
 // A hub of three nodes, of which one is killed and in the end all: sites are back before
 // the nodes have agreed who leads, and what they sent is taken up and counted all the same.
 func TestThreeNodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("nodes that were all killed take some ten seconds to agree on a leader")
+	}
 	t.Parallel()
 	o := small(5)
 	o.Sites, o.Nodes, o.Faults = 8, 3, []Kind{Hub, Herd}

@@ -14,14 +14,23 @@ import (
 const silent = 2 * time.Second
 
 // answers is how long the hub has for one question about a stream. One that went down with
-// a node is never answered, and a reader may have minutes for all.
-var answers = 10 * time.Second
+// a node is never answered, and a reader may have minutes for all; so it is asked again, for
+// as long as nodes that were all started anew take to agree on a leader.
+var answers = 5 * time.Second
+
+const asks = 6
 
 // ask the hub one question.
-func ask[T any](ctx context.Context, question func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, answers)
-	defer cancel()
-	return question(ctx)
+func ask[T any](ctx context.Context, question func(context.Context) (T, error)) (out T, err error) {
+	for range asks {
+		one, cancel := context.WithTimeout(ctx, answers)
+		out, err = question(one)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			break
+		}
+	}
+	return out, err
 }
 
 // ReadStream gives do what a stream holds now of what cfg asks for, in order, each with
