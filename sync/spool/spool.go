@@ -99,6 +99,7 @@ type Spool struct {
 
 	mu       sync.RWMutex // held for reading while the server is used
 	srv      *server.Server
+	began    time.Time // of the server
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	stream   jetstream.Stream
@@ -180,10 +181,10 @@ func (s *Spool) open() error {
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	go srv.Start()
 	fail := func(err error) error {
-		srv.Shutdown()
-		srv.WaitForShutdown()
+		end(srv, began)
 		return err
 	}
 	if !srv.ReadyForConnections(readyIn) {
@@ -195,8 +196,7 @@ func (s *Spool) open() error {
 	}
 	fail = func(err error) error {
 		nc.Close()
-		srv.Shutdown()
-		srv.WaitForShutdown()
+		end(srv, began)
 		return err
 	}
 	js, err := jetstream.New(nc)
@@ -231,9 +231,21 @@ func (s *Spool) open() error {
 	if err != nil {
 		return fail(fmt.Errorf("%w: %w", errStore, err))
 	}
-	s.srv, s.nc, s.js, s.stream, s.cons = srv, nc, js, stream, cons
+	s.srv, s.began, s.nc, s.js, s.stream, s.cons = srv, began, nc, js, stream, cons
 	s.life, s.end = context.WithCancel(context.Background())
 	return nil
+}
+
+// least is how long a server lives: of one that is shut down before all that it began has
+// run, what runs then reads a queue that is gone, and ends the process (nats-server 2.15.2,
+// processJSAPIRoutedRequests).
+const least = 250 * time.Millisecond
+
+// end a server that was started at began.
+func end(srv *server.Server, began time.Time) {
+	time.Sleep(least - time.Since(began))
+	srv.Shutdown()
+	srv.WaitForShutdown()
 }
 
 func hasBlocks(store string) (bool, error) {
@@ -525,8 +537,7 @@ func (s *Spool) shut() {
 	}
 	s.end()
 	s.nc.Close()
-	s.srv.Shutdown()
-	s.srv.WaitForShutdown()
+	end(s.srv, s.began)
 	s.srv, s.nc, s.js, s.stream, s.cons = nil, nil, nil, nil, nil
 }
 
