@@ -96,3 +96,13 @@ func TestStretchedLinesAreNoTable(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// A line that ends within a range of numbers goes on with it.
+func TestRangeOverLines(t *testing.T) {
+	t.Parallel()
+	for _, c := range [][3]string{{"the 20–", "40 mg group", ""}, {"the 20-", "40 mg group", ""}, {"the 20 –", "40 mg", " "}, {"the group –", "40 mg", " "}} {
+		if got := joint(c[0], c[1]); got != c[2] {
+			t.Errorf("%q and %q are joined by %q", c[0], c[1], got)
+		}
+	}
+}

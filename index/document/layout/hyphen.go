@@ -9,6 +9,13 @@ import (
 // joint is what stands between two lines of one text: a space, nothing after a
 // dash, or the mark of a word that may be broken.
 func joint(a, b string) string {
+	if from, ok := strings.CutSuffix(a, "–"); ok { // "20–" "40 mg"
+		before, _ := utf8.DecodeLastRuneInString(from)
+		after, _ := utf8.DecodeRuneInString(b)
+		if unicode.IsDigit(before) && unicode.IsDigit(after) {
+			return ""
+		}
+	}
 	if !strings.HasSuffix(a, "-") && !strings.HasSuffix(a, "\u2010") {
 		if strings.HasSuffix(a, "/") && len(a) > 1 && a[len(a)-2] != ' ' {
 			return ""
