@@ -95,7 +95,20 @@ const capShare = 0.69
 
 // stands finds the base and size of a line, and returns the height of its capitals.
 func (s *sheet) stands(l *line) float64 {
+	// Of what stands on the line, where shapes and characters are as many: in "(2)" most
+	// reaches below it, and the 2 would look raised.
 	var feet []float64
+	for _, w := range l.words {
+		runes, slots := []rune(w.text), s.slots(w)
+		for i, q := range slots {
+			if len(runes) == len(slots) && (unicode.IsLetter(runes[i]) || unicode.IsDigit(runes[i])) && !strings.ContainsRune("gjpqyQµ", runes[i]) {
+				feet = append(feet, float64(q.box.Max.Y))
+			}
+		}
+	}
+	if len(feet) > 0 {
+		return s.measured(l, feet)
+	}
 	for _, w := range l.words {
 		for _, i := range w.shape.marks {
 			if b := s.ink.all[i].box; b.Dy() > l.box.Dy()/4 {
@@ -107,6 +120,11 @@ func (s *sheet) stands(l *line) float64 {
 		l.base = float64(l.box.Max.Y)
 		return 0
 	}
+	return s.measured(l, feet)
+}
+
+// measured is the height of the capitals of a line whose shapes stand on these feet.
+func (s *sheet) measured(l *line, feet []float64) float64 {
 	sort.Float64s(feet)
 	l.base = feet[len(feet)/2]
 	var tall []float64

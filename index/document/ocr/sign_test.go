@@ -3,6 +3,7 @@ package ocr
 import (
 	"image"
 	"image/draw"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -170,5 +171,18 @@ func TestSpaced(t *testing.T) {
 	s.measure([]*line{l})
 	if got := s.spaced(l, l.words[0]); len(got) != 1 {
 		t.Errorf("1,200 is parted after %q", got[0].text)
+	}
+}
+
+// What stands beside signs that reach below the line is not raised.
+func TestNotRaised(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"(2)", "7 (2)", "(4) (1)"} {
+		s, l := asRead(t, strings.Fields(text), strings.Fields(text))
+		for _, w := range l.words {
+			if !s.inkAgrees(l, w) || slices.Contains(w.raised, true) {
+				t.Errorf("%q: %q is raised: %v", text, w.text, w.raised)
+			}
+		}
 	}
 }
