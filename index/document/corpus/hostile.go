@@ -172,7 +172,7 @@ func archives(m *maker) error {
 	}
 	for _, t := range []Truth{
 		{File: "bomb.zip", Refused: "unpacks to"}, {File: "leads-out.zip", Refused: "leads out"}, {File: "nested-deep.zip", Refused: "nested"},
-		{File: "broken.docx", Refused: "damaged"}, {File: "cut.zip", Refused: "damaged"},
+		{File: "broken.docx", Refused: "nested too deep"}, {File: "cut.zip", Refused: "damaged"},
 	} {
 		t.Group = "refused"
 		m.add(t)
