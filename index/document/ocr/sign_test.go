@@ -186,3 +186,34 @@ func TestNotRaised(t *testing.T) {
 		}
 	}
 }
+
+// No network knows µ, and both may see a p in it: a unit that begins with p counts nowhere.
+func TestPico(t *testing.T) {
+	t.Parallel()
+	for text, lost := range map[string]bool{"5 pg/mL": true, "pg/mL": true, "3pmol/L,": true, "(pCi)": true, "8 pm": false, "pH": false, "5 mg/mL": false, "spg": false, "page": false} {
+		if pico.MatchString(text) != lost {
+			t.Errorf("%q", text)
+		}
+	}
+	g := blank(900, 200)
+	at := typeset(t, g, 10, 40, 120, "take 5 pg/mL now")
+	read := func() []*word {
+		var out []*word
+		for w, box := range at {
+			out = append(out, &word{text: w, box: box, conf: 95})
+		}
+		return out
+	}
+	s := newSheet(g)
+	l := &line{words: read()}
+	for _, w := range l.words {
+		l.box = l.box.Union(w.box)
+	}
+	s.measure([]*line{l})
+	s.judge(l, read())
+	for _, w := range l.words {
+		if lost := w.text == "5" || w.text == "pg/mL"; w.text != "5" && w.lost != lost {
+			t.Errorf("%q: lost %v", w.text, w.lost)
+		}
+	}
+}
